@@ -1,0 +1,25 @@
+"""Addresses of one namespace (rtnetlink RTM_NEWADDR, ``ip addr``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address on one device.
+
+    ``scope`` is RT_SCOPE_* (0 universe, 253 link, 254 host). ``peer`` is set on point-to-point devices.
+    The order in a namespace is the kernel's: the first address of a subnet is its primary.
+    """
+
+    index: int
+    ip: IPAddress
+    prefixlen: int
+    scope: int = 0
+    secondary: bool = False
+    peer: IPAddress | None = None

@@ -1,0 +1,97 @@
+"""Routes, next hops and policy rules of one namespace (``ip route show table all``, ``ip rule``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from skoopctl.kernel.address import IPAddress, IPNetwork
+
+TABLE_LOCAL = 255
+TABLE_MAIN = 254
+TABLE_DEFAULT = 253
+
+
+class RouteType(StrEnum):
+    """RTN_* of include/uapi/linux/rtnetlink.h, in the words of ip-route(8)."""
+
+    UNICAST = "unicast"
+    LOCAL = "local"
+    BROADCAST = "broadcast"
+    ANYCAST = "anycast"
+    MULTICAST = "multicast"
+    BLACKHOLE = "blackhole"
+    UNREACHABLE = "unreachable"
+    PROHIBIT = "prohibit"
+    THROW = "throw"
+    NAT = "nat"
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Where a route sends: a device, a gateway on it, or both. ``weight`` is 1 or more."""
+
+    index: int
+    gateway: IPAddress | None = None
+    onlink: bool = False
+    weight: int = 1
+    dead: bool = False
+    linkdown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route. ``next_hops`` is empty for blackhole, unreachable, prohibit and throw.
+
+    ``scope`` is RT_SCOPE_*; ``metric`` is RTA_PRIORITY (0 when absent); ``mtu`` is the route's own (0: the
+    device's). ``text`` is the line as ``ip route show table all`` prints it, for people.
+    """
+
+    table: int
+    destination: IPNetwork
+    type: RouteType = RouteType.UNICAST
+    next_hops: tuple[NextHop, ...] = ()
+    prefsrc: IPAddress | None = None
+    scope: int = 0
+    metric: int = 0
+    tos: int = 0
+    protocol: int = 0
+    mtu: int = 0
+    text: str = ""
+
+
+class RuleAction(StrEnum):
+    """FR_ACT_* of include/uapi/linux/fib_rules.h."""
+
+    TABLE = "lookup"
+    GOTO = "goto"
+    NOP = "nop"
+    BLACKHOLE = "blackhole"
+    UNREACHABLE = "unreachable"
+    PROHIBIT = "prohibit"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    """One ``ip rule``. ``undecoded`` names attributes that the model does not know: the rule may match."""
+
+    family: int
+    priority: int
+    action: RuleAction = RuleAction.TABLE
+    table: int = 0
+    goto: int = 0
+    invert: bool = False
+    source: IPNetwork | None = None
+    destination: IPNetwork | None = None
+    iif: str = ""
+    oif: str = ""
+    fwmark: int = 0
+    fwmask: int = 0
+    tos: int = 0
+    ip_protocol: int = 0
+    source_ports: tuple[int, int] | None = None
+    destination_ports: tuple[int, int] | None = None
+    suppress_prefixlength: int = -1
+    l3mdev: bool = False
+    undecoded: tuple[str, ...] = ()
+    text: str = ""
