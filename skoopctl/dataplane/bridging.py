@@ -1,0 +1,252 @@
+"""A Linux bridge: ports, the forwarding database, hairpin, and netfilter on bridged packets.
+
+Sources: net/bridge/br_input.c (br_handle_frame_finish), br_forward.c (should_deliver),
+br_netfilter_hooks.c (br_nf_pre_routing_finish, br_nf_forward_ip, br_nf_post_routing).
+"""
+
+from __future__ import annotations
+
+from skoopctl.dataplane import ip, link_layer
+from skoopctl.dataplane.arp import resolve
+from skoopctl.dataplane.hooks import pass_hook
+from skoopctl.dataplane.journey import Ending, Journey, link_evidence
+from skoopctl.dataplane.netfilter import device_stages
+from skoopctl.dataplane.packet import Packet, Unreachable
+from skoopctl.dataplane.routing import Query
+from skoopctl.dataplane.ruling import Action
+from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.topology import Station
+from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
+from skoopctl.kernel.link import PortState
+from skoopctl.kernel.netns import NetNamespace
+from skoopctl.kernel.route import RouteType
+
+
+def calls_netfilter(netns: NetNamespace, bridge: Station, family: int) -> bool:
+    """Tell whether bridged packets meet iptables (``bridge-nf-call-iptables``, or the bridge's own flag)."""
+    name = "iptables" if family == 4 else "ip6tables"
+    own = bridge.link.bridge
+    flagged = own is not None and (own.nf_call_iptables if family == 4 else own.nf_call_ip6tables)
+    return flagged or netns.sysctls.integer(f"net/bridge/bridge-nf-call-{name}") == 1
+
+
+def into_bridge(journey: Journey, port: Station, bridge: Station, packet: Packet, mac: str) -> Ending:
+    """A frame comes in on a port."""
+    netns = port.netns
+    closed = _closed(journey, port, bridge, packet)
+    if closed is not None:
+        return closed
+    ended = _bridge_family(journey, netns, "prerouting", port, None, packet)
+    if ended is not None:
+        return ended
+    filtered = calls_netfilter(netns, bridge, packet.family)
+    if filtered:
+        destination = packet.destination
+        ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=bridge.link, in_port=port.link)
+        if ended is not None:
+            return ended
+        if packet.destination != destination:
+            redirected = _after_dnat(journey, bridge, packet)
+            if isinstance(redirected, Ending):
+                return redirected
+            mac = redirected
+    if mac in {"", bridge.link.mac} or _is_own(netns, bridge, mac):
+        journey.step(StepKind.BRIDGE, netns, port.link, f"to {bridge.link.name} itself", packet)
+        return ip.receive(journey, netns, bridge.link, packet, prerouted=filtered, in_port=port.link)
+    return _forward(journey, bridge, port, packet, mac)
+
+
+def from_bridge(journey: Journey, bridge: Station, packet: Packet, mac: str, next_hop: int) -> Ending:
+    """The host itself sends out of its bridge."""
+    if not mac:
+        return link_layer.leave_host(journey, bridge, packet, mac, next_hop)
+    return _forward(journey, bridge, None, packet, mac, next_hop)
+
+
+def _closed(journey: Journey, port: Station, bridge: Station, packet: Packet) -> Ending | None:
+    """A bridge that is down, or a port that does not forward, takes nothing in."""
+    state = port.link.port.state if port.link.port else PortState.FORWARDING
+    if bridge.link.up and state is PortState.FORWARDING:
+        return None
+    reason = f"{bridge.link.name} is down"
+    if bridge.link.up:
+        reason = f"the bridge port {port.link.name} is {state.name.lower()}"
+    evidence = (link_evidence(port.netns, bridge.link),)
+    return journey.end(Disposition.DROPPED, port.netns, packet, reason, link=port.link, evidence=evidence)
+
+
+def _after_dnat(journey: Journey, bridge: Station, packet: Packet) -> str | Ending:
+    """Return the MAC to go on with after DNAT in the bridge: the new endpoint's, or the bridge's own."""
+    netns = bridge.netns
+    query = Query(packet.destination, packet.family, packet.source, iif=bridge.link.name, mark=packet.mark)
+    found = journey.topology.router(netns).lookup(query)
+    if found.type is not RouteType.UNICAST or all(hop.index != bridge.link.index for hop in found.hops):
+        return bridge.link.mac
+    hop = found.hops[0]
+    next_hop = int(hop.gateway) if hop.gateway is not None else packet.destination
+    resolved = resolve(journey.topology, bridge, next_hop, packet.family)
+    if resolved is None:
+        target = packet.address(next_hop)
+        return journey.end(
+            Disposition.HOST_UNREACHABLE,
+            netns,
+            packet,
+            f"nobody answers for {target} on {bridge.link.name}",
+            link=bridge.link,
+            error=Unreachable.HOST,
+            kind=StepKind.NEIGHBOUR,
+        )
+    return resolved.mac
+
+
+def _is_own(netns: NetNamespace, bridge: Station, mac: str) -> bool:
+    """Tell whether a MAC belongs to the bridge: a local entry of one of its ports."""
+    return any(e.master == bridge.link.index and e.mac == mac and e.local for e in netns.fdb)
+
+
+def _forward(
+    journey: Journey, bridge: Station, port: Station | None, packet: Packet, mac: str, next_hop: int = 0
+) -> Ending:
+    """Find the port for a MAC and send the frame out of it."""
+    netns = bridge.netns
+    out, evidence = _out_port(journey, bridge, port, mac)
+    if out is None:
+        return journey.end(
+            Disposition.DROPPED,
+            netns,
+            packet,
+            f"no port of {bridge.link.name} leads to {mac}",
+            link=bridge.link,
+            evidence=evidence,
+            kind=StepKind.BRIDGE,
+        )
+    refused = _refuses(bridge, port, out)
+    if refused:
+        return journey.end(
+            Disposition.DROPPED,
+            netns,
+            packet,
+            refused,
+            link=out.link,
+            evidence=(*evidence, *_port_evidence(out)),
+            kind=StepKind.BRIDGE,
+        )
+    journey.step(
+        StepKind.BRIDGE, netns, bridge.link, f"{mac} is behind {out.link.name}", packet, evidence=evidence
+    )
+    if port is not None:
+        ended = _bridged_hooks(journey, bridge, port, out, packet)
+        if ended is not None:
+            return ended
+    peer = journey.topology.peer(out)
+    if peer is not None:
+        return link_layer.cross(journey, out, peer, packet, mac)
+    return link_layer.leave_host(journey, out, packet, mac, next_hop or packet.destination)
+
+
+def _bridged_hooks(
+    journey: Journey, bridge: Station, port: Station, out: Station, packet: Packet
+) -> Ending | None:
+    """FORWARD and POSTROUTING for a packet that stays in the bridge."""
+    netns = bridge.netns
+    ended = _bridge_family(journey, netns, "forward", port, out, packet)
+    if ended is not None or not calls_netfilter(netns, bridge, packet.family):
+        return ended
+    ended = pass_hook(
+        journey,
+        netns,
+        packet,
+        Hook.FORWARD,
+        in_link=bridge.link,
+        out_link=bridge.link,
+        in_port=port.link,
+        out_port=out.link,
+    )
+    if ended is not None:
+        return ended
+    return pass_hook(
+        journey,
+        netns,
+        packet,
+        Hook.POSTROUTING,
+        out_link=bridge.link,
+        in_port=port.link,
+        out_port=out.link,
+        next_hop=packet.destination,
+    )
+
+
+def _out_port(
+    journey: Journey, bridge: Station, port: Station | None, mac: str
+) -> tuple[Station | None, tuple[Evidence, ...]]:
+    """Return the port for a MAC: by the database, else by flooding to whoever has that MAC."""
+    netns = bridge.netns
+    for entry in netns.fdb:
+        if entry.mac == mac and entry.master == bridge.link.index and entry.index in netns.links:
+            evidence = (Evidence("fdb", entry.text, bridge.link.name, node=netns.host, netns=netns.inode),)
+            return Station(netns, netns.links[entry.index]), evidence
+    for candidate in journey.topology.ports(bridge):
+        if port is not None and candidate.link.index == port.link.index:
+            continue
+        peer = journey.topology.peer(candidate)
+        flooded = candidate.link.port is None or candidate.link.port.flood
+        if flooded and peer is not None and peer.link.mac == mac:
+            return candidate, ()
+    outward = [p for p in journey.topology.ports(bridge) if journey.topology.peer(p) is None and p.link.up]
+    return (outward[0], ()) if outward else (None, ())
+
+
+def _refuses(bridge: Station, port: Station | None, out: Station) -> str:
+    """Say why a port does not send (should_deliver), or '' when it does."""
+    state = out.link.port.state if out.link.port else PortState.FORWARDING
+    if not bridge.link.up:
+        return f"{bridge.link.name} is down"
+    if not out.link.up:
+        return f"the bridge port {out.link.name} is down"
+    if state is not PortState.FORWARDING:
+        return f"the bridge port {out.link.name} is {state.name.lower()}"
+    if port is None:
+        return ""
+    if port.link.index == out.link.index and not (out.link.port and out.link.port.hairpin):
+        return f"the packet would leave by the port it came in on, and hairpin is off on {out.link.name}"
+    both = [p.link.port for p in (port, out)]
+    if all(p is not None and p.isolated for p in both):
+        return f"{port.link.name} and {out.link.name} are isolated from each other"
+    return ""
+
+
+def _port_evidence(out: Station) -> tuple[Evidence, ...]:
+    info = out.link.port
+    text = f"{out.link.name}: hairpin {'on' if info and info.hairpin else 'off'}"
+    return (link_evidence(out.netns, out.link, text),)
+
+
+def _bridge_family(
+    journey: Journey, netns: NetNamespace, hook: str, port: Station, out: Station | None, packet: Packet
+) -> Ending | None:
+    """Run nft chains of the bridge family."""
+    for evaluator, chain in device_stages(journey.topology, netns, hook, "bridge", port.link.name):
+        scene = Scene(
+            topology=journey.topology,
+            netns=netns,
+            router=journey.topology.router(netns),
+            connections=journey.world.table(netns),
+            choices=journey.world.choices,
+            packet=packet,
+            hook=Hook.FORWARD,
+            in_link=port.link,
+            out_link=out.link if out else None,
+        )
+        if evaluator.run(chain, scene).action is not Action.ACCEPT:
+            last = scene.evidence[-1].location if scene.evidence else chain.name
+            return journey.end(
+                Disposition.DROPPED,
+                netns,
+                packet,
+                f"dropped in the bridge by {last}",
+                link=port.link,
+                evidence=tuple(scene.evidence),
+                hook=f"bridge {hook}",
+                kind=StepKind.HOOK,
+            )
+    return None

@@ -1,0 +1,179 @@
+"""Connection tracking and NAT bindings, one table for each network namespace.
+
+The states and their transitions are those of net/netfilter/nf_conntrack_core.c (resolve_normal_ct) and
+nf_conntrack_proto_tcp.c for the packets that a walk sends; NAT follows nf_nat_core.c: a binding is made
+once, for the first packet of a flow, and applied to every later one, in both directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from skoopctl.dataplane.packet import Flags, Packet, Ports, Tuple5
+
+
+class CtState(StrEnum):
+    """``--ctstate`` of iptables-extensions(8)."""
+
+    NEW = "NEW"
+    ESTABLISHED = "ESTABLISHED"
+    RELATED = "RELATED"
+    INVALID = "INVALID"
+    UNTRACKED = "UNTRACKED"
+
+
+class Manip(StrEnum):
+    """Which half of a tuple NAT rewrites."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One connection: the tuple as first seen, and the tuple that an answer will have (NAT included)."""
+
+    original: Tuple5
+    reply: Tuple5
+    zone: int = 0
+    confirmed: bool = False
+    seen_reply: bool = False
+    source_nat: bool = False
+    destination_nat: bool = False
+    initialised: set[Manip] = field(default_factory=set)
+    mark: int = 0
+
+
+@dataclass(slots=True)
+class Tracking:
+    """What a packet carries after conntrack: its state, its entry (None: INVALID), its direction."""
+
+    state: CtState
+    entry: Entry | None = None
+    is_reply: bool = False
+
+
+class Table:
+    """The connections of one namespace that this walk has made."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def find(self, key: Tuple5, zone: int) -> tuple[Entry, bool] | None:
+        """Return the entry of a tuple and whether the tuple is its reply direction."""
+        for entry in self.entries:
+            if entry.zone != zone:
+                continue
+            if entry.original.covers(key):
+                return entry, False
+            if entry.reply.covers(key):
+                return entry, True
+        return None
+
+    def track(self, packet: Packet) -> Tracking:
+        """Attach conntrack's view to a packet that enters this namespace, or is born in it."""
+        if packet.untracked:
+            return Tracking(CtState.UNTRACKED)
+        if packet.error is not None:
+            return self._track_error(packet)
+        found = self.find(packet.tuple5, packet.zone)
+        if found is None:
+            return self._first_packet(packet)
+        entry, is_reply = found
+        if is_reply:
+            entry.seen_reply = True
+            return Tracking(CtState.ESTABLISHED, entry, is_reply=True)
+        state = CtState.ESTABLISHED if entry.seen_reply else CtState.NEW
+        return Tracking(state, entry)
+
+    def _first_packet(self, packet: Packet) -> Tracking:
+        """Make an entry for an unknown tuple, or call it INVALID (tcp_new: only SYN and ACK start one)."""
+        if packet.flags in {Flags.SYN_ACK, Flags.RST}:
+            return Tracking(CtState.INVALID)
+        if packet.protocol in {1, 58} and packet.icmp_type in {0, 129}:
+            return Tracking(CtState.INVALID)
+        key = packet.tuple5
+        return Tracking(CtState.NEW, Entry(key, key.inverse(), packet.zone))
+
+    def _track_error(self, packet: Packet) -> Tracking:
+        """Relate an ICMP error to the connection of the packet that it is about (nf_conntrack_inet_error)."""
+        about = packet.about
+        if about is None:
+            return Tracking(CtState.INVALID)
+        found = self.find(about.inverse(), packet.zone)
+        if found is None:
+            return Tracking(CtState.INVALID)
+        entry, is_reply = found
+        return Tracking(CtState.RELATED, entry, is_reply=is_reply)
+
+    def confirm(self, tracking: Tracking | None) -> None:
+        """Keep the entry of a packet that made it through (nf_conntrack_confirm)."""
+        entry = tracking.entry if tracking else None
+        if entry is not None and not entry.confirmed:
+            entry.confirmed = True
+            self.entries.append(entry)
+
+
+def bind_source(entry: Entry, address: int, ports: Ports) -> None:
+    """Make a source NAT binding: answers will come to ``address``:``ports``."""
+    reply = entry.reply
+    entry.reply = Tuple5(reply.protocol, reply.source, reply.source_ports, address, ports)
+    entry.source_nat = True
+
+
+def bind_destination(entry: Entry, address: int, ports: Ports) -> None:
+    """Make a destination NAT binding: answers will come from ``address``:``ports``."""
+    reply = entry.reply
+    entry.reply = Tuple5(reply.protocol, address, ports, reply.destination, reply.destination_ports)
+    entry.destination_nat = True
+
+
+def apply_nat(packet: Packet, tracking: Tracking, manip: Manip) -> bool:
+    """Rewrite one half of the packet as its entry's binding says; return whether anything changed.
+
+    nf_nat_packet(): source NAT of the original direction is destination NAT of the reply direction.
+    """
+    entry = tracking.entry
+    if entry is None:
+        return False
+    source_side = (manip is Manip.SOURCE) != tracking.is_reply
+    if not (entry.source_nat if source_side else entry.destination_nat):
+        return False
+    wanted = (entry.original if tracking.is_reply else entry.reply).inverse()
+    before = packet.tuple5
+    if packet.error is not None:
+        _translate_error(packet, wanted, manip)
+    elif manip is Manip.DESTINATION:
+        packet.destination = wanted.destination
+        packet.destination_ports = _narrow(packet.destination_ports, wanted.destination_ports)
+    else:
+        packet.source = wanted.source
+        packet.source_ports = _narrow(packet.source_ports, wanted.source_ports)
+    return packet.tuple5 != before
+
+
+def _narrow(current: Ports, wanted: Ports) -> Ports:
+    """Keep a range that has become narrower than the binding's, where it lies within it."""
+    return current if current.within(wanted) else wanted
+
+
+def _translate_error(packet: Packet, wanted: Tuple5, manip: Manip) -> None:
+    """Rewrite an ICMP error and the header inside it (nf_nat_icmp_reply_translation).
+
+    ``wanted`` is the tuple of a packet of the error's own direction; the header inside has the other one.
+    """
+    about = packet.about
+    if about is None:
+        return
+    inside = wanted.inverse()
+    if manip is Manip.DESTINATION:
+        packet.destination = wanted.destination
+        packet.about = about._replace(source=inside.source, source_ports=inside.source_ports)
+    else:
+        packet.source = wanted.source
+        packet.about = about._replace(
+            destination=inside.destination, destination_ports=inside.destination_ports
+        )

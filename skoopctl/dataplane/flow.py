@@ -1,0 +1,347 @@
+"""One flow as a transaction: the first packet, the answer, and the packet after that, each with its conntrack state.
+
+Success is forward *and* reply. What the client would see follows from the last packet: a reset or an ICMP
+error that finds its way back is an answer too; one that does not is a timeout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from skoopctl.dataplane import ip, link_layer
+from skoopctl.dataplane.conntrack import CtState, Tracking
+from skoopctl.dataplane.journey import Ending, Journey, World
+from skoopctl.dataplane.packet import NO_PORTS, Flags, Packet, Ports, Tuple5, Unreachable
+from skoopctl.dataplane.topology import NsKey, Station
+from skoopctl.dataplane.trace import Disposition, Outcome, Step, StepKind, Walk
+from skoopctl.kernel.netns import NetNamespace
+
+_DEFAULT_EPHEMERAL = Ports(32768, 60999)
+_PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1}
+ECHO_REQUEST = 8
+
+_SILENT = frozenset(
+    {
+        Disposition.DROPPED,
+        Disposition.BLACKHOLE,
+        Disposition.RP_FILTER,
+        Disposition.LOOP,
+        Disposition.MTU,
+    }
+)
+_UNDECIDED = frozenset({Disposition.UNKNOWN, Disposition.OPAQUE})
+_BY_ERROR = {
+    Unreachable.PORT: Outcome.REFUSED,
+    Unreachable.PROTO: Outcome.UNREACHABLE,
+    Unreachable.NET: Outcome.UNREACHABLE,
+    Unreachable.HOST: Outcome.UNREACHABLE,
+    Unreachable.NET_PROHIBITED: Outcome.UNREACHABLE,
+    Unreachable.HOST_PROHIBITED: Outcome.UNREACHABLE,
+    Unreachable.ADMIN_PROHIBITED: Outcome.UNREACHABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A flow made ready to be walked.
+
+    ``client`` is the namespace that connects, or None for a source that was not collected; ``source`` is
+    its address then. ``entry`` is where such an outside packet comes in.
+    """
+
+    client: NetNamespace | None
+    source: int
+    destination: int
+    family: int
+    protocol: str
+    port: int
+    entry: Station | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What became of one flow on one way through all branches."""
+
+    walks: tuple[Walk, ...]
+    reply: Walk | None
+    disposition: Disposition
+    outcome: Outcome
+    reason: str
+    server: NsKey | None
+    responder: str
+    seen_source: str
+    assumptions: tuple[str, ...]
+
+
+class _Attempt:
+    """The packets of one run, in order."""
+
+    def __init__(self, question: Question, world: World) -> None:
+        self.question = question
+        self.world = world
+        self.walks: list[Walk] = []
+        self.reply: Walk | None = None
+        self.server: NsKey | None = None
+        self.responder = ""
+        self.seen_source = ""
+        self.expected: Tuple5 | None = None
+
+    def run(self) -> Transaction:
+        first = self._first_packet()
+        journey = Journey(self.world, self._label("SYN", "request", "echo request"), request=True)
+        ending = self._send_first(journey, first)
+        self.expected = (journey.origin or first.tuple5).inverse()
+        self.walks.append(journey.walk(ending.disposition))
+        if ending.disposition in {Disposition.DELIVERED, Disposition.EXITS_CLUSTER}:
+            return self._answered(ending, journey)
+        return self._failed(ending, journey)
+
+    # --- the first packet --------------------------------------------------------------------------------
+
+    def _first_packet(self) -> Packet:
+        q = self.question
+        number = 58 if q.protocol == "icmp" and q.family == 6 else _PROTOCOLS[q.protocol]
+        ported = q.protocol != "icmp"
+        return Packet(
+            family=q.family,
+            source=q.source,
+            destination=q.destination,
+            protocol=number,
+            source_ports=self._ephemeral() if ported else NO_PORTS,
+            destination_ports=Ports.of(q.port) if ported else NO_PORTS,
+            flags=Flags.SYN if q.protocol == "tcp" else Flags.NONE,
+            icmp_type=0 if ported else (ECHO_REQUEST if q.family == 4 else 128),
+        )
+
+    def _ephemeral(self) -> Ports:
+        client = self.question.client
+        words = (client.sysctls.text("net/ipv4/ip_local_port_range") or "").split() if client else []
+        return Ports(int(words[0]), int(words[1])) if len(words) == 2 else _DEFAULT_EPHEMERAL
+
+    def _send_first(self, journey: Journey, packet: Packet) -> Ending:
+        if self.question.client is not None:
+            return ip.send(journey, self.question.client, packet)
+        entry = self.question.entry
+        assert entry is not None  # noqa: S101 - a question has one or the other
+        return link_layer.arrive(journey, entry.netns, entry.link, packet, entry.link.mac)
+
+    def _label(self, tcp: str, udp: str, icmp: str) -> str:
+        return {"tcp": tcp, "udp": udp, "icmp": icmp}[self.question.protocol]
+
+    # --- the answer --------------------------------------------------------------------------------------
+
+    def _answered(self, ending: Ending, forward: Journey) -> Transaction:
+        packet = ending.packet
+        self.seen_source = packet.address(packet.source)
+        if ending.disposition is Disposition.DELIVERED:
+            self.server = (ending.netns.host, ending.netns.inode)
+            self.responder = self.world.topology.label(ending.netns)
+        reply = _inverse(packet, Flags.SYN_ACK if packet.protocol == 6 else Flags.NONE)
+        journey = Journey(self.world, self._label("SYN-ACK", "answer", "echo reply"))
+        back = self._send_back(journey, ending, reply)
+        self.reply = journey.walk(back.disposition)
+        self.walks.append(self.reply)
+        if not self._reaches_client(back):
+            return self._lost_answer(back, ending)
+        if not self._is_expected(back.packet):
+            return self._stranger(journey, back)
+        if ending.disposition is Disposition.EXITS_CLUSTER:
+            return self._beyond(ending)
+        return self._confirm()
+
+    def _send_back(self, journey: Journey, ending: Ending, reply: Packet) -> Ending:
+        """Send an answer from where the request ended; from outside it comes in where the request left."""
+        if ending.disposition is Disposition.DELIVERED or ending.station is None:
+            return ip.send(journey, ending.netns, reply)
+        station = ending.station
+        return link_layer.arrive(journey, station.netns, station.link, reply, station.link.mac)
+
+    def _reaches_client(self, back: Ending) -> bool:
+        client = self.question.client
+        if client is None:
+            return (
+                back.disposition is Disposition.EXITS_CLUSTER
+                and back.packet.destination == self.question.source
+            )
+        here = (client.host, client.inode)
+        return back.disposition is Disposition.DELIVERED and (back.netns.host, back.netns.inode) == here
+
+    def _is_expected(self, packet: Packet) -> bool:
+        return self.expected is not None and self.expected.covers(packet.tuple5)
+
+    def _stranger(self, journey: Journey, back: Ending) -> Transaction:
+        """The answer reaches the client, but not from where it asked: the client's kernel resets it."""
+        packet, expected = back.packet, self.expected
+        assert expected is not None  # noqa: S101 - set before
+        asked = f"{packet.address(expected.source)}:{expected.source_ports}"
+        reason = (
+            f"the answer comes from {packet.address(packet.source)}:{packet.source_ports}, the client asked "
+            f"{asked}: nobody undid the NAT on the way back, and the client's kernel rejects it"
+        )
+        journey.step(StepKind.END, back.netns, None, reason, packet)
+        walk = Walk(journey.label, (*journey.steps[:-1], _ending(journey.steps[-1])), Disposition.DROPPED)
+        self.reply = walk
+        self.walks[-1] = walk
+        return self._result(Disposition.DROPPED, Outcome.TIMEOUT, reason)
+
+    def _lost_answer(self, back: Ending, ending: Ending) -> Transaction:
+        if back.disposition in _UNDECIDED:
+            return self._result(back.disposition, Outcome.UNKNOWN, back.reason)
+        if back.disposition is Disposition.EXITS_CLUSTER or (
+            back.disposition is Disposition.DELIVERED and ending.disposition is Disposition.DELIVERED
+        ):
+            reason = f"the answer does not come back to the client: {back.reason}"
+            return self._result(Disposition.DROPPED, Outcome.TIMEOUT, reason)
+        return self._result(back.disposition, Outcome.TIMEOUT, back.reason)
+
+    def _beyond(self, ending: Ending) -> Transaction:
+        """The flow leaves what was collected; its answer, if there is one, would come back."""
+        packet = ending.packet
+        where = packet.address(packet.destination)
+        source = packet.address(packet.source)
+        station = ending.station
+        on_link = station is not None and self.world.topology.router(station.netns).has_address(packet.source)
+        if on_link:
+            self.world.assume(f"{where} was not collected: whether it answers {source} was not seen")
+            return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, ending.reason)
+        reason = f"{where} was not collected, and sees the source {source}: does it have a route back?"
+        return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, reason)
+
+    # --- the packet after that ---------------------------------------------------------------------------
+
+    def _confirm(self) -> Transaction:
+        """TCP's third packet meets ESTABLISHED; UDP and ICMP are done with the answer."""
+        client = self.question.client
+        if self.question.protocol != "tcp" or client is None or self.expected is None:
+            return self._result(Disposition.DELIVERED, Outcome.CONNECTED, "")
+        tuple5 = self.expected.inverse()
+        ack = Packet(
+            family=self.question.family,
+            source=tuple5.source,
+            destination=tuple5.destination,
+            protocol=tuple5.protocol,
+            source_ports=tuple5.source_ports,
+            destination_ports=tuple5.destination_ports,
+            flags=Flags.ACK,
+        )
+        journey = Journey(self.world, "ACK")
+        ending = ip.send(journey, client, ack)
+        self.walks.append(journey.walk(ending.disposition))
+        if (
+            ending.disposition is Disposition.DELIVERED
+            and (ending.netns.host, ending.netns.inode) == self.server
+        ):
+            return self._result(Disposition.DELIVERED, Outcome.CONNECTED, "")
+        if ending.disposition in _UNDECIDED:
+            return self._result(ending.disposition, Outcome.UNKNOWN, ending.reason)
+        # connect() returns at the SYN-ACK: the client believes it is connected, and nothing it sends arrives.
+        reason = f"connect() succeeds, and then nothing that is sent arrives: {ending.reason}"
+        return self._result(ending.disposition, Outcome.TIMEOUT, reason)
+
+    # --- failures ----------------------------------------------------------------------------------------
+
+    def _failed(self, ending: Ending, journey: Journey) -> Transaction:
+        disposition = ending.disposition
+        if disposition in _UNDECIDED:
+            return self._result(disposition, Outcome.UNKNOWN, ending.reason)
+        if disposition in _SILENT or journey.depth > 0:
+            # An error about an outer packet goes to the tunnel's own node: the client hears nothing.
+            return self._result(disposition, Outcome.TIMEOUT, ending.reason)
+        client = self.question.client
+        if client is not None and (ending.netns.host, ending.netns.inode) == (client.host, client.inode):
+            at_birth = ending.packet.tracking is None
+            if at_birth and ending.error is not None:
+                return self._result(disposition, _BY_ERROR[ending.error], ending.reason)
+        if ending.error is None and not ending.reset:
+            return self._result(disposition, Outcome.TIMEOUT, ending.reason)
+        return self._bad_news(ending)
+
+    def _bad_news(self, ending: Ending) -> Transaction:
+        """Send the reset or the ICMP error back, and see whether the client hears it."""
+        if ending.error is not None:
+            news = _icmp_error(ending.packet, ending.error)
+            journey = Journey(self.world, f"ICMP error ({ending.error.value})")
+        else:
+            news = _inverse(ending.packet, Flags.RST)
+            # nf_reject and tcp_v4_send_reset answer within the same connection.
+            if ending.disposition is Disposition.REJECTED:
+                news.tracking = _answering(ending.packet)
+            journey = Journey(self.world, "RST")
+        back = ip.send(journey, ending.netns, news)
+        self.reply = journey.walk(back.disposition)
+        self.walks.append(self.reply)
+        if back.disposition in _UNDECIDED:
+            return self._result(back.disposition, Outcome.UNKNOWN, back.reason)
+        heard = self._reaches_client(back) and self._concerns_client(back.packet)
+        if not heard:
+            reason = f"{ending.reason}; the client does not hear of it: {back.reason}"
+            return self._result(ending.disposition, Outcome.TIMEOUT, reason)
+        outcome = _BY_ERROR[ending.error] if ending.error is not None else Outcome.REFUSED
+        return self._result(ending.disposition, outcome, ending.reason)
+
+    def _concerns_client(self, packet: Packet) -> bool:
+        """Tell whether the client's socket recognises a reset or an error as its own."""
+        if self.expected is None:
+            return False
+        if packet.error is not None:
+            return packet.about is not None and self.expected.inverse().covers(packet.about)
+        return self.expected.covers(packet.tuple5)
+
+    def _result(self, disposition: Disposition, outcome: Outcome, reason: str) -> Transaction:
+        return Transaction(
+            walks=tuple(self.walks),
+            reply=self.reply,
+            disposition=disposition,
+            outcome=outcome,
+            reason=reason,
+            server=self.server,
+            responder=self.responder,
+            seen_source=self.seen_source,
+            assumptions=tuple(self.world.assumptions),
+        )
+
+
+def attempt(question: Question, world: World) -> Transaction:
+    """Walk all packets of one flow, with the answers to branches that ``world.choices`` gives."""
+    return _Attempt(question, world).run()
+
+
+def _inverse(packet: Packet, flags: Flags) -> Packet:
+    """Return the packet that answers."""
+    echo = {8: 0, 128: 129}
+    return Packet(
+        family=packet.family,
+        source=packet.destination,
+        destination=packet.source,
+        protocol=packet.protocol,
+        source_ports=packet.destination_ports,
+        destination_ports=packet.source_ports,
+        flags=flags,
+        icmp_type=echo.get(packet.icmp_type, packet.icmp_type),
+    )
+
+
+def _icmp_error(packet: Packet, error: Unreachable) -> Packet:
+    """Return the ICMP error about a packet; its source is chosen by routing (icmp_send)."""
+    return Packet(
+        family=packet.family,
+        source=0,
+        destination=packet.source,
+        protocol=1 if packet.family == 4 else 58,
+        error=error,
+        about=packet.tuple5,
+        icmp_type=3,
+    )
+
+
+def _answering(packet: Packet) -> Tracking | None:
+    """Return the conntrack view of a reset that answers a packet (nf_ct_attach)."""
+    tracking = packet.tracking
+    if tracking is None or tracking.entry is None:
+        return None
+    return Tracking(CtState.ESTABLISHED, tracking.entry, is_reply=not tracking.is_reply)
+
+
+def _ending(step: Step) -> Step:
+    """Mark a step as the packet's last."""
+    return replace(step, ends=Disposition.DROPPED)

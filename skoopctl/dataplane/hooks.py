@@ -1,0 +1,161 @@
+"""A journey's stop at a netfilter hook: run it, record what decided, end the way if it must."""
+
+from __future__ import annotations
+
+from skoopctl.dataplane.journey import Ending, Journey, gap
+from skoopctl.dataplane.netfilter import HookRuling, run_hook, stages_at
+from skoopctl.dataplane.packet import Packet
+from skoopctl.dataplane.ruling import Action
+from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.trace import Disposition, Evidence, PacketView, StepKind
+from skoopctl.kernel.link import Link
+from skoopctl.kernel.netns import NetNamespace
+
+_RULE_PARTS = {
+    4: ("iptables-nft", "iptables-legacy", "nft"),
+    6: ("ip6tables-nft", "ip6tables-legacy", "nft"),
+}
+
+
+def pass_hook(
+    journey: Journey,
+    netns: NetNamespace,
+    packet: Packet,
+    hook: Hook,
+    *,
+    in_link: Link | None = None,
+    out_link: Link | None = None,
+    in_port: Link | None = None,
+    out_port: Link | None = None,
+    next_hop: int = 0,
+) -> Ending | None:
+    """Send the packet through one hook; return how it ended, or None when it goes on."""
+    unread = _unread_rules(journey, netns, packet, hook)
+    if unread is not None:
+        return unread
+    scene = Scene(
+        topology=journey.topology,
+        netns=netns,
+        router=journey.topology.router(netns),
+        connections=journey.world.table(netns),
+        choices=journey.world.choices,
+        packet=packet,
+        hook=hook,
+        in_link=in_link,
+        out_link=out_link,
+        in_port=in_port,
+        out_port=out_port,
+        bridged=in_port is not None and out_port is not None,
+        next_hop=next_hop,
+    )
+    before = packet.view()
+    decided = run_hook(scene)
+    device = out_link if hook in {Hook.OUTPUT, Hook.POSTROUTING} else in_link
+    if decided.ruling.action is Action.ACCEPT:
+        _record(journey, scene, device, before)
+        return None
+    return _stop(journey, scene, device, decided)
+
+
+def _unread_rules(journey: Journey, netns: NetNamespace, packet: Packet, hook: Hook) -> Ending | None:
+    """A rule set that could not be read may drop anything: both ways are walked."""
+    missing = [part for part in _RULE_PARTS[packet.family] if part in netns.gaps]
+    missing += [
+        f"iptables table {t.name}"
+        for t in netns.iptables
+        if t.incompatible and t.family == packet.family and not _shown_by_nft(netns, t.name, t.family)
+    ]
+    if not missing:
+        return None
+    where = f"{netns.host} ({journey.topology.label(netns)})"
+    details = "; ".join(f"{part}: {netns.gaps.get(part, 'incompatible')}" for part in missing)
+    reason = f"rules of {where} could not be read: {details}"
+    if journey.world.choices.unknown(reason, key=("rules", netns.host, netns.inode)):
+        return None
+    evidence = tuple(gap(netns, part, netns.gaps.get(part, "incompatible")) for part in missing)
+    return journey.end(
+        Disposition.UNKNOWN, netns, packet, reason, hook=hook.value, evidence=evidence, kind=StepKind.HOOK
+    )
+
+
+def _shown_by_nft(netns: NetNamespace, name: str, family: int) -> bool:
+    wanted = "ip" if family == 4 else "ip6"
+    return any(table.family == wanted and table.name == name for table in netns.nft)
+
+
+def _record(journey: Journey, scene: Scene, device: Link | None, before: PacketView) -> None:
+    """Record a hook that let the packet pass, if there is anything at it."""
+    netns, packet = scene.netns, scene.packet
+    after = packet.view()
+    changed = _address_change(before, after)
+    stages = stages_at(scene.topology, netns, scene.hook, packet.family)
+    if not stages and not changed:
+        return
+    decision = changed or _accepted(before, after, scene)
+    journey.step(
+        StepKind.NAT if changed else StepKind.HOOK,
+        netns,
+        device,
+        decision,
+        packet,
+        evidence=tuple(scene.evidence),
+        hook=scene.hook.value,
+        before=before,
+        unknown="; ".join(dict.fromkeys(scene.unknowns)),
+    )
+
+
+def _accepted(before: PacketView, after: PacketView, scene: Scene) -> str:
+    parts = ["accepted"]
+    if before.mark != after.mark:
+        parts.append(f"mark {before.mark:#x} → {after.mark:#x}")
+    if after.state and scene.hook in {Hook.PREROUTING, Hook.OUTPUT}:
+        parts.append(f"conntrack {after.state}")
+    return ", ".join(parts)
+
+
+def _address_change(before: PacketView, after: PacketView) -> str:
+    """Say in words what NAT did, or '' when it did nothing."""
+    parts = []
+    old = f"{before.destination}:{before.destination_port}", f"{before.source}:{before.source_port}"
+    new = f"{after.destination}:{after.destination_port}", f"{after.source}:{after.source_port}"
+    if old[0] != new[0]:
+        parts.append(f"destination {old[0].rstrip(':')} → {new[0].rstrip(':')}")
+    if before.source != after.source or (before.source_port != after.source_port and old[1] != new[1]):
+        parts.append(f"source {old[1].rstrip(':')} → {new[1].rstrip(':')}")
+    return "NAT: " + ", ".join(parts) if parts else ""
+
+
+def _stop(journey: Journey, scene: Scene, device: Link | None, decided: HookRuling) -> Ending:
+    """End the way at a DROP or REJECT, with the rule that did it as the last evidence."""
+    ruling = decided.ruling
+    last = scene.evidence[-1] if scene.evidence else None
+    by = _by(last)
+    note = "; ".join(scene.notes)
+    if ruling.action is Action.DROP:
+        disposition = Disposition.DROPPED
+        reason = f"dropped by {by}" if last else f"dropped in {decided.stage}: {note}"
+    else:
+        disposition = Disposition.REJECTED
+        how = ruling.error.value if ruling.error else "a TCP reset"
+        reason = f"rejected with {how} by {by}"
+    return journey.end(
+        disposition,
+        scene.netns,
+        scene.packet,
+        reason,
+        link=device,
+        evidence=tuple(scene.evidence),
+        hook=scene.hook.value,
+        error=ruling.error if ruling.action is Action.REJECT else None,
+        reset=ruling.action is Action.REJECT and ruling.error is None,
+        kind=StepKind.HOOK,
+    )
+
+
+def _by(evidence: Evidence | None) -> str:
+    if evidence is None:
+        return "an unknown rule"
+    if evidence.kind.endswith("policy"):
+        return f"the policy of {evidence.location.removesuffix(' policy')}"
+    return evidence.location

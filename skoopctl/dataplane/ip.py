@@ -1,0 +1,379 @@
+"""The IP layer: packets born in a namespace, packets received by it, forwarding between its devices.
+
+Sources: net/ipv4/ip_output.c (__ip_queue_xmit, ip_output), ip_input.c (ip_rcv_finish), route.c
+(ip_route_input_slow, ip_error), ip_forward.c, fib_frontend.c (fib_validate_source).
+"""
+
+from __future__ import annotations
+
+from skoopctl.dataplane import delivery, link_layer
+from skoopctl.dataplane.choice import ChoiceKind
+from skoopctl.dataplane.hooks import pass_hook
+from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey, gap, sysctl_evidence
+from skoopctl.dataplane.packet import Packet, Unreachable, describe
+from skoopctl.dataplane.routing import Answer, Query
+from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
+from skoopctl.kernel.link import Link
+from skoopctl.kernel.netns import NetNamespace
+from skoopctl.kernel.route import NextHop, RouteType
+
+_LOOPBACK_NET = 127 << 24
+_LOOPBACK_MASK = 255 << 24
+
+# What a lookup that ends without a way means: disposition, the words, and the ICMP error that a router sends.
+_NO_WAY: dict[RouteType | None, tuple[Disposition, str, Unreachable | None]] = {
+    None: (Disposition.NO_ROUTE, "no route to {dst}", Unreachable.NET),
+    RouteType.BLACKHOLE: (Disposition.BLACKHOLE, "a blackhole route swallows {dst}", None),
+    RouteType.UNREACHABLE: (
+        Disposition.HOST_UNREACHABLE,
+        "an unreachable route refuses {dst}",
+        Unreachable.HOST,
+    ),
+    RouteType.PROHIBIT: (
+        Disposition.REJECTED,
+        "a prohibit route refuses {dst}",
+        Unreachable.ADMIN_PROHIBITED,
+    ),
+}
+
+
+def send(journey: Journey, netns: NetNamespace, packet: Packet, *, oif: int = 0) -> Ending:
+    """Send a packet that is born in the namespace: route, OUTPUT, POSTROUTING, device."""
+    answer = _lookup(journey, netns, packet, oif=oif)
+    if isinstance(answer, Ending):
+        return answer
+    hop = _pick_hop(journey, netns, answer, packet)
+    query = Query(packet.destination, packet.family)
+    if packet.source == 0:
+        source = journey.topology.router(netns).source_for(answer, hop, query)
+        if source is None:
+            return journey.end(
+                Disposition.NO_ROUTE,
+                netns,
+                packet,
+                "no address to send from",
+                evidence=_route_evidence(netns, answer),
+            )
+        packet.source = source
+    if journey.depth == 0 and journey.origin is None:
+        journey.origin = packet.tuple5
+    out_link = _out_link(netns, answer, hop)
+    journey.step(StepKind.SEND, netns, None, f"sends {describe(packet)}", packet)
+    _record_route(journey, netns, answer, hop, out_link, packet)
+    before = (packet.destination, packet.mark)
+    ended = pass_hook(journey, netns, packet, Hook.OUTPUT, out_link=out_link)
+    if ended is not None:
+        return ended
+    if (packet.destination, packet.mark) != before:
+        again = _lookup(journey, netns, packet, oif=oif)
+        if isinstance(again, Ending):
+            return again
+        answer, hop = again, _pick_hop(journey, netns, again, packet)
+        out_link = _out_link(netns, answer, hop)
+        _record_route(journey, netns, answer, hop, out_link, packet)
+    return _leave(journey, netns, packet, answer, hop, out_link)
+
+
+def _leave(
+    journey: Journey,
+    netns: NetNamespace,
+    packet: Packet,
+    answer: Answer,
+    hop: NextHop,
+    out_link: Link | None,
+    in_link: Link | None = None,
+) -> Ending:
+    """POSTROUTING, then the device."""
+    if out_link is None:
+        return journey.end(
+            Disposition.UNKNOWN, netns, packet, "the route's device is not in the dump of links"
+        )
+    next_hop = int(hop.gateway) if hop.gateway is not None else packet.destination
+    ended = pass_hook(
+        journey, netns, packet, Hook.POSTROUTING, in_link=in_link, out_link=out_link, next_hop=next_hop
+    )
+    if ended is not None:
+        return ended
+    if answer.type is RouteType.LOCAL or out_link.loopback:
+        return receive(journey, netns, out_link, packet, looped=True)
+    return link_layer.output(journey, netns, out_link, packet, next_hop)
+
+
+def receive(
+    journey: Journey,
+    netns: NetNamespace,
+    link: Link,
+    packet: Packet,
+    *,
+    looped: bool = False,
+    prerouted: bool = False,
+    in_port: Link | None = None,
+) -> Ending:
+    """Take a packet in from a device: PREROUTING, routing, then INPUT or FORWARD.
+
+    ``looped`` packets come from this namespace's own output and keep their route; ``prerouted`` ones met
+    PREROUTING already, in the bridge (br_netfilter_hooks.c: ip_sabotage_in).
+    """
+    journey.hops += 1
+    if journey.hops > MAX_HOPS:
+        return journey.end(
+            Disposition.LOOP, netns, packet, f"received {MAX_HOPS} times: a routing loop", link=link
+        )
+    if not looped:
+        journey.step(StepKind.RECEIVE, netns, link, f"received on {link.name}", packet)
+    if not prerouted:
+        ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=link, in_port=in_port)
+        if ended is not None:
+            return ended
+    if looped:
+        return delivery.deliver(journey, netns, link, packet)
+    return _route_in(journey, netns, link, packet)
+
+
+def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending:
+    """Decide between local delivery and forwarding (ip_route_input_slow)."""
+    martian = _martian(journey, netns, link, packet)
+    if martian is not None:
+        return martian
+    router = journey.topology.router(netns)
+    query = Query(
+        packet.destination,
+        packet.family,
+        packet.source,
+        iif=link.name,
+        mark=packet.mark,
+        protocol=packet.protocol,
+        destination_port=packet.destination_ports.low,
+    )
+    answer = router.lookup(query)
+    if answer.type in {RouteType.LOCAL, RouteType.BROADCAST}:
+        ended = _validate_source(journey, netns, link, packet, 0)
+        if ended is not None:
+            return ended
+        _record_route(journey, netns, answer, None, None, packet)
+        return delivery.deliver(journey, netns, link, packet)
+    forwarding = _forwarding(netns, link, packet.family)
+    if forwarding is None:
+        reason = f"whether {netns.host} forwards from {link.name} was not read"
+        if not journey.world.choices.unknown(reason, key=("forwarding", netns.host, netns.inode, link.index)):
+            return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link)
+    elif not forwarding:
+        path = _forwarding_path(link, packet.family)
+        return journey.end(
+            Disposition.DROPPED,
+            netns,
+            packet,
+            f"not for this host, and forwarding is off on {link.name}",
+            link=link,
+            evidence=(sysctl_evidence(netns, path),),
+        )
+    return _forward(journey, netns, link, packet)
+
+
+def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending:
+    """Route the packet on: source check, FORWARD, POSTROUTING, device."""
+    answer = _lookup(journey, netns, packet, iif=link)
+    if isinstance(answer, Ending):
+        return answer
+    hop = _pick_hop(journey, netns, answer, packet)
+    out_link = _out_link(netns, answer, hop)
+    ended = _validate_source(journey, netns, link, packet, out_link.index if out_link else 0)
+    if ended is not None:
+        return ended
+    _record_route(journey, netns, answer, hop, out_link, packet)
+    ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
+    if ended is not None:
+        return ended
+    return _leave(journey, netns, packet, answer, hop, out_link)
+
+
+def _lookup(
+    journey: Journey, netns: NetNamespace, packet: Packet, *, oif: int = 0, iif: Link | None = None
+) -> Answer | Ending:
+    """Look the destination up; a lookup without a way is an ending."""
+    query = Query(
+        packet.destination,
+        packet.family,
+        packet.source,
+        iif=iif.name if iif else "lo",
+        oif=oif,
+        mark=packet.mark,
+        protocol=packet.protocol,
+        destination_port=packet.destination_ports.low,
+    )
+    answer = journey.topology.router(netns).lookup(query)
+    if answer.doubt:
+        where = f"{netns.host} ({journey.topology.label(netns)})"
+        reason = f"routing on {where} is uncertain: {answer.doubt}"
+        certain = answer.type is not None and journey.world.choices.unknown(reason, key=("route", query))
+        if not certain:
+            return journey.end(
+                Disposition.UNKNOWN,
+                netns,
+                packet,
+                reason,
+                link=iif,
+                evidence=(gap(netns, "route", answer.doubt),),
+                kind=StepKind.ROUTE,
+            )
+    if answer.type in _NO_WAY:
+        disposition, words, error = _NO_WAY[answer.type]
+        return journey.end(
+            disposition,
+            netns,
+            packet,
+            words.format(dst=packet.address(packet.destination)),
+            link=iif,
+            evidence=_route_evidence(netns, answer),
+            error=error,
+            kind=StepKind.ROUTE,
+        )
+    return answer
+
+
+def _pick_hop(journey: Journey, netns: NetNamespace, answer: Answer, packet: Packet) -> NextHop:
+    """Pick a next hop; several are a branch with their weights (multipath hashes the flow)."""
+    if not answer.hops:
+        return NextHop(0)
+    if len(answer.hops) == 1:
+        return answer.hops[0]
+    options = tuple(
+        (
+            f"via {hop.gateway or packet.address(packet.destination)} dev {_name(netns, hop)}",
+            float(hop.weight),
+        )
+        for hop in answer.hops
+    )
+    key = ("multipath", netns.host, netns.inode, packet.source, packet.destination)
+    return answer.hops[journey.world.choices.pick(ChoiceKind.CHANCE, "multipath route", options, key=key)]
+
+
+def _name(netns: NetNamespace, hop: NextHop) -> str:
+    link = netns.links.get(hop.index)
+    return link.name if link else f"ifindex {hop.index}"
+
+
+def _out_link(netns: NetNamespace, answer: Answer, hop: NextHop) -> Link | None:
+    """Return the device that a route sends on; local routes use loopback."""
+    if answer.type is RouteType.LOCAL:
+        return next((link for link in netns.links.values() if link.loopback), None)
+    return netns.links.get(hop.index)
+
+
+def _route_evidence(netns: NetNamespace, answer: Answer) -> tuple[Evidence, ...]:
+    lines = []
+    if answer.rule is not None and answer.rule.priority not in {0, 32766, 32767}:
+        lines.append(Evidence("policy-rule", answer.rule.text, "ip rule", node=netns.host, netns=netns.inode))
+    if answer.route is not None:
+        table = {255: "local", 254: "main", 253: "default"}.get(answer.route.table, str(answer.route.table))
+        lines.append(
+            Evidence("route", answer.route.text, f"table {table}", node=netns.host, netns=netns.inode)
+        )
+    return tuple(lines)
+
+
+def _record_route(
+    journey: Journey,
+    netns: NetNamespace,
+    answer: Answer,
+    hop: NextHop | None,
+    out_link: Link | None,
+    packet: Packet,
+) -> None:
+    if answer.type is RouteType.LOCAL:
+        decision = "for this host itself"
+    elif hop is not None and out_link is not None:
+        via = f"via {hop.gateway} " if hop.gateway is not None else ""
+        decision = f"{via}dev {out_link.name}"
+    else:
+        decision = answer.type.value if answer.type else "no route"
+    evidence = _route_evidence(netns, answer)
+    journey.step(StepKind.ROUTE, netns, out_link, decision, packet, evidence=evidence)
+
+
+# --- source checks and forwarding ------------------------------------------------------------------------
+
+
+def _forwarding_path(link: Link, family: int) -> str:
+    return f"net/ipv4/conf/{link.name}/forwarding" if family == 4 else "net/ipv6/conf/all/forwarding"
+
+
+def _forwarding(netns: NetNamespace, link: Link, family: int) -> bool | None:
+    """Tell whether packets from a device are forwarded; None when the sysctl was not read."""
+    value = netns.sysctls.integer(_forwarding_path(link, family))
+    if value is None and family == 4:
+        value = netns.sysctls.integer("net/ipv4/ip_forward")
+    return None if value is None else bool(value)
+
+
+def _conf(netns: NetNamespace, name: str, link: Link) -> int:
+    """Return the larger of a device's and ``all``'s setting (IN_DEV_MAXCONF)."""
+    own = netns.sysctls.integer(f"net/ipv4/conf/{link.name}/{name}") or 0
+    everywhere = netns.sysctls.integer(f"net/ipv4/conf/all/{name}") or 0
+    return max(own, everywhere)
+
+
+def _martian(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending | None:
+    """Loopback addresses on a real device are martians unless ``route_localnet`` is on."""
+    if packet.family != 4 or link.loopback or _conf(netns, "route_localnet", link):
+        return None
+    if any((ip & _LOOPBACK_MASK) == _LOOPBACK_NET for ip in (packet.source, packet.destination)):
+        return journey.end(
+            Disposition.DROPPED,
+            netns,
+            packet,
+            f"a loopback address arrives on {link.name}, and route_localnet is off there",
+            link=link,
+            evidence=(sysctl_evidence(netns, f"net/ipv4/conf/{link.name}/route_localnet"),),
+        )
+    return None
+
+
+def _validate_source(
+    journey: Journey, netns: NetNamespace, link: Link, packet: Packet, oif: int
+) -> Ending | None:
+    """Reverse path filter, and packets that claim to come from this host itself (fib_validate_source)."""
+    if packet.family != 4 or link.loopback:
+        return None
+    router = journey.topology.router(netns)
+    accept_local = bool(_conf(netns, "accept_local", link))
+    mode = _conf(netns, "rp_filter", link)
+    if not mode:
+        if accept_local or not router.has_address(packet.source):
+            return None
+        return _spoofed(journey, netns, link, packet, "the source is an address of this host itself")
+    mark = packet.mark if _conf(netns, "src_valid_mark", link) else 0
+    iif = netns.links[oif].name if oif in netns.links else "lo"
+    back = router.lookup(Query(packet.source, 4, packet.destination, iif=iif, mark=mark))
+    if back.type is RouteType.LOCAL and accept_local:
+        return None
+    source = packet.address(packet.source)
+    if back.type is not RouteType.UNICAST:
+        return _spoofed(journey, netns, link, packet, f"there is no route back to {source}", back)
+    if any(hop.index == link.index for hop in back.hops) or mode == 2:
+        return None
+    names = ", ".join(_name(netns, hop) for hop in back.hops)
+    reason = f"strict rp_filter: the way back to {source} is {names}, not {link.name}"
+    return _spoofed(journey, netns, link, packet, reason, back)
+
+
+def _spoofed(
+    journey: Journey,
+    netns: NetNamespace,
+    link: Link,
+    packet: Packet,
+    reason: str,
+    back: Answer | None = None,
+) -> Ending:
+    own = netns.sysctls.integer(f"net/ipv4/conf/{link.name}/rp_filter") or 0
+    name = link.name if own else "all"
+    evidence = (sysctl_evidence(netns, f"net/ipv4/conf/{name}/rp_filter"),)
+    return journey.end(
+        Disposition.RP_FILTER,
+        netns,
+        packet,
+        reason,
+        link=link,
+        evidence=evidence + (_route_evidence(netns, back) if back else ()),
+    )

@@ -1,0 +1,168 @@
+"""The evaluation of iptables chains, as ip_tables.c (ipt_do_table) and nf_tables' compat layer do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skoopctl.dataplane.matches import Predicate, compile_match
+from skoopctl.dataplane.ruling import ACCEPT, DROP, RETURN, Action, Ruling
+from skoopctl.dataplane.scene import Scene
+from skoopctl.dataplane.targets import TARGETS, unknown_target
+from skoopctl.dataplane.trace import Evidence
+from skoopctl.dataplane.truth import Undecided, Unknown
+from skoopctl.kernel.iptables import Backend, Chain, Rule, Table
+
+MAX_DEPTH = 64
+"""Jumps deeper than this are a loop in the dump; the kernel refuses such rule sets."""
+
+
+@dataclass(slots=True)
+class _Compiled:
+    """A rule made ready: its predicates, and what it does."""
+
+    rule: Rule
+    predicates: list[Predicate]
+    jump: Chain | None
+    goto: bool
+    harmless: bool
+
+
+class TableEvaluator:
+    """One table of one namespace, compiled chain by chain when a packet first meets it."""
+
+    def __init__(self, table: Table, node: str, netns: int) -> None:
+        self.table = table
+        self._node = node
+        self._netns = netns
+        self._chains: dict[str, list[_Compiled]] = {}
+
+    def run(self, chain_name: str, scene: Scene) -> Ruling:
+        """Send a packet through a built-in chain and return the verdict, the policy's in the end."""
+        chain = self.table.chains.get(chain_name)
+        if chain is None:
+            return ACCEPT
+        ruling = self._run_chain(chain, scene, 0)
+        if ruling is None or ruling.action is Action.RETURN:
+            if chain.policy == "DROP":
+                scene.evidence.append(self._policy_evidence(chain))
+                return DROP
+            return ACCEPT
+        return ruling
+
+    def _run_chain(self, chain: Chain, scene: Scene, depth: int) -> Ruling | None:
+        """Return the verdict of a chain, or None when it ends without one (or with RETURN)."""
+        if depth > MAX_DEPTH:
+            reason = f"chain {chain.name} of table {self.table.name} calls itself"
+            scene.unknowns.append(reason)
+            return ACCEPT if scene.choices.unknown(reason, key=(id(chain), "loop")) else DROP
+        for compiled in self._compiled(chain):
+            if not self._matches(compiled, scene):
+                continue
+            mark = len(scene.evidence)
+            scene.evidence.append(self._rule_evidence(compiled.rule))
+            ruling = self._act(compiled, scene, depth)
+            if ruling is None:
+                if not compiled.goto:
+                    self._forget_quiet(scene, mark, compiled)
+                    continue
+                return None
+            return None if ruling.action is Action.RETURN else ruling
+        return None
+
+    def _forget_quiet(self, scene: Scene, mark: int, compiled: _Compiled) -> None:
+        """Drop the evidence of a rule that led nowhere: a jump that came back without having done anything."""
+        led_on = len(scene.evidence) > mark + 1
+        if compiled.harmless or (compiled.jump is not None and not led_on):
+            del scene.evidence[mark:]
+
+    def _act(self, compiled: _Compiled, scene: Scene, depth: int) -> Ruling | None:
+        """Do what a matching rule says."""
+        target = compiled.rule.target
+        if target is None:
+            return None
+        if compiled.jump is not None:
+            return self._run_chain(compiled.jump, scene, depth + 1)
+        if target.name == "RETURN":
+            return RETURN
+        effect = TARGETS.get(target.name)
+        if effect is None:
+            return unknown_target(scene, target, (id(compiled.rule), scene.hook))
+        return effect.act(scene, target)
+
+    def _matches(self, compiled: _Compiled, scene: Scene) -> bool:
+        """Kleene AND over the predicates; what stays undecided is decided by a branch."""
+        undecided: list[Undecided] = []
+        for predicate in compiled.predicates:
+            truth = predicate(scene)
+            if truth is False:
+                return False
+            if truth is not True:
+                undecided.append(truth)
+        if not undecided:
+            return True
+        if compiled.harmless:
+            return False
+        label = _branch_label(compiled.rule)
+        key = (id(compiled.rule), scene.netns.inode, scene.hook, self._direction(scene))
+        unknown = [truth for truth in undecided if isinstance(truth, Unknown)]
+        if unknown:
+            where = f"{self.table.name} {compiled.rule.chain} rule {compiled.rule.number} on {self._node}"
+            reason = f"{where}: " + "; ".join(dict.fromkeys(truth.reason for truth in unknown))
+            if not scene.decide(Unknown(reason), label, key):
+                return False
+        return all(
+            scene.decide(truth, label, (*key, n))
+            for n, truth in enumerate(undecided)
+            if not isinstance(truth, Unknown)
+        )
+
+    @staticmethod
+    def _direction(scene: Scene) -> bool:
+        tracking = scene.packet.tracking
+        return tracking.is_reply if tracking else False
+
+    def _compiled(self, chain: Chain) -> list[_Compiled]:
+        """Return the chain's rules made ready."""
+        if chain.name not in self._chains:
+            self._chains[chain.name] = [self._compile(rule) for rule in chain.rules]
+        return self._chains[chain.name]
+
+    def _compile(self, rule: Rule) -> _Compiled:
+        predicates = [predicate for match in rule.matches for predicate in compile_match(match)]
+        target = rule.target
+        jump = self.table.chains.get(target.name) if target and target.name not in TARGETS else None
+        effect = TARGETS.get(target.name) if target else None
+        harmless = not rule.problem and (target is None or (effect is not None and effect.harmless))
+        if rule.problem:
+            unreadable = Unknown(f"the rule cannot be read ({rule.problem})")
+            predicates.append(lambda _scene: unreadable)
+        return _Compiled(rule, predicates, jump, bool(target and target.goto), harmless)
+
+    def _rule_evidence(self, rule: Rule) -> Evidence:
+        suffix = " (legacy)" if self.table.backend is Backend.LEGACY else ""
+        return Evidence(
+            kind="iptables-rule",
+            text=rule.text,
+            location=f"{rule.table} {rule.chain} rule {rule.number}{suffix}",
+            packets=rule.packets,
+            octets=rule.octets,
+            node=self._node,
+            netns=self._netns,
+        )
+
+    def _policy_evidence(self, chain: Chain) -> Evidence:
+        return Evidence(
+            kind="iptables-policy",
+            text=f":{chain.name} {chain.policy}",
+            location=f"{self.table.name} {chain.name} policy",
+            node=self._node,
+            netns=self._netns,
+        )
+
+
+def _branch_label(rule: Rule) -> str:
+    """Name a branch by the rule's comment (kube-proxy writes the endpoint there), else by its place."""
+    for match in rule.matches:
+        if match.module == "comment" and match.options and match.options[0].values:
+            return match.options[0].values[0]
+    return f"{rule.table} {rule.chain} rule {rule.number}"

@@ -1,0 +1,169 @@
+"""One packet's way through the model: what it carries along, and how it ends.
+
+The functions that move a packet live in `ip`, `link_layer`, `bridging`, `tunnel` and `delivery`; each takes
+the journey, does its part, and returns the `Ending` that the next one brought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from skoopctl.dataplane.choice import Choices
+from skoopctl.dataplane.conntrack import Table
+from skoopctl.dataplane.packet import Packet, Tuple5, Unreachable
+from skoopctl.dataplane.topology import NsKey, Station, Topology
+from skoopctl.dataplane.trace import Disposition, Evidence, PacketView, Step, StepKind, Walk
+from skoopctl.kernel.link import Link
+from skoopctl.kernel.netns import NetNamespace
+from skoopctl.kernel.socket import Socket
+
+MAX_HOPS = 64
+"""A packet that is received more often than this is going in circles (the kernel's TTL ends it)."""
+
+
+@dataclass(slots=True)
+class World:
+    """What all packets of one flow share: the network, the connections they made, the answers to branches.
+
+    ``uncollected`` names the hosts that could not be asked, by their addresses.
+    """
+
+    topology: Topology
+    choices: Choices
+    uncollected: Mapping[int, str] = field(default_factory=dict)
+    connections: dict[NsKey, Table] = field(default_factory=dict)
+    assumptions: list[str] = field(default_factory=list)
+
+    def table(self, netns: NetNamespace) -> Table:
+        """Return the conntrack table of a namespace."""
+        return self.connections.setdefault((netns.host, netns.inode), Table())
+
+    def assume(self, text: str) -> None:
+        """Note something that the verdict rests on and that was not seen."""
+        if text not in self.assumptions:
+            self.assumptions.append(text)
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a packet's way ended, where, and what the kernel there sends back.
+
+    ``error`` is the ICMP error that goes back, ``reset`` a TCP reset; neither: silence. ``station`` is the
+    device at hand, for a packet that left the cluster. ``reason`` says in words why.
+    """
+
+    disposition: Disposition
+    netns: NetNamespace
+    packet: Packet
+    reason: str = ""
+    error: Unreachable | None = None
+    reset: bool = False
+    station: Station | None = None
+    socket: Socket | None = None
+
+
+@dataclass(slots=True)
+class Journey:
+    """One packet on its way, with the steps that it has made.
+
+    ``origin`` is its tuple when it was born; ``request`` is true for the first packet of a flow, which needs
+    a socket to be delivered to. ``depth`` counts the tunnels around it.
+    """
+
+    world: World
+    label: str
+    request: bool = False
+    depth: int = 0
+    hops: int = 0
+    origin: Tuple5 | None = None
+    birthplace: NsKey | None = None
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def topology(self) -> Topology:
+        """The network."""
+        return self.world.topology
+
+    def step(
+        self,
+        kind: StepKind,
+        netns: NetNamespace,
+        link: Link | None,
+        decision: str,
+        packet: Packet | None = None,
+        *,
+        evidence: tuple[Evidence, ...] = (),
+        hook: str = "",
+        before: PacketView | None = None,
+        unknown: str = "",
+    ) -> None:
+        """Record a step. ``before`` is the header before a change; ``packet`` is as it is now."""
+        after = packet.view() if packet is not None else None
+        self.steps.append(
+            Step(
+                kind=kind,
+                node=netns.host,
+                namespace=self.topology.label(netns),
+                netns=netns.inode,
+                device=link.name if link else "",
+                hook=hook,
+                decision=decision,
+                evidence=evidence,
+                before=before if before is not None else after,
+                after=after,
+                depth=self.depth,
+                unknown=unknown,
+            )
+        )
+
+    def end(
+        self,
+        disposition: Disposition,
+        netns: NetNamespace,
+        packet: Packet,
+        reason: str,
+        *,
+        link: Link | None = None,
+        evidence: tuple[Evidence, ...] = (),
+        hook: str = "",
+        error: Unreachable | None = None,
+        reset: bool = False,
+        socket: Socket | None = None,
+        kind: StepKind = StepKind.END,
+    ) -> Ending:
+        """Record the last step and return the ending. A step that is a hook's stays a hook's."""
+        unknown = reason if disposition in {Disposition.UNKNOWN, Disposition.OPAQUE} else ""
+        self.step(kind, netns, link, reason, packet, evidence=evidence, hook=hook, unknown=unknown)
+        self.steps[-1] = replace(self.steps[-1], ends=disposition)
+        station = Station(netns, link) if link is not None else None
+        return Ending(disposition, netns, packet, reason, error, reset, station, socket)
+
+    def walk(self, disposition: Disposition) -> Walk:
+        """Return what was recorded."""
+        return Walk(self.label, tuple(self.steps), disposition)
+
+
+def gap(netns: NetNamespace, part: str, text: str) -> Evidence:
+    """Return the evidence that something could not be read."""
+    return Evidence("gap", text, part, node=netns.host, netns=netns.inode)
+
+
+def sysctl_evidence(netns: NetNamespace, path: str) -> Evidence:
+    """Return a sysctl's value as evidence."""
+    value = netns.sysctls.text(path)
+    name = netns.sysctls.dotted(path)
+    return Evidence(
+        "sysctl",
+        f"{name} = {'(not read)' if value is None else value}",
+        name,
+        node=netns.host,
+        netns=netns.inode,
+    )
+
+
+def link_evidence(netns: NetNamespace, link: Link, text: str = "") -> Evidence:
+    """Return a device's state as evidence."""
+    flags = ",".join(name for name, on in (("UP", link.up), ("LOWER_UP", link.carrier)) if on) or "DOWN"
+    line = text or f"{link.index}: {link.name}: <{flags}> mtu {link.mtu}"
+    return Evidence("link", line, link.name, node=netns.host, netns=netns.inode)

@@ -1,0 +1,125 @@
+"""Built-in matches on addresses and protocol, iprange, and addrtype (iptables-extensions(8))."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option
+from skoopctl.dataplane.packet import PROTOCOL_NUMBERS
+from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.truth import Truth, Unknown, negate
+from skoopctl.kernel.iptables import Match, Option
+
+
+def network_of(text: str) -> tuple[int, int]:
+    """Return (network, mask) of ``10.0.0.0/8``, ``10.0.0.0/255.0.255.0`` or a bare address.
+
+    The mask may have holes: iptables allows it and iptables-save writes it back.
+    """
+    base, _, mask = text.partition("/")
+    address = ip_address(base)
+    bits = address.max_prefixlen
+    if not mask:
+        mask_value = (1 << bits) - 1
+    elif mask.isdigit():
+        network = ip_network(f"{base}/{mask}", strict=False)
+        mask_value = int(network.netmask)
+    else:
+        mask_value = int(ip_address(mask))
+    return int(address) & mask_value, mask_value
+
+
+def protocol_number(text: str) -> int:
+    """Return the number of a protocol by name or number; 0 is any."""
+    if text == "all":
+        return 0
+    if text in PROTOCOL_NUMBERS:
+        return PROTOCOL_NUMBERS[text]
+    if text == "icmpv6":
+        return 58
+    if not text.isdigit():
+        raise NotUnderstoodError(text)
+    return int(text)
+
+
+@option("", "source")
+def source(opt: Option, _match: Match) -> Predicate:
+    """``-s ADDRESS[/MASK]``."""
+    base, mask = network_of(opt.values[0])
+    return lambda scene: (scene.packet.source & mask) == base
+
+
+@option("", "destination")
+def destination(opt: Option, _match: Match) -> Predicate:
+    """``-d ADDRESS[/MASK]``."""
+    base, mask = network_of(opt.values[0])
+    return lambda scene: (scene.packet.destination & mask) == base
+
+
+@option("", "protocol")
+def protocol(opt: Option, _match: Match) -> Predicate:
+    """``-p PROTOCOL``."""
+    number = protocol_number(opt.values[0])
+    if number == 0:
+        return lambda _scene: True
+    return lambda scene: scene.packet.protocol == number
+
+
+@option("", "fragment")
+def fragment(_opt: Option, _match: Match) -> Predicate:
+    """``-f``: second and later fragments; the walk's packets are never fragments."""
+    return lambda _scene: False
+
+
+@option("iprange", "src-range", "dst-range")
+def iprange(opt: Option, _match: Match) -> Predicate:
+    """``--src-range FROM-TO`` and ``--dst-range FROM-TO``."""
+    low, _, high = opt.values[0].partition("-")
+    first, last = int(ip_address(low)), int(ip_address(high or low))
+    if opt.name == "src-range":
+        return lambda scene: first <= scene.packet.source <= last
+    return lambda scene: first <= scene.packet.destination <= last
+
+
+@option("addrtype", "src-type", "dst-type")
+def addrtype(opt: Option, match: Match) -> Predicate:
+    """``--src-type TYPE[,TYPE]`` and ``--dst-type``, with ``--limit-iface-in`` and ``-out``."""
+    wanted = frozenset(name.lower() for name in opt.values[0].split(","))
+    limits = {o.name for o in match.options}
+    use_source = opt.name == "src-type"
+
+    def predicate(scene: Scene) -> Truth:
+        packet = scene.packet
+        link = None
+        if "limit-iface-in" in limits:
+            link = scene.in_link
+        elif "limit-iface-out" in limits:
+            link = scene.out_link
+        if "route" in scene.netns.gaps:
+            return Unknown(f"address types need the routes of {scene.netns.host}, which were not read")
+        ip = packet.source if use_source else packet.destination
+        kind = scene.router.address_type(ip, packet.family, link.index if link else 0)
+        return kind.value in wanted
+
+    return predicate
+
+
+@option("addrtype", "limit-iface-in", "limit-iface-out")
+def addrtype_limit(_opt: Option, _match: Match) -> None:
+    """Modify the types beside them; see `addrtype`."""
+    return
+
+
+@option("rpfilter", "loose", "validmark", "accept-local", "invert")
+def rpfilter_option(opt: Option, match: Match) -> Predicate | None:
+    """``-m rpfilter``: handled once, by the first option."""
+    if opt is not match.options[0]:
+        return None
+    names = {o.name for o in match.options}
+
+    def predicate(scene: Scene) -> Truth:
+        if scene.hook is not Hook.PREROUTING:
+            return False
+        return negate(Unknown("-m rpfilter is not modelled"), "invert" in names)
+
+    return predicate

@@ -1,0 +1,140 @@
+"""Matches on the transport header: tcp, udp, sctp, multiport, icmp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option
+from skoopctl.dataplane.packet import Unreachable
+from skoopctl.dataplane.scene import Scene
+from skoopctl.dataplane.truth import Split, Truth, Unknown, ports_within
+from skoopctl.kernel.iptables import Match, Option
+
+_PORTED = frozenset({6, 17, 132, 136})
+_ALL_FLAGS = frozenset({"FIN", "SYN", "RST", "PSH", "ACK", "URG"})
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """Return the inclusive range of ``80``, ``80:90``, ``:90`` or ``80:``."""
+    low, colon, high = text.partition(":")
+    if not colon:
+        return int(low), int(low)
+    return int(low or 0), int(high or 65535)
+
+
+def _single(side: str, low: int, high: int) -> Predicate:
+    def predicate(scene: Scene) -> Truth:
+        packet = scene.packet
+        if packet.protocol not in _PORTED:
+            return False
+        ports = packet.source_ports if side == "source" else packet.destination_ports
+        return ports_within(ports, low, high, side)
+
+    return predicate
+
+
+def _port_option(opt: Option, _match: Match) -> Predicate:
+    """``--sport`` and ``--dport``, with ranges."""
+    low, high = port_range(opt.values[0])
+    return _single("source" if opt.name.startswith("s") else "destination", low, high)
+
+
+for _module in ("tcp", "udp", "sctp", "udplite", "dccp"):
+    option(_module, "sport", "dport", "source-port", "destination-port")(_port_option)
+
+
+@option("multiport", "sports", "dports", "ports", "source-ports", "destination-ports")
+def multiport(opt: Option, _match: Match) -> Predicate:
+    """``--sports``, ``--dports``, ``--ports``: up to 15 ports and ranges."""
+    ranges = [port_range(part) for part in opt.values[0].split(",")]
+    sides = {"s": ("source",), "d": ("destination",), "p": ("source", "destination")}[opt.name[0]]
+    predicates = [_single(side, low, high) for side in sides for low, high in ranges]
+    return lambda scene: any_of(predicate(scene) for predicate in predicates)
+
+
+def any_of(truths: Iterable[Truth]) -> Truth:
+    """Kleene OR. Several splits at once cannot be told apart: unknown."""
+    undecided: list[Truth] = []
+    for truth in truths:
+        if truth is True:
+            return True
+        if truth is not False:
+            undecided.append(truth)
+    if not undecided:
+        return False
+    if len(undecided) == 1:
+        return undecided[0]
+    if all(isinstance(truth, Split) for truth in undecided):
+        return Unknown("the ephemeral port may or may not be in several listed ranges")
+    return next(truth for truth in undecided if isinstance(truth, Unknown))
+
+
+@option("tcp", "syn")
+def syn(_opt: Option, _match: Match) -> Predicate:
+    """``--syn``: SYN set, and none of FIN, RST, ACK."""
+    return lambda scene: scene.packet.protocol == 6 and scene.packet.flags.names == {"SYN"}
+
+
+@option("tcp", "tcp-flags")
+def tcp_flags(opt: Option, _match: Match) -> Predicate:
+    """``--tcp-flags MASK COMP``."""
+    mask, comp = (_flag_names(value) for value in opt.values[:2])
+    return lambda scene: scene.packet.protocol == 6 and (scene.packet.flags.names & mask) == comp
+
+
+def _flag_names(text: str) -> frozenset[str]:
+    if text == "ALL":
+        return _ALL_FLAGS
+    if text == "NONE":
+        return frozenset()
+    names = frozenset(text.split(","))
+    if not names <= _ALL_FLAGS:
+        raise NotUnderstoodError(text)
+    return names
+
+
+_ICMP_CODES = {
+    Unreachable.NET: (3, 0),
+    Unreachable.HOST: (3, 1),
+    Unreachable.PROTO: (3, 2),
+    Unreachable.PORT: (3, 3),
+    Unreachable.NET_PROHIBITED: (3, 9),
+    Unreachable.HOST_PROHIBITED: (3, 10),
+    Unreachable.ADMIN_PROHIBITED: (3, 13),
+}
+_ICMP_NAMES = {
+    "echo-reply": (0, None),
+    "destination-unreachable": (3, None),
+    "network-unreachable": (3, 0),
+    "host-unreachable": (3, 1),
+    "protocol-unreachable": (3, 2),
+    "port-unreachable": (3, 3),
+    "fragmentation-needed": (3, 4),
+    "source-quench": (4, None),
+    "redirect": (5, None),
+    "echo-request": (8, None),
+    "time-exceeded": (11, None),
+    "parameter-problem": (12, None),
+}
+
+
+@option("icmp", "icmp-type")
+def icmp_type(opt: Option, _match: Match) -> Predicate:
+    """``--icmp-type TYPE[/CODE]`` or a name."""
+    text = opt.values[0]
+    if text in {"any", "255"}:
+        return lambda scene: scene.packet.protocol == 1
+    if text in _ICMP_NAMES:
+        wanted, code = _ICMP_NAMES[text]
+    else:
+        type_text, _, code_text = text.partition("/")
+        wanted, code = int(type_text), int(code_text) if code_text else None
+
+    def predicate(scene: Scene) -> Truth:
+        packet = scene.packet
+        if packet.protocol != 1:
+            return False
+        actual = _ICMP_CODES[packet.error] if packet.error else (packet.icmp_type, 0)
+        return actual[0] == wanted and code in {None, actual[1]}
+
+    return predicate

@@ -1,0 +1,196 @@
+"""A packet on its way: addresses, ports (which may be ranges), TCP flags, mark, and its conntrack entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, NamedTuple
+
+from skoopctl.dataplane.trace import PacketView
+
+if TYPE_CHECKING:
+    from skoopctl.dataplane.conntrack import Tracking
+
+PROTOCOL_NUMBERS = {
+    "icmp": 1,
+    "igmp": 2,
+    "ipencap": 4,
+    "tcp": 6,
+    "udp": 17,
+    "gre": 47,
+    "esp": 50,
+    "ah": 51,
+    "ipv6-icmp": 58,
+    "ospf": 89,
+    "sctp": 132,
+    "udplite": 136,
+}
+PROTOCOL_NAMES = {number: name for name, number in PROTOCOL_NUMBERS.items()}
+
+
+class Ports(NamedTuple):
+    """An inclusive range of ports; a single port is a range of one."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def of(cls, port: int) -> Ports:
+        """Return the range that holds just one port."""
+        return cls(port, port)
+
+    @property
+    def single(self) -> int | None:
+        """The port, if there is only one."""
+        return self.low if self.low == self.high else None
+
+    @property
+    def size(self) -> int:
+        """How many ports."""
+        return self.high - self.low + 1
+
+    def within(self, other: Ports) -> bool:
+        """Tell whether every port of this range is in the other."""
+        return other.low <= self.low and self.high <= other.high
+
+    def __str__(self) -> str:
+        return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+
+
+NO_PORTS = Ports(0, 0)
+
+
+class Flags(StrEnum):
+    """The TCP flags that a walk needs, by the segment's name."""
+
+    NONE = ""
+    SYN = "SYN"
+    SYN_ACK = "SYN-ACK"
+    ACK = "ACK"
+    RST = "RST"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The flags as iptables names them (a RST that answers a SYN carries ACK too)."""
+        return _FLAG_NAMES[self]
+
+
+_FLAG_NAMES = {
+    Flags.NONE: frozenset[str](),
+    Flags.SYN: frozenset({"SYN"}),
+    Flags.SYN_ACK: frozenset({"SYN", "ACK"}),
+    Flags.ACK: frozenset({"ACK"}),
+    Flags.RST: frozenset({"RST", "ACK"}),
+}
+
+
+class Tuple5(NamedTuple):
+    """What conntrack knows a packet by. Addresses are integers."""
+
+    protocol: int
+    source: int
+    source_ports: Ports
+    destination: int
+    destination_ports: Ports
+
+    def inverse(self) -> Tuple5:
+        """Return the tuple of an answer."""
+        return Tuple5(
+            self.protocol,
+            self.destination,
+            self.destination_ports,
+            self.source,
+            self.source_ports,
+        )
+
+    def covers(self, other: Tuple5) -> bool:
+        """Tell whether ``other`` is this tuple, or a narrower range of its ports."""
+        return (
+            self.protocol == other.protocol
+            and self.source == other.source
+            and self.destination == other.destination
+            and other.source_ports.within(self.source_ports)
+            and other.destination_ports.within(self.destination_ports)
+        )
+
+
+class Unreachable(StrEnum):
+    """ICMP destination-unreachable codes by what the client's socket makes of them (RFC 1122, icmp.c)."""
+
+    NET = "icmp-net-unreachable"
+    HOST = "icmp-host-unreachable"
+    PROTO = "icmp-proto-unreachable"
+    PORT = "icmp-port-unreachable"
+    NET_PROHIBITED = "icmp-net-prohibited"
+    HOST_PROHIBITED = "icmp-host-prohibited"
+    ADMIN_PROHIBITED = "icmp-admin-prohibited"
+
+
+@dataclass(slots=True)
+class Packet:
+    """A packet at one moment; the walk changes it as the kernel would.
+
+    ``family`` is 4 or 6; addresses are integers; ``protocol`` is the IP protocol number. ``error`` and
+    ``about`` are set for an ICMP error: its type, and the tuple of the packet that caused it. ``inner`` is
+    the packet inside a tunnel's outer packet, and ``inner_mac`` the MAC address it is sent to in there. ``tracking`` is the conntrack entry attached in the current
+    namespace; ``untracked`` is set by NOTRACK.
+    """
+
+    family: int
+    source: int
+    destination: int
+    protocol: int
+    source_ports: Ports = NO_PORTS
+    destination_ports: Ports = NO_PORTS
+    flags: Flags = Flags.NONE
+    mark: int = 0
+    error: Unreachable | None = None
+    about: Tuple5 | None = None
+    inner: Packet | None = None
+    inner_mac: str = ""
+    vni: int = 0
+    icmp_type: int = 0
+    tracking: Tracking | None = None
+    untracked: bool = False
+    zone: int = 0
+    length: int = field(default=60)
+
+    @property
+    def tuple5(self) -> Tuple5:
+        """The packet's five-tuple."""
+        return Tuple5(self.protocol, self.source, self.source_ports, self.destination, self.destination_ports)
+
+    def copy(self) -> Packet:
+        """Return a copy that can change on its own."""
+        return replace(self)
+
+    def address(self, value: int) -> str:
+        """Write one of this packet's addresses for people."""
+        return str(IPv4Address(value) if self.family == 4 else IPv6Address(value))
+
+    def view(self) -> PacketView:
+        """Return the header for people and JSON."""
+        tracked = self.tracking
+        state = "UNTRACKED" if self.untracked else tracked.state.value if tracked else ""
+        ports = self.protocol in {6, 17, 132, 136}
+        label = self.error.value if self.error else self.flags.value
+        return PacketView(
+            source=self.address(self.source),
+            destination=self.address(self.destination),
+            protocol=PROTOCOL_NAMES.get(self.protocol, str(self.protocol)),
+            source_port=str(self.source_ports) if ports else "",
+            destination_port=str(self.destination_ports) if ports else "",
+            flags=label,
+            mark=self.mark,
+            state=state,
+            encapsulates=describe(self.inner) if self.inner else "",
+        )
+
+
+def describe(packet: Packet) -> str:
+    """Return the packet in one line: ``tcp 10.244.3.70:32768-60999 > 10.244.2.201:8080 SYN``."""
+    view = packet.view()
+    source = f"{view.source}:{view.source_port}" if view.source_port else view.source
+    destination = f"{view.destination}:{view.destination_port}" if view.destination_port else view.destination
+    return f"{view.protocol} {source} > {destination} {view.flags}".rstrip()

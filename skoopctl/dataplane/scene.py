@@ -1,0 +1,69 @@
+"""What a rule sees: the packet, the hook it is at, the devices, and the namespace around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from skoopctl.dataplane.choice import Choices, ChoiceKind
+from skoopctl.dataplane.conntrack import Table
+from skoopctl.dataplane.packet import Packet
+from skoopctl.dataplane.routing import Router
+from skoopctl.dataplane.topology import Topology
+from skoopctl.dataplane.trace import Evidence
+from skoopctl.dataplane.truth import Split, Undecided, Unknown
+from skoopctl.kernel.link import Link
+from skoopctl.kernel.netns import NetNamespace
+
+
+class Hook(StrEnum):
+    """The five places where netfilter looks at an IP packet, as iptables names them."""
+
+    PREROUTING = "PREROUTING"
+    INPUT = "INPUT"
+    FORWARD = "FORWARD"
+    OUTPUT = "OUTPUT"
+    POSTROUTING = "POSTROUTING"
+
+
+@dataclass(slots=True)
+class Scene:
+    """One packet at one hook of one namespace. ``in_port`` and ``out_port`` are bridge ports (physdev).
+
+    ``next_hop`` is the address that the packet is sent to on ``out_link`` (POSTROUTING; for MASQUERADE).
+    """
+
+    topology: Topology
+    netns: NetNamespace
+    router: Router
+    connections: Table
+    choices: Choices
+    packet: Packet
+    hook: Hook
+    in_link: Link | None = None
+    out_link: Link | None = None
+    in_port: Link | None = None
+    out_port: Link | None = None
+    bridged: bool = False
+    next_hop: int = 0
+    evidence: list[Evidence] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unknowns: list[str] = field(default_factory=list)
+
+    def decide(self, undecided: Undecided, label: str, key: object) -> bool:
+        """Turn an undecided match into one of its branches, and narrow the packet's ports to it."""
+        if isinstance(undecided, Unknown):
+            self.unknowns.append(undecided.reason)
+            return self.choices.unknown(undecided.reason, key=key)
+        probability = undecided.probability
+        if probability >= 1.0 or probability <= 0.0:
+            return probability >= 1.0
+        options = ((label, probability), (f"not {label}", 1.0 - probability))
+        taken = self.choices.pick(ChoiceKind.CHANCE, undecided.reason, options) == 0
+        if isinstance(undecided, Split):
+            ports = undecided.inside if taken != undecided.inverted else undecided.outside
+            if undecided.side == "source":
+                self.packet.source_ports = ports
+            else:
+                self.packet.destination_ports = ports
+        return taken

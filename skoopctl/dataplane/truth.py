@@ -1,0 +1,79 @@
+"""Three values: a match is true, false, or undecided; and an undecided one says how it could be decided.
+
+Kleene logic: false beats undecided, undecided beats true, and the opposite of undecided is undecided
+(Iptables_Semantics, Common/Ternary.thy). Chance and port ranges are undecided too, but their branches
+are known to happen, with weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from skoopctl.dataplane.packet import Ports
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The model cannot tell; ``reason`` says why, for people."""
+
+    reason: str
+
+    def negated(self) -> Unknown:
+        """Return the opposite: still unknown."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """True with a known probability (``-m statistic``)."""
+
+    probability: float
+    reason: str
+
+    def negated(self) -> Chance:
+        """Return the opposite chance."""
+        return replace(self, probability=1.0 - self.probability)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """True for some of the packet's ports: ``inside`` is what remains of the range then."""
+
+    side: str
+    inside: Ports
+    outside: Ports
+    reason: str
+    inverted: bool = False
+
+    def negated(self) -> Split:
+        """Return the match that is true for the other ports."""
+        return replace(self, inverted=not self.inverted)
+
+    @property
+    def probability(self) -> float:
+        """The share of the range for which this is true."""
+        share = self.inside.size / (self.inside.size + self.outside.size)
+        return 1.0 - share if self.inverted else share
+
+
+Undecided = Unknown | Chance | Split
+Truth = bool | Undecided
+
+
+def negate(truth: Truth, inverted: bool) -> Truth:
+    """Apply ``!`` where ``inverted``."""
+    if not inverted:
+        return truth
+    return not truth if isinstance(truth, bool) else truth.negated()
+
+
+def ports_within(ports: Ports, low: int, high: int, side: str) -> Truth:
+    """Tell whether the packet's ports lie in an inclusive range; a range that straddles it is a `Split`."""
+    if low <= ports.low and ports.high <= high:
+        return True
+    if ports.high < low or high < ports.low:
+        return False
+    inside = Ports(max(ports.low, low), min(ports.high, high))
+    below, above = inside.low - ports.low, ports.high - inside.high
+    outside = Ports(ports.low, inside.low - 1) if below >= above else Ports(inside.high + 1, ports.high)
+    return Split(side, inside, outside, f"{side} port in {low}-{high}")
