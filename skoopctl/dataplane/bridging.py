@@ -72,7 +72,15 @@ def _closed(journey: Journey, port: Station, bridge: Station, packet: Packet) ->
     if bridge.link.up:
         reason = f"the bridge port {port.link.name} is {state.name.lower()}"
     evidence = (link_evidence(port.netns, bridge.link),)
-    return journey.end(Disposition.DROPPED, port.netns, packet, reason, link=port.link, evidence=evidence)
+    return journey.end(
+        Disposition.DROPPED,
+        port.netns,
+        packet,
+        reason,
+        link=port.link,
+        evidence=evidence,
+        cause="bridge-port-closed",
+    )
 
 
 def _after_dnat(journey: Journey, bridge: Station, packet: Packet) -> str | Ending:
@@ -92,6 +100,7 @@ def _after_dnat(journey: Journey, bridge: Station, packet: Packet) -> str | Endi
             netns,
             packet,
             f"nobody answers for {target} on {bridge.link.name}",
+            cause="neighbour-unreachable",
             link=bridge.link,
             error=Unreachable.HOST,
             kind=StepKind.NEIGHBOUR,
@@ -116,6 +125,7 @@ def _forward(
             netns,
             packet,
             f"no port of {bridge.link.name} leads to {mac}",
+            cause="bridge-port-closed",
             link=bridge.link,
             evidence=evidence,
             kind=StepKind.BRIDGE,
@@ -127,6 +137,7 @@ def _forward(
             netns,
             packet,
             refused,
+            cause="hairpin-off" if "hairpin" in refused else "bridge-port-closed",
             link=out.link,
             evidence=(*evidence, *_port_evidence(out)),
             kind=StepKind.BRIDGE,
@@ -244,6 +255,7 @@ def _bridge_family(
                 netns,
                 packet,
                 f"dropped in the bridge by {last}",
+                cause="netfilter-drop",
                 link=port.link,
                 evidence=tuple(scene.evidence),
                 hook=f"bridge {hook}",

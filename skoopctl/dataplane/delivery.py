@@ -26,7 +26,7 @@ def deliver(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -
     if netns.ipvs_services and packet.inner is None:
         reason = f"IPVS has services on {netns.host}; they are not modelled"
         if not journey.world.choices.unknown(reason, key=("ipvs", netns.host)):
-            return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link)
+            return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")
     if packet.inner is not None:
         return tunnel.decapsulate(journey, netns, link, packet)
     if not journey.request or packet.protocol not in _SOCKET_PARTS:
@@ -53,6 +53,7 @@ def _to_socket(journey: Journey, netns: NetNamespace, packet: Packet) -> Ending:
         netns,
         packet,
         f"nothing listens on {protocol} port {port}",
+        cause="no-listener",
         evidence=evidence,
         error=None if packet.protocol == 6 else Unreachable.PORT,
         reset=packet.protocol == 6,

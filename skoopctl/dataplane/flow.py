@@ -344,4 +344,4 @@ def _answering(packet: Packet) -> Tracking | None:
 
 def _ending(step: Step) -> Step:
     """Mark a step as the packet's last."""
-    return replace(step, ends=Disposition.DROPPED)
+    return replace(step, ends=Disposition.DROPPED, cause="answer-not-translated")

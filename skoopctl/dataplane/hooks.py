@@ -74,7 +74,14 @@ def _unread_rules(journey: Journey, netns: NetNamespace, packet: Packet, hook: H
         return None
     evidence = tuple(gap(netns, part, netns.gaps.get(part, "incompatible")) for part in missing)
     return journey.end(
-        Disposition.UNKNOWN, netns, packet, reason, hook=hook.value, evidence=evidence, kind=StepKind.HOOK
+        Disposition.UNKNOWN,
+        netns,
+        packet,
+        reason,
+        hook=hook.value,
+        evidence=evidence,
+        kind=StepKind.HOOK,
+        cause="evidence-incomplete",
     )
 
 
@@ -149,6 +156,7 @@ def _stop(journey: Journey, scene: Scene, device: Link | None, decided: HookRuli
         hook=scene.hook.value,
         error=ruling.error if ruling.action is Action.REJECT else None,
         reset=ruling.action is Action.REJECT and ruling.error is None,
+        cause="netfilter-drop" if disposition is Disposition.DROPPED else "netfilter-reject",
         kind=StepKind.HOOK,
     )
 

@@ -53,6 +53,7 @@ def send(journey: Journey, netns: NetNamespace, packet: Packet, *, oif: int = 0)
                 netns,
                 packet,
                 "no address to send from",
+                cause="no-route",
                 evidence=_route_evidence(netns, answer),
             )
         packet.source = source
@@ -87,7 +88,11 @@ def _leave(
     """POSTROUTING, then the device."""
     if out_link is None:
         return journey.end(
-            Disposition.UNKNOWN, netns, packet, "the route's device is not in the dump of links"
+            Disposition.UNKNOWN,
+            netns,
+            packet,
+            "the route's device is not in the dump of links",
+            cause="evidence-incomplete",
         )
     next_hop = int(hop.gateway) if hop.gateway is not None else packet.destination
     ended = pass_hook(
@@ -118,7 +123,12 @@ def receive(
     journey.hops += 1
     if journey.hops > MAX_HOPS:
         return journey.end(
-            Disposition.LOOP, netns, packet, f"received {MAX_HOPS} times: a routing loop", link=link
+            Disposition.LOOP,
+            netns,
+            packet,
+            f"received {MAX_HOPS} times: a routing loop",
+            link=link,
+            cause="routing-loop",
         )
     if not looped:
         journey.step(StepKind.RECEIVE, netns, link, f"received on {link.name}", packet)
@@ -157,7 +167,9 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
     if forwarding is None:
         reason = f"whether {netns.host} forwards from {link.name} was not read"
         if not journey.world.choices.unknown(reason, key=("forwarding", netns.host, netns.inode, link.index)):
-            return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link)
+            return journey.end(
+                Disposition.UNKNOWN, netns, packet, reason, link=link, cause="evidence-incomplete"
+            )
     elif not forwarding:
         path = _forwarding_path(link, packet.family)
         return journey.end(
@@ -165,6 +177,7 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
             netns,
             packet,
             f"not for this host, and forwarding is off on {link.name}",
+            cause="forwarding-off",
             link=link,
             evidence=(sysctl_evidence(netns, path),),
         )
@@ -215,6 +228,7 @@ def _lookup(
                 reason,
                 link=iif,
                 evidence=(gap(netns, "route", answer.doubt),),
+                cause="evidence-incomplete",
                 kind=StepKind.ROUTE,
             )
     if answer.type in _NO_WAY:
@@ -224,6 +238,7 @@ def _lookup(
             netns,
             packet,
             words.format(dst=packet.address(packet.destination)),
+            cause="no-route" if answer.type is None else "blackhole-route",
             link=iif,
             evidence=_route_evidence(netns, answer),
             error=error,
@@ -324,6 +339,7 @@ def _martian(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
             netns,
             packet,
             f"a loopback address arrives on {link.name}, and route_localnet is off there",
+            cause="martian",
             link=link,
             evidence=(sysctl_evidence(netns, f"net/ipv4/conf/{link.name}/route_localnet"),),
         )
@@ -374,6 +390,7 @@ def _spoofed(
         netns,
         packet,
         reason,
+        cause="rp-filter" if back else "own-source",
         link=link,
         evidence=evidence + (_route_evidence(netns, back) if back else ()),
     )

@@ -131,11 +131,12 @@ class Journey:
         reset: bool = False,
         socket: Socket | None = None,
         kind: StepKind = StepKind.END,
+        cause: str = "",
     ) -> Ending:
         """Record the last step and return the ending. A step that is a hook's stays a hook's."""
         unknown = reason if disposition in {Disposition.UNKNOWN, Disposition.OPAQUE} else ""
         self.step(kind, netns, link, reason, packet, evidence=evidence, hook=hook, unknown=unknown)
-        self.steps[-1] = replace(self.steps[-1], ends=disposition)
+        self.steps[-1] = replace(self.steps[-1], ends=disposition, cause=cause)
         station = Station(netns, link) if link is not None else None
         return Ending(disposition, netns, packet, reason, error, reset, station, socket)
 

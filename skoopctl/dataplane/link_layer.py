@@ -27,12 +27,13 @@ def output(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, ne
             netns,
             packet,
             f"{link.name} is down",
+            cause="link-down",
             link=link,
             evidence=(link_evidence(netns, link),),
         )
     if link.kind in INVISIBLE_TUNNELS:
         reason = f"{link.name} is a {link.kind} device, which the walk does not follow"
-        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link)
+        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="not-decided")
     opaque = _opaque(journey, netns, link, packet, "out of")
     if opaque is not None:
         return opaque
@@ -57,6 +58,7 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
         netns,
         packet,
         f"nobody answers for {target} on {link.name}",
+        cause="neighbour-unreachable",
         link=link,
         evidence=evidence,
         error=Unreachable.HOST,
@@ -96,6 +98,7 @@ def arrive(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, ma
             netns,
             packet,
             f"{link.name} is down",
+            cause="link-down",
             link=link,
             evidence=(link_evidence(netns, link),),
         )
@@ -115,6 +118,7 @@ def arrive(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, ma
             netns,
             packet,
             f"the frame is addressed to {mac}, {link.name} is {link.mac}: it is for somebody else",
+            cause="wrong-mac",
             link=link,
             evidence=(link_evidence(netns, link, f"{link.name} link/ether {link.mac}"),),
         )
@@ -128,7 +132,7 @@ def leave_host(journey: Journey, station: Station, packet: Packet, mac: str, nex
     if not owners and next_hop in journey.world.uncollected:
         name = journey.world.uncollected[next_hop]
         reason = f"{name} ({packet.address(next_hop)}) was not collected"
-        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link)
+        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected")
     if not owners and packet.destination != next_hop:
         owners = journey.topology.underlay_owners(packet.destination, station.key)
         if owners:
@@ -136,7 +140,10 @@ def leave_host(journey: Journey, station: Station, packet: Packet, mac: str, nex
             journey.world.assume(f"the gateway {gateway} was not collected; it is taken to forward")
         elif packet.destination in journey.world.uncollected:
             name = journey.world.uncollected[packet.destination]
-            return journey.end(Disposition.UNKNOWN, netns, packet, f"{name} was not collected", link=link)
+            reason = f"{name} was not collected"
+            return journey.end(
+                Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected"
+            )
     if not owners:
         target = packet.address(packet.destination)
         return journey.end(
@@ -174,7 +181,7 @@ def _opaque(
     reason = f"{' and '.join(programs)} on {link.name} of {netns.host} decides, and was not read"
     if journey.world.choices.unknown(reason, key=("opaque", netns.host, netns.inode, link.index, direction)):
         return None
-    return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link)
+    return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")
 
 
 def _ingress(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending | None:
@@ -198,6 +205,7 @@ def _ingress(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
                 netns,
                 packet,
                 f"dropped at ingress by {last}",
+                cause="netfilter-drop",
                 link=link,
                 evidence=tuple(scene.evidence),
                 hook="ingress",

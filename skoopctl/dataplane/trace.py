@@ -104,7 +104,8 @@ class Step:
     ``namespace`` is a label (``host``, or a pod's name); ``device`` the device at hand; ``hook`` is
     ``INPUT`` and so on for `StepKind.HOOK`; ``decision`` says in words what was decided; ``depth`` is 0
     for the packet asked about and 1 for a tunnel's outer packet. ``unknown`` is why a decision could
-    not be made; ``ends`` is set on the step where the packet's way ends.
+    not be made; ``ends`` is set on the step where the packet's way ends, and ``cause`` says there why, in a
+    word that stays the same (``hairpin-off``), where the walk itself knows it.
     """
 
     kind: StepKind
@@ -120,6 +121,7 @@ class Step:
     depth: int = 0
     unknown: str = ""
     ends: Disposition | None = None
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +167,9 @@ class Branch:
 
     @property
     def fatal_walk(self) -> Walk:
-        """The packet whose end decided this branch."""
-        return self.walks[-1] if self.outcome is not Outcome.CONNECTED else self.forward
+        """The packet whose end decided this branch: the first that did not arrive."""
+        lost = (walk for walk in self.walks if walk.disposition is not Disposition.DELIVERED)
+        return next(lost, self.forward)
 
 
 @dataclass(frozen=True, slots=True)

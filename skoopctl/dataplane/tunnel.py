@@ -24,7 +24,7 @@ def encapsulate(journey: Journey, netns: NetNamespace, link: Link, packet: Packe
     vxlan = link.vxlan
     if vxlan is None or vxlan.external:
         reason = f"{link.name} takes its remote from metadata (external), which is not modelled"
-        return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link)
+        return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")
     remote, entry = _remote(netns, link, mac)
     if remote is None:
         return journey.end(
@@ -32,6 +32,7 @@ def encapsulate(journey: Journey, netns: NetNamespace, link: Link, packet: Packe
             netns,
             packet,
             f"{link.name} has no forwarding entry for {mac}: the kernel does not know which node to send to",
+            cause="fdb-entry-missing",
             link=link,
             evidence=_fdb_evidence(netns, link),
             kind=StepKind.ENCAPSULATE,
@@ -77,6 +78,7 @@ def decapsulate(journey: Journey, netns: NetNamespace, link: Link, outer: Packet
             netns,
             outer,
             f"no VXLAN device for VNI {outer.vni} listens on UDP port {port}",
+            cause="tunnel-not-listening",
             link=link,
             error=Unreachable.PORT,
             kind=StepKind.DECAPSULATE,

@@ -1,0 +1,322 @@
+"""Every finding that skoopctl knows, by its id: what it means, what the kernel does, what to look at.
+
+``skoopctl explain ID`` and docs/findings.md print this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skoopctl.checks.finding import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """The documentation of one finding. ``look`` are read-only commands that show it on the node."""
+
+    id: str
+    title: str
+    severity: Severity
+    why: str
+    fix: str
+    look: tuple[str, ...] = ()
+
+
+_DOCS = (
+    Doc(
+        "netfilter-drop",
+        "A firewall rule drops the packet",
+        Severity.FATAL,
+        "A rule with the target DROP, or a chain's policy, ends the packet without telling its sender: the "
+        "client waits until it times out. A rule on a tunnel's outer packet (VXLAN: UDP 8472) stops all pod "
+        "traffic between the two nodes, though no rule names a pod.",
+        "Delete the rule, or put one that accepts before it. If a tool wrote it (firewalld, ufw, a security "
+        "agent), change it there, or it will come back.",
+        ("iptables-save -c", "nft -a list ruleset"),
+    ),
+    Doc(
+        "netfilter-reject",
+        "A firewall rule rejects the packet",
+        Severity.FATAL,
+        "A rule with the target REJECT ends the packet and answers with an ICMP error or a TCP reset. The "
+        "client fails at once: connection refused, or no route to host.",
+        "Delete the rule, or put one that accepts before it.",
+        ("iptables-save -c", "nft -a list ruleset"),
+    ),
+    Doc(
+        "service-without-endpoints",
+        "The service has no ready endpoints",
+        Severity.FATAL,
+        "kube-proxy rejects packets for a service that has no ready endpoint. Its selector matches no pod, or "
+        "none of its pods passes its readiness probe.",
+        "Compare the service's selector with the pods' labels; see why the pods are not ready.",
+        ("kubectl get endpointslices -l kubernetes.io/service-name=NAME", "kubectl get pods -o wide"),
+    ),
+    Doc(
+        "source-range-refused",
+        "The source is outside the load balancer's source ranges",
+        Severity.FATAL,
+        "The service has loadBalancerSourceRanges; kube-proxy drops packets to its load balancer address from "
+        "any other source, pods and nodes of the cluster too.",
+        "Add the source to spec.loadBalancerSourceRanges, or use the cluster IP from inside.",
+        ("kubectl get service NAME -o yaml",),
+    ),
+    Doc(
+        "stale-endpoint",
+        "A service sends to an address that no pod has",
+        Severity.FATAL,
+        "The node's rules translate the service to an endpoint that is not there any more: kube-proxy has not "
+        "caught up with the API, or has stopped.",
+        "See whether kube-proxy runs on this node and reaches the API server; restart it there.",
+        ("kubectl -n kube-system get pods -l k8s-app=kube-proxy -o wide",),
+    ),
+    Doc(
+        "no-local-endpoint",
+        "The node has no endpoint of a service with a Local traffic policy",
+        Severity.FATAL,
+        "With externalTrafficPolicy or internalTrafficPolicy Local, a node sends only to its own pods. A node "
+        "without one drops, or lets the packet go where no one waits for it.",
+        "Ask a node that runs an endpoint, or use the policy Cluster.",
+        ("kubectl get service NAME -o yaml", "kubectl get endpointslices -o wide"),
+    ),
+    Doc(
+        "service-port-unknown",
+        "The service has no such port",
+        Severity.FATAL,
+        "The address is a service's, but no rule of this node translates this port: the packet keeps the "
+        "virtual address, which no device has, and is routed to nowhere.",
+        "Use a port of the service.",
+        ("kubectl get service NAME",),
+    ),
+    Doc(
+        "no-listener",
+        "Nothing listens on the port",
+        Severity.FATAL,
+        "The packet arrives, and no socket waits for it: the kernel answers TCP with a reset and UDP with ICMP "
+        "port unreachable.",
+        "Start the program, or use the port that it listens on (a service's targetPort must name it too). A "
+        "program that listens on 127.0.0.1 only does not hear other pods.",
+        ("ss -lntup",),
+    ),
+    Doc(
+        "no-route",
+        "There is no route",
+        Severity.FATAL,
+        "No route matches the destination: a sender gets 'network is unreachable' at once; a router answers "
+        "with an ICMP error.",
+        "Add the route; on a pod, see why its CNI plugin did not.",
+        ("ip route show table all", "ip rule"),
+    ),
+    Doc(
+        "pod-route-missing",
+        "A node has no route to another node's pods",
+        Severity.FATAL,
+        "Without a route for the pod range, the packet follows the default route out of the cluster, where "
+        "nobody knows the pod.",
+        "Add the route, and see why the network plugin's agent on this node did not (flanneld, BIRD, felix).",
+        ("ip route", "journalctl -u kubelet"),
+    ),
+    Doc(
+        "pod-route-wrong",
+        "A node's route to another node's pods leads elsewhere",
+        Severity.FATAL,
+        "The route that wins does not lead to the node that runs the pod: the packet is sent where nobody "
+        "takes it.",
+        "Correct the route; the network plugin's agent writes it.",
+        ("ip route get ADDRESS",),
+    ),
+    Doc(
+        "blackhole-route",
+        "A route swallows the packet",
+        Severity.FATAL,
+        "A route of type blackhole, unreachable or prohibit matches: the packet ends there, silently or with an "
+        "ICMP error.",
+        "Delete the route, or add a more specific one.",
+        ("ip route show table all",),
+    ),
+    Doc(
+        "address-nowhere",
+        "Nothing has the destination address",
+        Severity.FATAL,
+        "No collected namespace and no object of the cluster has this address.",
+        "Check the address; a pod gets a new one each time it starts.",
+        ("kubectl get pods -A -o wide",),
+    ),
+    Doc(
+        "forwarding-off",
+        "The node does not forward",
+        Severity.FATAL,
+        "A packet for somebody else arrives and forwarding is off for the device it came in on: the kernel "
+        "drops it without a word. It is the input device's setting that counts.",
+        "Set net.ipv4.ip_forward=1, also in /etc/sysctl.d, where another tool may reset it.",
+        ("sysctl net.ipv4.ip_forward net.ipv4.conf.all.forwarding",),
+    ),
+    Doc(
+        "rp-filter",
+        "The reverse path filter drops the packet",
+        Severity.FATAL,
+        "With rp_filter=1 the kernel drops a packet whose answer would not leave by the device that it came in "
+        "on. The larger of the device's value and 'all' counts.",
+        "Set rp_filter=2 (loose) on the device and for all, or make the routes symmetric.",
+        ("sysctl -a --pattern rp_filter", "ip route get SOURCE"),
+    ),
+    Doc(
+        "own-source",
+        "A packet arrives with the receiver's own address as its source",
+        Severity.FATAL,
+        "The kernel drops a packet from outside that claims to come from one of its own addresses. A pod that "
+        "calls its own service gets such packets when nothing masquerades them.",
+        "For a pod and its own service: let kube-proxy masquerade (KUBE-MARK-MASQ and KUBE-POSTROUTING).",
+        ("iptables-save -t nat", "sysctl -a --pattern accept_local"),
+    ),
+    Doc(
+        "martian",
+        "A loopback address arrives on a real device",
+        Severity.FATAL,
+        "Packets from or to 127.0.0.0/8 are dropped on any device but loopback unless route_localnet is on.",
+        "Set net.ipv4.conf.all.route_localnet=1 if a node port on 127.0.0.1 is wanted.",
+        ("sysctl -a --pattern route_localnet",),
+    ),
+    Doc(
+        "link-down",
+        "A device is down",
+        Severity.FATAL,
+        "A device that is down sends and receives nothing, and the kernel removed the routes through it.",
+        "Set the device up and see who set it down; routes that a plugin wrote must be written again.",
+        ("ip -d link",),
+    ),
+    Doc(
+        "neighbour-unreachable",
+        "Nobody answers for the next hop's address",
+        Severity.FATAL,
+        "The kernel asks for the MAC address of the next hop (ARP, ND) and gets no answer: after three tries it "
+        "tells the sender 'no route to host'.",
+        "See whether the owner of the address is up and on this network.",
+        ("ip neigh", "ip -s link"),
+    ),
+    Doc(
+        "vxlan-neighbour-missing",
+        "The VXLAN device has no neighbour entry for the peer",
+        Severity.FATAL,
+        "flannel writes one permanent neighbour per peer node on flannel.1. Without it the kernel asks by ARP "
+        "over a device that floods to nobody.",
+        "Write the entry; restart flanneld on this node, which writes all of them.",
+        ("ip neigh show dev flannel.1",),
+    ),
+    Doc(
+        "wrong-mac",
+        "The frame is sent to a MAC address that is not the receiver's",
+        Severity.FATAL,
+        "A neighbour entry names a MAC address that the next hop does not have: the frame arrives and is "
+        "ignored, silently. A permanent entry never mends itself.",
+        "Replace the entry.",
+        ("ip neigh", "ip link"),
+    ),
+    Doc(
+        "fdb-entry-missing",
+        "The VXLAN device does not know which node to send to",
+        Severity.FATAL,
+        "The forwarding database of the VXLAN device has no entry for the peer's MAC address; with learning off "
+        "the kernel drops the packet.",
+        "Write the entry; restart flanneld on this node, which writes all of them.",
+        ("bridge fdb show dev flannel.1",),
+    ),
+    Doc(
+        "fdb-entry-wrong",
+        "The VXLAN device sends to the wrong node",
+        Severity.FATAL,
+        "The forwarding entry for the peer's MAC address names another node: the packet is unwrapped there, or "
+        "nowhere, and nobody takes it.",
+        "Replace the entry.",
+        ("bridge fdb show dev flannel.1",),
+    ),
+    Doc(
+        "tunnel-not-listening",
+        "The peer does not unwrap the tunnel's packets",
+        Severity.FATAL,
+        "The outer packet arrives on a node that has no VXLAN device with this VNI and port, or has it down.",
+        "Set the peer's VXLAN device up; compare VNI and port on both nodes.",
+        ("ip -d link show type vxlan",),
+    ),
+    Doc(
+        "bridge-port-closed",
+        "A bridge does not forward the frame",
+        Severity.FATAL,
+        "The bridge or one of its ports is down, blocked or isolated, or no port leads to the MAC address.",
+        "Set the bridge and the port up; see whether the pod's veth still belongs to the bridge.",
+        ("bridge -d link", "bridge fdb"),
+    ),
+    Doc(
+        "hairpin-off",
+        "A pod calls itself through its service, and hairpin is off",
+        Severity.FATAL,
+        "A bridge does not send a frame back by the port it came in on unless hairpin mode is on there.",
+        "Set hairpinMode in the CNI configuration; for pods that exist: bridge link set dev DEVICE hairpin on.",
+        ("bridge -d link",),
+    ),
+    Doc(
+        "answer-not-translated",
+        "The answer comes from the endpoint's own address",
+        Severity.FATAL,
+        "The request went through DNAT, the answer passed the bridge without meeting conntrack: the client sees "
+        "a stranger and resets it. Bridged packets meet conntrack only with bridge-nf-call-iptables=1.",
+        "Load br_netfilter and set net.bridge.bridge-nf-call-iptables=1.",
+        ("sysctl net.bridge.bridge-nf-call-iptables",),
+    ),
+    Doc(
+        "answer-lost",
+        "The answer does not come back",
+        Severity.FATAL,
+        "The request arrives; the answer ends elsewhere than at the client.",
+        "See the reply's hops: where it leaves the way of the request, a route or a NAT rule differs.",
+    ),
+    Doc(
+        "routing-loop",
+        "The packet goes in circles",
+        Severity.FATAL,
+        "Routes on the way send the packet round until its TTL is used up.",
+        "Correct the route of one of the nodes in the circle.",
+        ("ip route get ADDRESS",),
+    ),
+    Doc(
+        "opaque-program",
+        "A program on the way decides, and cannot be read",
+        Severity.WARNING,
+        "A tc, XDP or IPVS decision on the path is outside of the model: nobody here knows what it does.",
+        "Ask the tool that loaded it (for Cilium: cilium-dbg bpf …).",
+        ("tc filter show dev DEVICE ingress", "bpftool net"),
+    ),
+    Doc(
+        "not-decided",
+        "Something on the way could not be decided",
+        Severity.WARNING,
+        "A rule, a table or a node could not be read, or holds something outside of the model. Both ways were "
+        "walked, and they end differently.",
+        "Collect what is missing, or look at the named place.",
+    ),
+    Doc(
+        "node-not-collected",
+        "A node on the way was not collected",
+        Severity.WARNING,
+        "The packet goes to a node that gave no answer: what happens there is unknown.",
+        "Make the node reachable for skoopctl, or add it to the inventory.",
+    ),
+    Doc(
+        "evidence-incomplete",
+        "Part of a node's state was not read",
+        Severity.WARNING,
+        "An item is missing, was cut or denied. It is treated as unknown, not as empty.",
+        "See the reason beside it: a missing program, no root, a deadline.",
+    ),
+    Doc(
+        "unreadable-rules",
+        "iptables-save does not show a table that exists",
+        Severity.WARNING,
+        "A native nft expression inside one of iptables' tables makes iptables-save print nothing of that table "
+        "but 'incompatible': rules exist that this dump does not show.",
+        "Read the table with nft; keep native rules in a table of their own.",
+        ("nft -a list table ip NAME",),
+    ),
+)
+
+DOCS = {doc.id: doc for doc in _DOCS}

@@ -1,0 +1,5 @@
+"""The command line. One file a command, thin; each is imported only when it is called."""
+
+from skoopctl.cli.app import main
+
+__all__ = ["main"]

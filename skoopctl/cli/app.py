@@ -1,0 +1,92 @@
+"""The ``skoopctl`` group: commands by name, imported late, so that ``--help`` stays fast.
+
+Exit codes are the design's: 0 clean, 1 findings or a failing path, 2 usage or inventory, 3 some nodes not
+collected, 4 none collected, 70 a bug, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from skoopctl import __version__
+from skoopctl.errors import SkoopError
+
+COMMANDS = {
+    "collect": ("skoopctl.cli.collect:collect", "Collect evidence from nodes into a bundle."),
+    "demo": ("skoopctl.cli.demo:demo", "Build the lab, break it, diagnose it, take it down."),
+    "diagnose": ("skoopctl.cli.diagnose:diagnose", "Find out why traffic from A to B does not arrive."),
+    "explain": ("skoopctl.cli.explain:explain", "Explain a finding by its id."),
+    "lab": ("skoopctl.cli.lab:lab", "A cluster of network namespaces to try things on."),
+}
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class LateGroup(click.Group):
+    """A group that knows its commands by name and imports one only when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in alphabetical order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Print the table without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+@click.group(
+    cls=LateGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example: skoopctl diagnose -i inventory.yaml -s 10.244.3.70 -d 10.244.2.201 -p 8080",
+)
+@click.version_option(__version__, prog_name="skoopctl")
+def app() -> None:
+    """Find out why traffic in a Kubernetes cluster does not arrive.
+
+    Nothing is installed on the nodes, nothing on them is changed, and nothing is left behind.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with the design's exit codes."""
+    try:
+        code = app.main(prog_name="skoopctl", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        _say("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SkoopError as error:
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BUG + 71)
+
+
+def _say(line: str) -> None:
+    """Print one line for people on standard error."""
+    click.echo(f"skoopctl: {line}", err=True)
