@@ -1,0 +1,122 @@
+"""The front door of the analysis: a question and a snapshot in, a `Diagnosis` out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from skoopctl import __version__
+from skoopctl.checks.catalogue import DOCS
+from skoopctl.checks.cause import Cause, cause_of, finding_of
+from skoopctl.checks.diagnosis import Diagnosis
+from skoopctl.checks.finding import Finding, Severity, Where
+from skoopctl.checks.integrity import integrity_findings
+from skoopctl.checks.remedy import fix_for
+from skoopctl.checks.snapshot import Snapshot
+from skoopctl.checks.target import Target, resolve
+from skoopctl.dataplane.path import walk
+from skoopctl.dataplane.topology import NsKey
+from skoopctl.dataplane.trace import Branch, Flow, Outcome, PathResult, Verdict
+from skoopctl.errors import TargetError
+
+PROTOCOLS = ("tcp", "udp", "icmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: SRC and DST as typed, protocol, and a port (0: what the destination implies)."""
+
+    source: str
+    destination: str
+    protocol: str = "tcp"
+    port: int = 0
+
+
+def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
+    """Answer one question. Raises `TargetError` when an end means nothing, or no port is known."""
+    source, destination = resolve(question.source, snapshot), resolve(question.destination, snapshot)
+    flow = _flow(question, source, destination)
+    path = walk(snapshot.network, flow, source.client)
+    path = _with_source_note(path, source)
+    findings = [*_causes(path, source.client, snapshot), *integrity_findings(path, snapshot)]
+    return Diagnosis(
+        source=source.endpoint,
+        destination=destination.endpoint,
+        path=path,
+        findings=tuple(sorted(findings, key=_rank)),
+        coverage=snapshot.coverage,
+        detected=snapshot.detected,
+        collected_at=snapshot.collected_at,
+        tool_version=__version__,
+    )
+
+
+def _flow(question: Question, source: Target, destination: Target) -> Flow:
+    if question.protocol not in PROTOCOLS:
+        raise TargetError(
+            f"protocol {question.protocol!r} is not known", hint=f"use one of {', '.join(PROTOCOLS)}"
+        )
+    if question.protocol == "icmp":
+        return Flow(source.endpoint.address, destination.endpoint.address, "icmp", 0)
+    port = question.port or destination.port
+    if not 0 < port < 65536:
+        given = f"port {question.port} is not" if question.port else "no port is given: it must be"
+        raise TargetError(f"{given} a number from 1 to 65535", hint="give one with -p")
+    return Flow(source.endpoint.address, destination.endpoint.address, question.protocol, port)
+
+
+def _with_source_note(path: PathResult, source: Target) -> PathResult:
+    """Say so when the kernel would send from another address than the one that was asked for."""
+    first = path.representative.forward.steps[0] if path.representative.forward.steps else None
+    used = first.after.source if first is not None and first.after is not None else ""
+    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0"}:  # noqa: S104
+        return path
+    note = f"a program on {source.endpoint.node or source.endpoint.address} that does not bind sends from {used}"
+    return replace(path, assumptions=(*path.assumptions, note))
+
+
+def _rank(finding: Finding) -> tuple[bool, int, str]:
+    return (not finding.cause, -finding.severity, finding.id)
+
+
+# --- causes --------------------------------------------------------------------------------------------------
+
+
+def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Iterable[Finding]:
+    """Yield one finding for each different cause among the branches that fail, the heaviest first."""
+    if path.verdict is Verdict.PASS:
+        return
+    groups: dict[object, tuple[Cause, Branch, float]] = {}
+    for branch in path.branches:
+        if branch.outcome is Outcome.CONNECTED:
+            continue
+        cause = cause_of(branch, snapshot)
+        key = (cause.id, cause.step.node, cause.step.netns, cause.evidence[-1:])
+        known = groups.get(key)
+        groups[key] = (cause, branch, branch.weight + (known[2] if known else 0.0))
+    ranked = sorted(groups.values(), key=lambda group: -group[2])
+    for cause, branch, weight in ranked:
+        finding = finding_of(cause, is_cause=True)
+        if path.verdict is Verdict.UNKNOWN:
+            finding = replace(finding, severity=min(finding.severity, Severity.WARNING))
+        elif path.verdict is Verdict.MIXED:
+            share = f" ({weight:.0%} of connections: {_ways(path, branch)})"
+            finding = replace(finding, summary=finding.summary + share, severity=Severity.CRITICAL)
+        fix = None
+        if path.verdict is not Verdict.UNKNOWN:
+            fix = fix_for(cause, branch, path.flow, client, snapshot, path)
+        yield replace(finding, fix=fix)
+    if path.verdict is Verdict.UNKNOWN and not groups:
+        yield _undecided(path)
+
+
+def _ways(path: PathResult, branch: Branch) -> str:
+    failing = [b for b in path.branches if b.outcome is not Outcome.CONNECTED]
+    names = list(dict.fromkeys(b.choices[-1] for b in failing if b.choices))
+    return ", ".join(names[:3]) or (branch.choices[-1] if branch.choices else "some of the ways")
+
+
+def _undecided(path: PathResult) -> Finding:
+    doc = DOCS["not-decided"]
+    summary = path.unknowns[0] if path.unknowns else doc.title
+    return Finding(doc.id, doc.severity, Where(), summary, why=doc.why, cause=True)

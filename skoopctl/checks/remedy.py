@@ -1,0 +1,487 @@
+"""Counterfactuals: change one thing near the failure, walk again, and propose what makes the flow pass.
+
+A remedy is found from the step that ended the packet's way. It is *checked* when the model, edited so, gives
+PASS; one that does not is offered only when nothing better is known, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+
+from skoopctl.checks.cause import Cause
+from skoopctl.checks.finding import Fix
+from skoopctl.checks.snapshot import Snapshot
+from skoopctl.dataplane import edit
+from skoopctl.dataplane.path import walk
+from skoopctl.dataplane.topology import NsKey
+from skoopctl.dataplane.trace import Branch, Evidence, Flow, Outcome, PathResult, Step, StepKind, Verdict
+from skoopctl.kernel.link import BridgePort, Link
+from skoopctl.kernel.neighbour import FdbEntry, Neighbour, NeighbourState
+from skoopctl.kernel.netns import NetNamespace
+from skoopctl.kernel.route import TABLE_MAIN, NextHop, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One change to one namespace, with the commands that would make it on the node."""
+
+    summary: str
+    key: NsKey
+    change: edit.Change
+    commands: tuple[str, ...]
+
+
+Proposer = Callable[[Cause, Branch, Snapshot], Iterable[Remedy]]
+_PROPOSERS: dict[str, list[Proposer]] = {}
+
+
+def proposes(*causes: str) -> Callable[[Proposer], Proposer]:
+    """Register a proposer for causes by their finding ids."""
+
+    def register(proposer: Proposer) -> Proposer:
+        for cause in causes:
+            _PROPOSERS.setdefault(cause, []).append(proposer)
+        return proposer
+
+    return register
+
+
+def fix_for(
+    cause: Cause, branch: Branch, flow: Flow, client: NsKey | None, snapshot: Snapshot, before: PathResult
+) -> Fix | None:
+    """Return the first remedy that makes the flow pass, else the first that was thought of, unchecked."""
+    fallback: Fix | None = None
+    for proposer in _PROPOSERS.get(cause.id, ()):
+        for remedy in proposer(cause, branch, snapshot):
+            after = _walk_with(remedy, flow, client, snapshot)
+            if after.verdict is Verdict.PASS or _better(before, after):
+                return _fix(remedy, checked=True, rest=_rest(after), snapshot=snapshot)
+            fallback = fallback or _fix(remedy, checked=False, rest="", snapshot=snapshot)
+    return fallback
+
+
+def _walk_with(remedy: Remedy, flow: Flow, client: NsKey | None, snapshot: Snapshot) -> PathResult:
+    hosts = edit.edit_netns(snapshot.hosts, remedy.key, remedy.change)
+    return walk(snapshot.network_of(hosts), flow, client)
+
+
+def _better(before: PathResult, after: PathResult) -> bool:
+    """Of several broken branches one remedy may mend only its own."""
+    passing = after.outcomes().get(Outcome.CONNECTED, 0.0)
+    return passing > before.outcomes().get(Outcome.CONNECTED, 0.0) + 1e-9 and after.verdict is not Verdict.UNKNOWN
+
+
+def _rest(after: PathResult) -> str:
+    if after.verdict is Verdict.PASS:
+        return ""
+    share = after.outcomes().get(Outcome.CONNECTED, 0.0)
+    return f" (then {share:.0%} of connections pass; the others fail for other reasons)"
+
+
+def _fix(remedy: Remedy, *, checked: bool, rest: str, snapshot: Snapshot) -> Fix:
+    netns = snapshot.netns(remedy.key)
+    commands = tuple(_inside(netns, command) for command in remedy.commands)
+    return Fix(remedy.summary + rest, remedy.key[0], commands, checked)
+
+
+def _inside(netns: NetNamespace, command: str) -> str:
+    """Prefix a command with the way into the namespace that it is for."""
+    if netns.is_host:
+        return command
+    if netns.pid:
+        return f"nsenter -t {netns.pid} -n {command}"
+    return f"ip netns exec {netns.names[0]} {command}" if netns.names else command
+
+
+def _key(step: Step) -> NsKey:
+    return step.node, step.netns
+
+
+# --- firewall rules ------------------------------------------------------------------------------------------
+
+
+@proposes("netfilter-drop", "netfilter-reject")
+def delete_rule(cause: Cause, _branch: Branch, _snapshot: Snapshot) -> Iterable[Remedy]:
+    """Delete the rule that decided, or give the chain another policy."""
+    if not cause.evidence:
+        return
+    last = cause.evidence[-1]
+    key = (last.node, last.netns)
+    makers = {
+        "iptables-rule": _iptables_rule,
+        "iptables-policy": _iptables_policy,
+        "nft-rule": _nft_rule,
+        "nft-policy": _nft_policy,
+    }
+    maker = makers.get(last.kind)
+    if maker is not None:
+        yield maker(last, key)
+
+
+def _iptables_rule(last: Evidence, key: NsKey) -> Remedy:
+    table, chain, number = _rule_place(last.location)
+    binary = "iptables-legacy" if "(legacy)" in last.location else "iptables"
+    spec = last.text.replace("-A ", "-D ", 1)
+    return Remedy(
+        f"delete rule {number} of {chain} (table {table}) on {key[0]}",
+        key,
+        edit.without_rule(last.text, table, chain, number),
+        (f"{binary} -t {table} {spec}",),
+    )
+
+
+def _rule_place(location: str) -> tuple[str, str, int]:
+    """Read ``filter INPUT rule 1 (legacy)``."""
+    left, _, rest = location.partition(" rule ")
+    table, _, chain = left.rpartition(" ")
+    return table, chain, int(rest.split(" ")[0])
+
+
+def _iptables_policy(last: Evidence, key: NsKey) -> Remedy:
+    table, chain = last.location.removesuffix(" policy").split(" ", 1)
+    return Remedy(
+        f"let {chain} (table {table}) on {key[0]} accept by default",
+        key,
+        edit.with_policy(table, chain, "ACCEPT"),
+        (f"iptables -t {table} -P {chain} ACCEPT",),
+    )
+
+
+def _nft_rule(last: Evidence, key: NsKey) -> Remedy:
+    left, _, rest = last.location.partition(" rule ")
+    family, table, chain = left.split(" ", 2)
+    number = rest.split(" ")[0]
+    handle = int(rest.rpartition("handle ")[2].rstrip(")"))
+    return Remedy(
+        f"delete rule {number} of chain {chain} (nft table {family} {table}) on {key[0]}",
+        key,
+        edit.without_nft_rule(family, table, chain, handle),
+        (f"nft delete rule {family} {table} {chain} handle {handle}",),
+    )
+
+
+def _nft_policy(last: Evidence, key: NsKey) -> Remedy:
+    family, table, chain = last.location.removesuffix(" policy").split(" ", 2)
+    return Remedy(
+        f"let chain {chain} (nft table {family} {table}) on {key[0]} accept by default",
+        key,
+        edit.with_nft_policy(family, table, chain),
+        (f"nft chain {family} {table} {chain} '{{ policy accept; }}'",),
+    )
+
+
+# --- sysctls -------------------------------------------------------------------------------------------------
+
+
+def _sysctl_remedy(key: NsKey, values: Mapping[str, str], snapshot: Snapshot) -> Remedy:
+    dotted = snapshot.netns(key).sysctls.dotted
+    settings = [f"{dotted(path)}={value}" for path, value in values.items()]
+    return Remedy(
+        f"set {' and '.join(settings)} on {key[0]}",
+        key,
+        edit.with_sysctls(values),
+        tuple(f"sysctl -w {setting}" for setting in settings),
+    )
+
+
+@proposes("forwarding-off")
+def forward(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Turn forwarding on for the device that the packet came in on."""
+    device = cause.step.device
+    values = {f"net/ipv4/conf/{device}/forwarding": "1"}
+    netns = snapshot.netns(_key(cause.step))
+    if netns.sysctls.integer("net/ipv4/ip_forward") == 0:
+        everywhere = {path: "1" for path in netns.sysctls.values if path.endswith("/forwarding") and "ipv4" in path}
+        yield Remedy(
+            f"set net.ipv4.ip_forward=1 on {cause.step.node}",
+            _key(cause.step),
+            edit.with_sysctls({"net/ipv4/ip_forward": "1", **everywhere}),
+            ("sysctl -w net.ipv4.ip_forward=1",),
+        )
+    yield _sysctl_remedy(_key(cause.step), values, snapshot)
+
+
+@proposes("rp-filter")
+def loosen(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Make the reverse path filter loose."""
+    values = {f"net/ipv4/conf/{cause.step.device}/rp_filter": "2"}
+    yield _sysctl_remedy(_key(cause.step), values, snapshot)
+
+
+@proposes("martian")
+def localnet(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Let loopback addresses in."""
+    values = {f"net/ipv4/conf/{cause.step.device}/route_localnet": "1"}
+    yield _sysctl_remedy(_key(cause.step), values, snapshot)
+
+
+@proposes("answer-not-translated", "answer-lost", "own-source")
+def bridge_netfilter(_cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Let bridged packets meet conntrack."""
+    for step in _steps(branch):
+        if step.kind is StepKind.BRIDGE:
+            yield _sysctl_remedy(_key(step), {"net/bridge/bridge-nf-call-iptables": "1"}, snapshot)
+            return
+
+
+def _steps(branch: Branch) -> Iterable[Step]:
+    return (step for walked in branch.walks for step in walked.steps)
+
+
+# --- links, neighbours, forwarding entries -------------------------------------------------------------------
+
+
+@proposes("link-down", "neighbour-unreachable", "bridge-port-closed", "tunnel-not-listening", "address-nowhere")
+def set_up(cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Set the devices up that are down near the end of the way."""
+    seen = set()
+    keys = [_key(cause.step), *(_key(step) for step in _steps(branch))]
+    view = cause.step.before
+    owner = snapshot.owner(view.destination) if view is not None else None
+    if owner is not None:
+        keys.append(owner)
+    for key in dict.fromkeys(keys):
+        for link in snapshot.netns(key).links.values():
+            if not link.up and not link.loopback and (key, link.index) not in seen:
+                seen.add((key, link.index))
+                yield Remedy(
+                    f"set {link.name} up on {key[0]}",
+                    key,
+                    _up_with_peer(link),
+                    (f"ip link set dev {link.name} up",),
+                )
+
+
+def _up_with_peer(link: Link) -> edit.Change:
+    return edit.with_link_up(link.index)
+
+
+@proposes("hairpin-off")
+def hairpin(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Turn hairpin on for the port."""
+    key, device = _key(cause.step), cause.step.device
+    link = snapshot.netns(key).link_named(device)
+    if link is None:
+        return
+    port = replace(link.port or BridgePort(), hairpin=True)
+    yield Remedy(
+        f"turn hairpin on for {device} on {key[0]}",
+        key,
+        edit.with_link(link.index, lambda found: replace(found, port=port)),
+        (f"bridge link set dev {device} hairpin on",),
+    )
+
+
+@proposes("wrong-mac", "vxlan-neighbour-missing", "neighbour-unreachable", "fdb-entry-missing")
+def neighbour(_cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Write the neighbour entry that the last routed device needs, from what its owner really has."""
+    for step in reversed(list(_steps(branch))):
+        if step.kind is not StepKind.ROUTE or not step.device:
+            continue
+        key = _key(step)
+        netns = snapshot.netns(key)
+        link = netns.link_named(step.device)
+        gateway = _gateway(step)
+        if link is None or not gateway:
+            continue
+        mac = _mac_of(gateway, link, key, snapshot)
+        if mac is None or any(
+            n.index == link.index and str(n.ip) == gateway and n.mac == mac for n in netns.neighbours
+        ):
+            continue
+        text = f"{gateway} dev {link.name} lladdr {mac} PERMANENT"
+        entry = Neighbour(link.index, ip_address(gateway), mac, NeighbourState.PERMANENT, text=text)
+        yield Remedy(
+            f"write the neighbour entry of {gateway} on {link.name} of {key[0]}",
+            key,
+            edit.with_neighbour(entry),
+            (f"ip neigh replace {gateway} lladdr {mac} dev {link.name} nud permanent",),
+        )
+
+
+def _gateway(step: Step) -> str:
+    """Return the next hop of a routing step: its gateway, else the packet's destination."""
+    words = step.decision.split()
+    if "via" in words:
+        return words[words.index("via") + 1]
+    return step.before.destination if step.before is not None else ""
+
+
+def _mac_of(address: str, link: Link, asking: NsKey, snapshot: Snapshot) -> str | None:
+    """Return the MAC address of whoever has an address: the same VXLAN's device first."""
+    for host in snapshot.hosts.values():
+        for netns in host.namespaces.values():
+            if (host.name, netns.inode) == asking:
+                continue
+            for held in netns.addresses:
+                device = netns.links.get(held.index)
+                if str(held.ip) != address or device is None:
+                    continue
+                if (link.vxlan is None) == (device.vxlan is None):
+                    return device.mac
+    return None
+
+
+@proposes("fdb-entry-missing", "fdb-entry-wrong", "wrong-mac", "no-listener", "tunnel-not-listening")
+def forwarding_entry(_cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Write the VXLAN forwarding entry for the peer's device."""
+    for step in _steps(branch):
+        netns = snapshot.netns(_key(step))
+        link = netns.link_named(step.device) if step.device else None
+        if step.kind is not StepKind.NEIGHBOUR and step.kind is not StepKind.ENCAPSULATE:
+            continue
+        if link is None or link.vxlan is None:
+            continue
+        for peer_link, remote in _vxlan_peers(link, step.node, snapshot):
+            known = any(
+                e.index == link.index and e.mac == peer_link.mac and str(e.remote) == remote for e in netns.fdb
+            )
+            if not known:
+                entry = FdbEntry(
+                    link.index,
+                    peer_link.mac,
+                    is_self=True,
+                    permanent=True,
+                    remote=ip_address(remote),
+                    text=f"{peer_link.mac} dev {link.name} dst {remote} self permanent",
+                )
+                yield Remedy(
+                    f"write the forwarding entry for {remote} on {link.name} of {step.node}",
+                    _key(step),
+                    edit.with_fdb(entry),
+                    (f"bridge fdb replace {peer_link.mac} dev {link.name} dst {remote} self permanent",),
+                )
+
+
+def _vxlan_peers(link: Link, node: str, snapshot: Snapshot) -> Iterable[tuple[Link, str]]:
+    """Yield the other hosts' devices of the same VXLAN, with their underlay addresses."""
+    for host in snapshot.hosts.values():
+        if host.name == node:
+            continue
+        for other in host.root_netns.links.values():
+            same = other.vxlan is not None and link.vxlan is not None and other.vxlan.vni == link.vxlan.vni
+            if same and other.vxlan is not None and other.vxlan.local:
+                yield other, other.vxlan.local
+
+
+# --- routes --------------------------------------------------------------------------------------------------
+
+
+@proposes("blackhole-route", "pod-route-wrong")
+def delete_route(cause: Cause, _branch: Branch, _snapshot: Snapshot) -> Iterable[Remedy]:
+    """Delete the route that won."""
+    for line in cause.evidence:
+        if line.kind == "route":
+            key = (line.node, line.netns)
+            table = line.location.removeprefix("table ")
+            suffix = "" if table == "main" or " table " in line.text else f" table {table}"
+            yield Remedy(
+                f"delete the route '{line.text}' on {line.node}",
+                key,
+                edit.without_route(line.text),
+                (f"ip route del {line.text}{suffix}",),
+            )
+            return
+
+
+@proposes("no-route", "pod-route-missing", "pod-route-wrong", "blackhole-route")
+def add_route(cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Add the route that leads to the owner of the destination, as the network plugin would write it."""
+    key = _key(cause.step)
+    view = cause.step.before or cause.step.after
+    destination = view.destination if view is not None else ""
+    owner = snapshot.owner(destination) if destination else None
+    if not snapshot.netns(key).is_host:
+        yield from _default_of_pod(key, snapshot)
+        return
+    if owner is None or owner[0] == key[0]:
+        return
+    yield from _to_peer(key, destination, owner[0], snapshot)
+    del branch
+
+
+def _default_of_pod(key: NsKey, snapshot: Snapshot) -> Iterable[Remedy]:
+    """A pod's default route: the bridge's address in the pod's subnet."""
+    netns, host = snapshot.netns(key), snapshot.hosts[key[0]].root_netns
+    for address in netns.addresses:
+        if address.ip.is_loopback or address.ip.version != 4:
+            continue
+        subnet = ip_network(f"{address.ip}/{address.prefixlen}", strict=False)
+        gateways = [a.ip for a in host.addresses if a.ip in subnet and a.ip != address.ip]
+        if gateways:
+            hop = NextHop(address.index, gateways[0])
+            device = netns.links[address.index].name
+            text = f"default via {gateways[0]} dev {device}"
+            yield Remedy(
+                f"add the pod's default route via {gateways[0]}",
+                key,
+                edit.with_route(Route(TABLE_MAIN, ip_network("0.0.0.0/0"), next_hops=(hop,), text=text)),
+                (f"ip route add {text}",),
+            )
+
+
+def _to_peer(key: NsKey, destination: str, peer: str, snapshot: Snapshot) -> Iterable[Remedy]:
+    """A node's route to a peer's pods: over the VXLAN device if both have one, else by the peer's address."""
+    netns, other = snapshot.netns(key), snapshot.hosts[peer].root_netns
+    subnet = _pod_subnet(destination, other)
+    pairs = [
+        (mine, theirs)
+        for mine in netns.links.values()
+        for theirs in other.links.values()
+        if mine.vxlan and theirs.vxlan and mine.vxlan.vni == theirs.vxlan.vni
+    ]
+    for mine, theirs in pairs:
+        gateway = next((a.ip for a in other.addresses if a.index == theirs.index and a.ip.version == 4), None)
+        if gateway is None:
+            continue
+        text = f"{subnet} via {gateway} dev {mine.name} onlink"
+        hop = NextHop(mine.index, gateway, onlink=True)
+        change = edit.with_route(Route(TABLE_MAIN, ip_network(subnet), next_hops=(hop,), text=text))
+        summary = f"add the route to {subnet} on {key[0]}"
+        commands: tuple[str, ...] = (f"ip route replace {text}",)
+        if not mine.up:
+            change = _both(edit.with_link_up(mine.index), change)
+            summary = f"set {mine.name} up and {summary}"
+            commands = (f"ip link set dev {mine.name} up", *commands)
+        yield Remedy(summary, key, change, commands)
+    yield from _over_underlay(key, subnet, other, snapshot)
+
+
+def _both(first: edit.Change, second: edit.Change) -> edit.Change:
+    return lambda netns: second(first(netns))
+
+
+def _over_underlay(
+    key: NsKey, subnet: str, other: NetNamespace, snapshot: Snapshot
+) -> Iterable[Remedy]:
+    netns = snapshot.netns(key)
+    for mine in netns.addresses:
+        network = ip_network(f"{mine.ip}/{mine.prefixlen}", strict=False)
+        if mine.ip.is_loopback or mine.ip.version != 4 or network.prefixlen >= 31:
+            continue
+        gateway = next((a.ip for a in other.addresses if a.ip in network and a.ip != mine.ip), None)
+        if gateway is not None:
+            text = f"{subnet} via {gateway} dev {netns.links[mine.index].name}"
+            route = Route(TABLE_MAIN, ip_network(subnet), next_hops=(NextHop(mine.index, gateway),), text=text)
+            yield Remedy(
+                f"add the route to {subnet} on {key[0]}",
+                key,
+                edit.with_route(route),
+                (f"ip route replace {text}",),
+            )
+
+
+def _pod_subnet(destination: str, netns: NetNamespace) -> str:
+    """Return the range that the peer itself routes for the destination, else the address alone."""
+    address = ip_address(destination)
+    fitting = [
+        r.destination
+        for r in netns.routes
+        if r.table == TABLE_MAIN
+        and r.destination.version == address.version
+        and 0 < r.destination.prefixlen < r.destination.max_prefixlen
+        and address in r.destination
+    ]
+    return str(max(fitting, key=lambda n: n.prefixlen)) if fitting else f"{destination}/32"
