@@ -31,10 +31,10 @@ class NetNamespace:
 
     ``gaps`` maps an item that was not read (``route``, ``iptables-nft`` …) to the reason: a part that is
     in ``gaps`` is *unknown*, not empty. ``nsids`` maps this namespace's nsid for its peers to their inodes.
-    ``pid`` is a process in it (0: none is
-    known). ``pod_uids`` are the pods whose processes live here, by the cgroups of those processes. ``recent`` holds
-    the lists of iptables' ``recent`` match: per list, addresses (as integers) with the least and the most
-    age in seconds that the kernel's clock allows; the whole is None when it was not read.
+    ``pid`` is a process in it (0: none is known). ``pod_uids`` are the pods whose processes live here, by the
+    cgroups of those processes. ``recent`` holds the lists of iptables' ``recent`` match: per list, addresses
+    (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
+    None when it was not read.
     """
 
     host: str

@@ -1,0 +1,221 @@
+"""Read the output of ``nft -j -a list ruleset`` (libnftables-json(5)).
+
+What the model has no class for becomes an unknown statement or expression with its raw JSON. Nothing here
+raises: a malformed object is a problem of the dump, a malformed rule an unknown statement.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skoopctl.kernel.iptables import Table
+from skoopctl.kernel.nft import (
+    AnonymousSet,
+    Concat,
+    CounterStatement,
+    Expression,
+    MapLookup,
+    NatStatement,
+    NftChain,
+    NftRule,
+    NftSet,
+    NftTable,
+    SetReference,
+    Statement,
+    UnknownStatement,
+)
+from skoopctl.kernel.nft_expression import decode_elements, decode_expression
+from skoopctl.kernel.nft_statement import decode_statement
+from skoopctl.kernel.nft_text import render_expression, render_statements
+
+_KINDS = frozenset({"table", "chain", "set", "map", "rule"})
+_FAMILIES = {4: "ip", 6: "ip6"}
+
+
+@dataclass(frozen=True, slots=True)
+class NftDump:
+    """Tables in the order of the dump, and what in it could not be read at all."""
+
+    tables: tuple[NftTable, ...]
+    problems: tuple[str, ...] = ()
+
+
+def decode_nft_json(raw: bytes | str, *, leave_out: Container[tuple[str, str]] = frozenset()) -> NftDump:
+    """Decode a ruleset but for the tables (family, name) in ``leave_out``, see `shown_by_iptables`.
+
+    Never raises: what is wrong is listed in ``problems``.
+    """
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        return NftDump((), (f"not JSON: {str(error)[:120]}",))
+    objects = document.get("nftables") if isinstance(document, dict) else None
+    if not isinstance(objects, list):
+        return NftDump((), ("no list named 'nftables' in the JSON",))
+    reader = _Reader(leave_out)
+    for number, entry in enumerate(objects):
+        try:
+            reader.add(entry)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reader.problems.append(f"object {number} not understood: {type(error).__name__} {error}")
+    return reader.finish()
+
+
+def shown_by_iptables(tables: Iterable[Table]) -> frozenset[tuple[str, str]]:
+    """Return the nft family and name of the tables that iptables-nft-save shows.
+
+    In nft they appear half translated (``xt`` expressions). A table that iptables calls incompatible is not
+    among them, because nft is the only one that shows it.
+    """
+    return frozenset((_FAMILIES[table.family], table.name) for table in tables if not table.incompatible)
+
+
+@dataclass(slots=True)
+class _OpenTable:
+    order: int
+    dormant: bool = False
+    chains: dict[str, NftChain] = field(default_factory=dict)
+    rules: dict[str, list[NftRule]] = field(default_factory=dict)
+    sets: dict[str, NftSet] = field(default_factory=dict)
+    address_port_maps: set[str] = field(default_factory=set)
+    pending: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Reader:
+    """Collects objects by table; rules are decoded last, because they refer to maps."""
+
+    def __init__(self, leave_out: Container[tuple[str, str]]) -> None:
+        self.leave_out = leave_out
+        self.tables: dict[tuple[str, str], _OpenTable] = {}
+        self.problems: list[str] = []
+
+    def add(self, entry: Any) -> None:
+        """Take one object of the dump; kinds without an effect on packets are passed over."""
+        ((kind, body),) = entry.items()
+        if kind not in _KINDS:
+            return
+        if (body["family"], body["name" if kind == "table" else "table"]) in self.leave_out:
+            return
+        if kind == "table":
+            self._table(body["family"], body["name"]).dormant = "dormant" in _names(body.get("flags"))
+        elif kind == "chain":
+            self._chain(body)
+        elif kind in {"set", "map"}:
+            self._set(body, kind == "map")
+        else:
+            self._table(body["family"], body["table"]).pending.append(body)
+
+    def finish(self) -> NftDump:
+        """Decode the rules and close all tables."""
+        tables = []
+        for (family, name), table in self.tables.items():
+            for body in table.pending:
+                self._rule(table, family, name, body)
+            chains = {n: _with_rules(c, table) for n, c in table.chains.items()}
+            tables.append(NftTable(family, name, chains, table.sets, table.order, table.dormant))
+        return NftDump(tuple(tables), tuple(self.problems))
+
+    def _table(self, family: str, name: str) -> _OpenTable:
+        return self.tables.setdefault((str(family), str(name)), _OpenTable(len(self.tables)))
+
+    def _chain(self, body: dict[str, Any]) -> None:
+        table = self._table(body["family"], body["table"])
+        name = str(body["name"])
+        priority = body.get("prio")
+        if body.get("hook") and not isinstance(priority, int):
+            self.problems.append(f"base chain {name} has no numeric priority: {priority!r}")
+            priority = None
+        table.chains[name] = NftChain(
+            name,
+            type=str(body.get("type", "")),
+            hook=str(body.get("hook", "")),
+            priority=priority,
+            policy=str(body.get("policy", "accept" if body.get("hook") else "")),
+            devices=_names(body.get("dev")),
+        )
+
+    def _set(self, body: dict[str, Any], is_map: bool) -> None:
+        table = self._table(body["family"], body["table"])
+        flags = _names(body.get("flags"))
+        name = str(body["name"])
+        data = body.get("map", "")
+        if isinstance(data, list) or (isinstance(data, str) and "." in data) or "concat" in str(data):
+            table.address_port_maps.add(name)
+        table.sets[name] = NftSet(
+            name,
+            _key_type(body.get("type")),
+            decode_elements(body.get("elem", []), is_map),
+            is_map=is_map,
+            interval="interval" in flags,
+            dynamic=bool({"dynamic", "timeout"} & set(flags)),
+        )
+
+    def _rule(self, table: _OpenTable, family: str, name: str, body: dict[str, Any]) -> None:
+        raw = body.get("expr")
+        statements: tuple[Statement, ...]
+        if isinstance(raw, list):
+            statements = tuple(_resolve(decode_statement(s), table) for s in raw)
+        else:
+            statements = (UnknownStatement("a rule without expressions", json.dumps(body)[:400]),)
+        comment = str(body.get("comment", ""))
+        counter = next((s for s in statements if isinstance(s, CounterStatement)), None)
+        chain = str(body.get("chain", ""))
+        table.chains.setdefault(chain, NftChain(chain))
+        rules = table.rules.setdefault(chain, [])
+        handle = body.get("handle", 0)
+        rules.append(
+            NftRule(
+                family,
+                name,
+                chain,
+                len(rules) + 1,
+                handle if isinstance(handle, int) else 0,
+                statements,
+                comment,
+                render_statements(statements, comment),
+                counter.packets if counter else None,
+                counter.octets if counter else None,
+            )
+        )
+
+
+def _resolve(statement: Statement, table: _OpenTable) -> Statement:
+    """Tell whether a NAT statement's address carries the port too: the JSON of ``addr . port`` does not."""
+    if not isinstance(statement, NatStatement) or statement.address is None:
+        return statement
+    if not _carries_port(statement.address, table.address_port_maps):
+        return statement
+    return NatStatement(
+        statement.kind, statement.address, statement.port, statement.family, True, statement.flags
+    )
+
+
+def _carries_port(address: Expression, maps: set[str]) -> bool:
+    if isinstance(address, MapLookup):
+        if isinstance(address.data, SetReference):
+            return address.data.name in maps
+        if isinstance(address.data, AnonymousSet):
+            return any(isinstance(e.value, Concat) for e in address.data.elements)
+    return isinstance(address, Concat)
+
+
+def _with_rules(chain: NftChain, table: _OpenTable) -> NftChain:
+    rules = tuple(table.rules.get(chain.name, ()))
+    return NftChain(chain.name, rules, chain.type, chain.hook, chain.priority, chain.policy, chain.devices)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return tuple(str(v) for v in value) if isinstance(value, list) else (str(value),)
+
+
+def _key_type(value: Any) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        expression = decode_expression(value.get("typeof"))
+        parts = expression.parts if isinstance(expression, Concat) else (expression,)
+        return tuple(render_expression(part) for part in parts)
+    return _names(value)

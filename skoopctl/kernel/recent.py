@@ -1,0 +1,46 @@
+"""Decode the lists of iptables' ``recent`` match (``/proc/net/xt_recent/NAME``).
+
+The item is the files one after the other, each behind a line ``list NAME``. An entry's last_seen is in
+jiffies (net/netfilter/xt_recent.c: recent_seq_show), which start five minutes before they wrap at 32 bits
+(include/linux/jiffies.h: INITIAL_JIFFIES); how many make a second is the kernel's secret.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+Ages = tuple[float, float]
+
+_ENTRY = re.compile(r"src=(\S+) ttl: \d+ last_seen: (\d{1,20}) ")
+_TICKS_PER_SECOND = (100, 250, 300, 1000)  # kernel/Kconfig.hz
+_HEAD_START_S = 300
+
+
+def decode_recent(text: str, uptime_s: float) -> dict[str, dict[int, Ages]]:
+    """Return the lists by name: each address, as an integer, with its least and most possible age in seconds.
+
+    ``uptime_s`` is the host's monotonic clock when it was read. Lines that make no sense are passed over.
+    """
+    lists: dict[str, dict[int, Ages]] = {}
+    entries: dict[int, Ages] = {}
+    for line in text.split("\n"):
+        if line.startswith("list "):
+            entries = lists.setdefault(line[5:].strip(), {})
+            continue
+        found = _ENTRY.match(line)
+        if found is None:
+            continue
+        try:
+            address = int(ip_address(found[1]))
+        except ValueError:
+            continue
+        entries[address] = _ages(int(found[2]), uptime_s)
+    return lists
+
+
+def _ages(jiffies: int, uptime_s: float) -> Ages:
+    """Return the range of ages over the clock rates at which it is neither new nor older than boot."""
+    ages = [uptime_s - (jiffies - ((1 << 32) - _HEAD_START_S * rate)) / rate for rate in _TICKS_PER_SECOND]
+    possible = [max(age, 0.0) for age in ages if -1.0 <= age <= uptime_s]
+    return (min(possible), max(possible)) if possible else (0.0, max(uptime_s, 0.0))
