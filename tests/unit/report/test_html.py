@@ -1,0 +1,154 @@
+"""The page that stands alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from skoopctl.errors import SkoopError
+from skoopctl.report.assets import reports_folder
+from skoopctl.report.html import render_html
+from tests.unit.report import samples
+
+VOID = {"meta", "br"}
+
+
+class Page(HTMLParser):
+    """Collects elements, and fails when they do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Open an element."""
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element of the picture that has no content."""
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close the innermost element, which must be this one."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Keep the words."""
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """All words, white space made single."""
+        return " ".join("".join(self.words).split())
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_every_page_stands_alone(name: str) -> None:
+    """Elements nest; no script, no frame, no handler; links lead only into the page."""
+    page = Page(render_html(samples.ALL[name]()))
+    tags = {tag for tag, _ in page.elements}
+    assert tags.isdisjoint({"script", "iframe", "object", "embed", "link", "img", "base", "form"})
+    for _, attributes in page.elements:
+        assert not any(key.startswith("on") or key in ("src", "style") for key in attributes)
+        assert (attributes.get("href") or "#").startswith("#")
+
+
+def test_the_policy_admits_only_the_two_style_sheets_of_the_page() -> None:
+    """The hashes in the policy are those of the style elements, and nothing else may load."""
+    html = render_html(samples.dropped())
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'; style-src 'sha256-")
+    sheets = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode() for sheet in sheets]
+    assert re.findall(r"'sha256-([^']+)'", policy[1]) == digests
+
+
+def test_the_page_tells_the_whole_story() -> None:
+    """From the verdict over cause, evidence, fix and path to the raw lines, everything stands in order."""
+    page = Page(render_html(samples.dropped()))
+    order = [
+        "3 of 3 hosts collected",
+        "is dropped by rule 1 of INPUT (filter) on node1-c4",
+        "Cause",
+        "filter INPUT rule 1, 1,284 packets",
+        "-A INPUT -s 192.168.3.87/32 -j DROP",
+        "Why. A tunnelled packet arrives",
+        "checked in the model",
+        "iptables -D INPUT 1",
+        "Other findings",
+        "Path, hop by hop",
+        "What was seen, and what was not",
+        "Appendix: the raw lines on the path",
+        "skoopctl 0.1.0 · schema skoopctl.diagnosis/1",
+    ]
+    body = page.text[page.text.index("Skip to the findings") :]
+    position = 0
+    for words in order:
+        position = body.index(words, position)
+    assert "svg" in {tag for tag, _ in page.elements}
+
+
+def test_the_fatal_hop_is_open_and_others_can_be_opened() -> None:
+    """Evidence is behind details elements that need no script; where the packet dies it is in sight."""
+    page = Page(render_html(samples.dropped()))
+    details = [attributes for tag, attributes in page.elements if tag == "details"]
+    assert sum("open" in attributes for attributes in details) == 1
+    assert len(details) > 3
+
+
+def test_branches_are_a_table_with_shares() -> None:
+    """Each branch is a row; the ways of those not drawn can be opened."""
+    page = Page(render_html(samples.service()))
+    assert page.text.count("33%") >= 3
+    branches = [a for tag, a in page.elements if tag == "details" and a.get("class") == "branch"]
+    assert len(branches) == 2
+
+
+def test_hostile_words_are_only_words() -> None:
+    """Markup and control characters of a node are visible text, wherever they stand."""
+    html = render_html(samples.hostile())
+    page = Page(html)
+    assert "<script" not in html
+    assert "<script>alert('pod')</script>" in page.text
+    assert r"\x1b[2J" in page.text
+    assert all(char.isprintable() or char == "\n" for char in html)
+
+
+def test_long_evidence_is_cut_with_a_notice() -> None:
+    """Five megabytes of a rule do not make a page of ten."""
+    html = render_html(samples.hostile())
+    assert len(html) < 100_000
+    assert "more characters)" in html
+
+
+def test_unknowns_assumptions_and_gaps_are_on_the_page() -> None:
+    """What limits the answer is said where it is read."""
+    text = Page(render_html(samples.unknown())).text
+    assert "no TCP connection to 192.168.3.86:22 within 5 s" in text
+    assert "nft ruleset: denied; conntrack: absent" in text
+    assert "the switch between the nodes forwards every packet" in text
+
+
+@pytest.mark.parametrize("inside", ["skoopctl/_data/reports", "reports"])
+def test_templates_are_found_in_a_wheel_and_in_a_checkout(tmp_path: Path, inside: str) -> None:
+    """The wheel carries the folder inside the package, a checkout has it beside the package."""
+    (tmp_path / inside / "templates").mkdir(parents=True)
+    assert reports_folder(tmp_path / "skoopctl") == tmp_path / inside
+
+
+def test_missing_templates_are_one_clear_error(tmp_path: Path) -> None:
+    """A broken installation names the folder and what to do."""
+    with pytest.raises(SkoopError, match=r"no report templates in .*_data.reports \(.*install again\)"):
+        reports_folder(tmp_path / "skoopctl")
