@@ -1,0 +1,291 @@
+"""``skoopctl diagnose``: the path of a flow, both directions, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from skoopctl.cli.source import gather
+from skoopctl.errors import SkoopError, UsageError
+
+if TYPE_CHECKING:
+    from skoopctl.checks.diagnosis import Diagnosis
+    from skoopctl.checks.snapshot import Snapshot
+    from skoopctl.report.text import Explain
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SEVERITIES = ("info", "warning", "critical", "fatal")
+EXIT_FAILS, EXIT_USAGE, EXIT_SOME, EXIT_NONE = 1, 2, 3, 4
+
+# Flags of `skoop` that tell it what skoopctl finds out by itself. They are taken and change nothing.
+_OLD_FLAGS = (
+    "--network-plugin",
+    "--proxy-mode",
+    "--cluster-cidr",
+    "--cloud-provider",
+    "--calico-host-interface",
+    "--calico-host-mtu",
+    "--calico-pod-mtu",
+    "--calico-ipip-pod-mtu",
+    "--flannel-host-interface",
+    "--flannel-backend-type",
+    "--flannel-bridge",
+    "--flannel-pod-mtu",
+    "--flannel-ip-masq",
+    "--collector-image",
+    "--collector-image-pull-policy",
+    "--collector-namespace",
+    "--collector-cri-address",
+    "--collector-pod-wait-interval",
+    "--collector-pod-wait-timeout",
+)
+
+_EPILOG = """\b
+Examples:
+  skoopctl diagnose -i inventory.yaml -s 10.244.3.70 -d 10.244.2.201 -p 8080
+  skoopctl diagnose -i inventory.yaml -s pod/tools/web-0 -d svc/tools/db --report incident.html
+  skoopctl diagnose --bundle cluster.skoop -s node/node1 -d http://10.96.10.1 --json
+  skoopctl diagnose --bundle cluster.skoop --flows flows.jsonl --json
+
+\b
+Exit status: 0 the path works · 1 it fails, or a finding reaches --fail-on · 2 usage or inventory ·
+3 it could not be decided, or some nodes were not collected · 4 none were · 70 a bug · 130 interrupted
+"""
+
+
+def old_flags(function: F) -> F:
+    """Accept the flags of the tool that this one replaces."""
+    for flag in _OLD_FLAGS:
+        name = "old_" + flag.strip("-").replace("-", "_")
+        function = click.option(flag, name, hidden=True)(function)
+    return function
+
+
+@click.command(epilog=_EPILOG)
+@click.option("-s", "--src", metavar="SRC", help="IP, pod/NS/NAME, node/NAME or a host of the inventory.")
+@click.option("-d", "--dst", metavar="DST", help="The same, or svc/NS/NAME, or a URL.")
+@click.option("-p", "--dport", type=click.IntRange(1, 65535), metavar="PORT", help="The destination's port.")
+@click.option(
+    "--protocol", type=click.Choice(["tcp", "udp", "icmp"]), default="tcp", show_default=True
+)
+@click.option("-i", "--inventory", metavar="FILE|lab", help="Collect now from these hosts.")
+@click.option("-b", "--bundle", metavar="FILE", help="Use evidence that was collected before.")
+@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts of the inventory.")
+@click.option("--kubeconfig", "--kube-config", metavar="FILE", help="Also ask the API server for objects.")
+@click.option("--save", metavar="FILE.skoop", help="Keep what was collected.")
+@click.option("--flows", metavar="FILE", help="Many flows: JSON lines with source, destination, protocol, port.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a line a flow with --flows).")
+@click.option("--format", "format_", type=click.Choice(["text", "json", "svg"]), help="What to write.")
+@click.option("-o", "--output", metavar="FILE", help="Where --format goes; '-' is standard output.")
+@click.option("--report", metavar="FILE.html", help="Also write a report: one file that opens offline.")
+@click.option(
+    "--explain", type=click.Choice(["full", "summary", "minimal"]), default="summary", show_default=True
+)
+@click.option("--fail-on", type=click.Choice(SEVERITIES), default="critical", show_default=True)
+@click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
+@old_flags
+def diagnose(
+    *,
+    src: str | None,
+    dst: str | None,
+    dport: int | None,
+    protocol: str,
+    inventory: str | None,
+    bundle: str | None,
+    limit: str | None,
+    kubeconfig: str | None,
+    save: str | None,
+    flows: str | None,
+    as_json: bool,
+    format_: str | None,
+    output: str | None,
+    report: str | None,
+    explain: str,
+    fail_on: str,
+    quiet: bool,
+    **old: str | None,
+) -> int:
+    """Find out why traffic from SRC to DST does not arrive.
+
+    The packet is walked through what the nodes' kernels hold: every namespace, hook, rule, route and tunnel
+    on its way, there and back. Nothing is sent, and nothing on the nodes is changed.
+    """
+    ignored = [name.removeprefix("old_").replace("_", "-") for name, value in old.items() if value is not None]
+    if ignored and not quiet:
+        click.echo(f"skoopctl: --{', --'.join(ignored)}: not needed, found out by itself", err=True)
+    kind = _format(as_json, format_, output)
+    _check_ends(src, dst, flows)
+    if flows is not None and (report or kind == "svg"):
+        raise UsageError("--flows prints JSON lines or text", hint="leave out --report and --format svg")
+    target = _report_target(report)
+    snapshot = gather(inventory, bundle, limit=limit, kubeconfig=kubeconfig, save=save, quiet=quiet)
+    if not snapshot.hosts:
+        click.echo(f"skoopctl: {snapshot.coverage.sentence()}: nothing to walk through", err=True)
+        return EXIT_NONE
+    if flows is not None:
+        return _many(flows, snapshot, kind, fail_on)
+    from skoopctl.checks.diagnose import Question
+    from skoopctl.checks.diagnose import diagnose as answer
+
+    diagnosis = answer(Question(src or "", dst or "", protocol, dport or 0), snapshot)
+    _write(_render(diagnosis, kind, explain, to_terminal=_to_terminal(output)), kind, output)
+    if target is not None:
+        from skoopctl.report.html import render_html
+
+        target.write_text(render_html(diagnosis), encoding="utf-8")
+        click.echo(f"report: {target}", err=True)
+    return exit_code(diagnosis, fail_on)
+
+
+def _format(as_json: bool, format_: str | None, output: str | None) -> str:
+    if as_json and format_ not in {None, "json"}:
+        raise UsageError(f"--json and --format {format_} contradict each other", hint="give one of them")
+    if format_ is None and not as_json and output is not None:
+        raise UsageError("-o needs --format", hint="for example --format svg -o path.svg")
+    return "json" if as_json else format_ or "text"
+
+
+def _check_ends(src: str | None, dst: str | None, flows: str | None) -> None:
+    if flows is not None:
+        if src or dst:
+            raise UsageError("--flows has its own sources and destinations", hint="leave out -s and -d")
+        return
+    missing = [flag for flag, value in (("-s", src), ("-d", dst)) if not value]
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} missing", hint="say where traffic comes from and goes to")
+
+
+def _report_target(report: str | None) -> Path | None:
+    """Refuse a report that cannot be written before anything is collected."""
+    if report is None:
+        return None
+    target = Path(report)
+    if target.suffix not in {".html", ".htm"}:
+        raise UsageError(f"--report {report}: only .html can be written", hint="name it FILE.html")
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"--report {report}: there is no folder {target.parent}", hint="make it first")
+    return target
+
+
+def _to_terminal(output: str | None) -> bool:
+    return output is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def _render(diagnosis: Diagnosis, kind: str, explain: str, *, to_terminal: bool) -> str:
+    if kind == "json":
+        from skoopctl.report.jsonout import to_json
+
+        return json.dumps(to_json(diagnosis), indent=2)
+    if kind == "svg":
+        from skoopctl.report.svg import render_svg
+
+        return render_svg(diagnosis)
+    from skoopctl.report.text import render_text
+
+    width = min(max(shutil.get_terminal_size().columns, 60), 120) if to_terminal else 100
+    return render_text(diagnosis, width=width, color=to_terminal, explain=cast("Explain", explain))
+
+
+def _write(text: str, kind: str, output: str | None) -> None:
+    """Print, or write to the file; a picture without a name goes to output.svg, as with `skoop`."""
+    if output is None and kind == "svg":
+        output = "output.svg"
+    if output in {None, "-"}:
+        click.echo(text)
+        return
+    Path(str(output)).write_text(text + "\n", encoding="utf-8")
+    click.echo(f"written: {output}", err=True)
+
+
+def exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
+    """Return the design's exit status for one diagnosis."""
+    from skoopctl.checks.finding import Severity
+    from skoopctl.dataplane.trace import Verdict
+
+    threshold = Severity[fail_on.upper()]
+    verdict = diagnosis.path.verdict
+    if verdict in {Verdict.FAIL, Verdict.MIXED} or any(f.severity >= threshold for f in diagnosis.findings):
+        return EXIT_FAILS
+    coverage = diagnosis.coverage
+    if verdict is Verdict.UNKNOWN or coverage.collected < len(coverage.hosts):
+        return EXIT_SOME
+    return 0
+
+
+# --- many flows ----------------------------------------------------------------------------------------------
+
+
+def _many(path: str, snapshot: Snapshot, kind: str, fail_on: str) -> int:
+    """Diagnose every line of a file, in order; one that cannot be is a line with ``error``."""
+    codes = []
+    with _lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                code, text = _one_line(path, number, line, snapshot, kind, fail_on)
+                codes.append(code)
+                click.echo(text)
+    if not codes:
+        raise UsageError(f"{path}: no flows in it", hint="one JSON object a line")
+    order = (0, EXIT_SOME, EXIT_USAGE, EXIT_FAILS)
+    return max(codes, key=lambda code: order.index(code))
+
+
+def _lines(path: str) -> Any:
+    if path == "-":
+        return click.get_text_stream("stdin")
+    try:
+        return Path(path).open(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="--flows names a file of JSON lines") from error
+
+
+def _one_line(
+    path: str, number: int, line: str, snapshot: Snapshot, kind: str, fail_on: str
+) -> tuple[int, str]:
+    from skoopctl.checks.diagnose import diagnose as answer
+    from skoopctl.report.jsonout import to_json
+
+    asked: dict[str, Any] = {}
+    try:
+        asked, question = _question(path, number, line)
+        diagnosis = answer(question, snapshot)
+    except SkoopError as error:
+        failed = {"schema": "skoopctl.diagnosis/1", **asked, "line": number, "error": str(error)}
+        return EXIT_USAGE, json.dumps(failed) if kind == "json" else f"{path}:{number}: {error}"
+    code = exit_code(diagnosis, fail_on)
+    if kind == "json":
+        return code, json.dumps(to_json(diagnosis))
+    flow, path_ = diagnosis.path.flow, diagnosis.path
+    ends = f"{question.source} -> {question.destination} {flow.protocol}/{flow.port}"
+    cause = f"  {diagnosis.findings[0].summary}" if diagnosis.findings and code else ""
+    return code, f"{path_.verdict.value:8}{path_.outcome.value:12}{ends}{cause}"
+
+
+def _question(path: str, number: int, line: str) -> tuple[dict[str, Any], Any]:
+    from skoopctl.checks.diagnose import Question
+
+    try:
+        flow = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"{path}:{number}: not JSON: {error}") from error
+    if not isinstance(flow, dict):
+        raise UsageError(f"{path}:{number}: a flow is an object with source, destination, protocol, port")
+    unknown = set(flow) - {"source", "destination", "protocol", "port"}
+    if unknown:
+        raise UsageError(f"{path}:{number}: unknown key {sorted(unknown)[0]!r}")
+    source, destination = flow.get("source"), flow.get("destination")
+    port, protocol = flow.get("port", 0), flow.get("protocol", "tcp")
+    asked = {k: v for k, v in flow.items() if isinstance(v, str | int)}
+    if not isinstance(source, str) or not isinstance(destination, str):
+        raise UsageError(f"{path}:{number}: source and destination must be text")
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
+        raise UsageError(f"{path}:{number}: port must be a number from 1 to 65535")
+    return asked, Question(source, destination, str(protocol), port)
