@@ -1,0 +1,171 @@
+"""The seam between the fleet and a host: bytes go in on stdin, bytes come out on stdout, once.
+
+A transport is an asynchronous context (entering it connects and logs in, leaving it closes hard) with one
+method, :meth:`Transport.run`. What arrives is put into an :class:`Answer` that the fleet owns, so that
+whatever came before a failure is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import Protocol, Self
+
+from skoopctl.errors import SkoopError
+from skoopctl.inventory.host import InventoryHost
+
+MIB = 1024 * 1024
+MOST_STDERR = 64 * 1024
+"""Bytes of stderr that are kept: enough for a traceback, whatever a host pours out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """The four deadlines, in seconds. All are on."""
+
+    connect_s: float = 10.0
+    """From resolving the name to being logged in."""
+    program_s: float = 30.0
+    """From the exec to its end."""
+    host_s: float = 60.0
+    """Everything about one host, once its turn has come."""
+    run_s: float = 300.0
+    """All hosts together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run. ``stdin`` is sent at once and then kept open until the program ends."""
+
+    command: str
+    stdin: bytes = b""
+    max_output: int = 256 * MIB
+
+
+class HostStatus(StrEnum):
+    """How asking one host went."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    UNREACHABLE = "unreachable"
+    AUTH_FAILED = "auth-failed"
+    DENIED = "denied"
+    TIMEOUT = "timeout"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """What one host answered, and how it went. ``stdout`` holds what came, also after a failure."""
+
+    host: str
+    status: HostStatus
+    stdout: bytes
+    stderr: str
+    exit_status: int | None
+    error: SkoopError | None
+    elapsed_s: float
+
+
+@dataclass(slots=True)
+class Answer:
+    """What has arrived from one host so far."""
+
+    max_output: int
+    exit_status: int | None = None
+    exit_signal: str | None = None
+    overflowed: bool = False
+    _stdout: list[bytes] = field(default_factory=list)
+    _stderr: bytearray = field(default_factory=bytearray)
+    _room: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._room = self.max_output
+
+    def add_stdout(self, data: bytes) -> bool:
+        """Keep ``data``; return whether more may come. What is over the limit is cut off."""
+        if len(data) > self._room:
+            self.overflowed = True
+            data = data[: self._room]
+        self._room -= len(data)
+        if data:
+            self._stdout.append(data)
+        return not self.overflowed
+
+    def add_stderr(self, data: bytes) -> None:
+        """Keep the beginning of stderr."""
+        self._stderr += data[: MOST_STDERR - len(self._stderr)]
+
+    @property
+    def size(self) -> int:
+        """How many bytes of stdout are here."""
+        return self.max_output - self._room
+
+    @property
+    def stdout(self) -> bytes:
+        """All of stdout so far."""
+        return b"".join(self._stdout)
+
+    @property
+    def stderr(self) -> str:
+        """The beginning of stderr, as text."""
+        return self._stderr.decode("utf-8", "replace")
+
+
+class Transport(Protocol):
+    """One way to one host. Entering connects; leaving closes at once and never hangs."""
+
+    @property
+    def waiting_for(self) -> str:
+        """What has not come yet, in words: said when a deadline passes."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Connect and log in, or raise a :class:`~skoopctl.errors.TransportError`."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close hard, so that the program's stdin ends."""
+        ...
+
+    async def run(self, job: Job, answer: Answer) -> None:
+        """Run the job to its end and fill ``answer`` on the way.
+
+        A program that ends with a failure is not an error here; a connection that breaks is.
+        """
+        ...
+
+
+class TransportFactory(Protocol):
+    """Chooses the transport for a host; what the hosts of one run share lives here."""
+
+    def __call__(self, host: InventoryHost) -> Transport:
+        """Return a transport that is not connected yet."""
+        ...
+
+
+class FleetObserver(Protocol):
+    """Listens to a run: progress bars, logs and metrics are observers."""
+
+    def run_started(self, hosts: Sequence[InventoryHost]) -> None:
+        """Hear of all hosts, before the first is asked."""
+        ...
+
+    def host_started(self, host: InventoryHost) -> None:
+        """Hear that a host's turn has come."""
+        ...
+
+    def host_finished(self, result: HostResult) -> None:
+        """Hear that a host is done, one way or another."""
+        ...
+
+    def run_finished(self, results: Sequence[HostResult]) -> None:
+        """Hear all results, in the order of the hosts. A cancelled run has none."""
+        ...

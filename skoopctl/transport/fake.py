@@ -1,0 +1,114 @@
+"""Scripted hosts for tests of everything above the transport seam, and a clock that tests can move."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from skoopctl.errors import SkoopError, UnreachableError
+from skoopctl.inventory.host import InventoryHost
+from skoopctl.transport.base import Answer, Job
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How one fake host behaves, in order: connect, pour out ``stdout`` and ``stderr``, then end or fail."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    exit_status: int | None = 0
+    connect_s: float = 0.0
+    run_s: float = 0.0
+    refuses: SkoopError | None = None
+    """Raised instead of connecting."""
+    breaks: SkoopError | None = None
+    """Raised after the output, instead of ending."""
+
+
+@dataclass(slots=True)
+class FakeTransports:
+    """A transport factory for :func:`skoopctl.transport.fleet.run_fleet`. Hosts without a script refuse."""
+
+    scripts: Mapping[str, Script]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+    """Hosts that are connected now."""
+    most_open: int = 0
+    closed: list[str] = field(default_factory=list)
+
+    def __call__(self, host: InventoryHost) -> FakeTransport:
+        """Return the scripted transport of a host."""
+        missing = Script(refuses=UnreachableError(host.name, "no script for this host"))
+        return FakeTransport(host, self.scripts.get(host.name, missing), self)
+
+
+@dataclass(slots=True)
+class FakeTransport:
+    """One scripted host."""
+
+    host: InventoryHost
+    script: Script
+    log: FakeTransports
+    waiting_for: str = "the script"
+
+    async def __aenter__(self) -> Self:
+        await asyncio.sleep(self.script.connect_s)
+        if self.script.refuses is not None:
+            raise self.script.refuses
+        self.log.open.add(self.host.name)
+        self.log.most_open = max(self.log.most_open, len(self.log.open))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.log.open.discard(self.host.name)
+        self.log.closed.append(self.host.name)
+
+    async def run(self, job: Job, answer: Answer) -> None:
+        """Play the script."""
+        self.log.jobs[self.host.name] = job
+        answer.add_stderr(self.script.stderr)
+        whole = answer.add_stdout(self.script.stdout)
+        await asyncio.sleep(self.script.run_s)
+        if self.script.breaks is not None:
+            raise self.script.breaks
+        if whole:
+            answer.exit_status = self.script.exit_status
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Never waits: tells its loop how long it would have waited."""
+
+    slept: float = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready now, and let the clock jump over the wait."""
+        ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
+        if not ready and timeout is None:
+            raise RuntimeError("every task waits for something that no timer will bring")
+        if not ready and timeout:
+            self.slept += timeout
+        return ready
+
+
+class MovedClockLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer when nothing else is to be done.
+
+    Deadlines of minutes pass in no time: ``asyncio.Runner(loop_factory=MovedClockLoop).run(…)``.
+    """
+
+    def __init__(self) -> None:
+        self._jumps = _JumpingSelector()
+        super().__init__(self._jumps)
+
+    def time(self) -> float:
+        """Return the moved clock's seconds."""
+        return self._jumps.slept

@@ -1,0 +1,132 @@
+"""Ask many hosts at once: each within its deadlines, one result for each, nothing left behind.
+
+A host that fails, hangs or lies costs its own row and nothing else. When the run is cancelled (Ctrl-C),
+every connection is closed before the cancellation goes on: no task outlives :func:`run_fleet`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from skoopctl.errors import SkoopError, TransportError
+from skoopctl.inventory.host import InventoryHost
+from skoopctl.transport.base import (
+    Answer,
+    Deadlines,
+    FleetObserver,
+    HostResult,
+    Job,
+    TransportFactory,
+)
+from skoopctl.transport.deadline import deadline
+from skoopctl.transport.verdict import complaint, status_of
+
+MOST_FORKS = 100
+
+
+async def run_fleet(
+    hosts: Sequence[InventoryHost],
+    job: Job,
+    *,
+    deadlines: Deadlines | None = None,
+    forks: int | None = None,
+    observer: FleetObserver | None = None,
+    transports: TransportFactory | None = None,
+) -> list[HostResult]:
+    """Run ``job`` on every host, at most ``forks`` at a time, and return one result per host, in order.
+
+    No host's failure is raised: it is in that host's result, with whatever had arrived.
+    ``transports`` replaces the real ones (in tests).
+    """
+    if observer is not None:
+        observer.run_started(hosts)
+    limits = deadlines or Deadlines()
+    end = asyncio.get_running_loop().time() + limits.run_s
+    factory = transports or _real_transports()
+    run = _Run(job, limits, factory, observer, end, _turns(len(hosts), forks))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run.ask(host), name=f"ask {host.name}") for host in hosts]
+    results = [task.result() for task in tasks]
+    if observer is not None:
+        observer.run_finished(results)
+    return results
+
+
+def _turns(hosts: int, forks: int | None) -> asyncio.Semaphore:
+    return asyncio.Semaphore(max(1, min(hosts, MOST_FORKS) if forks is None else forks))
+
+
+def _unforeseen(host: InventoryHost, fault: Exception) -> TransportError:
+    error = TransportError(
+        host.name,
+        f"{type(fault).__name__}: {fault}",
+        hint="this should not happen and is a fault of skoopctl; please report it",
+    )
+    error.__cause__ = fault
+    return error
+
+
+def _real_transports() -> TransportFactory:
+    from skoopctl.transport.choice import RealTransports  # noqa: PLC0415 - not needed with the caller's own
+
+    return RealTransports()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What the hosts of one run have in common."""
+
+    job: Job
+    deadlines: Deadlines
+    factory: TransportFactory
+    observer: FleetObserver | None
+    end: float
+    """The loop's time at which the whole run must be over."""
+    turns: asyncio.Semaphore
+
+    async def ask(self, host: InventoryHost) -> HostResult:
+        """Wait for this host's turn, ask it, and turn whatever happens into its result."""
+        loop = asyncio.get_running_loop()
+        answer = Answer(self.job.max_output)
+        started = loop.time()
+        error: SkoopError | None = None
+        try:
+            async with deadline(host.name, "run", self.deadlines.run_s, until=self.end), self.turns:
+                started = loop.time()
+                if self.observer is not None:
+                    self.observer.host_started(host)
+                async with deadline(host.name, "host", self.deadlines.host_s):
+                    await self._converse(host, answer)
+            error = complaint(host, answer)
+        except SkoopError as caught:
+            error = caught
+        except Exception as caught:  # noqa: BLE001 - a fault of ours at one host must not cost the others
+            error = _unforeseen(host, caught)
+        result = HostResult(
+            host=host.name,
+            status=status_of(error, answer),
+            stdout=answer.stdout,
+            stderr=answer.stderr,
+            exit_status=answer.exit_status,
+            error=error,
+            elapsed_s=loop.time() - started,
+        )
+        if self.observer is not None:
+            self.observer.host_finished(result)
+        return result
+
+    async def _converse(self, host: InventoryHost, answer: Answer) -> None:
+        """Connect, run the job, and close, whatever happens in between."""
+        async with AsyncExitStack() as stack:
+            transport = self.factory(host)
+
+            def waiting() -> str:
+                return f"waited for {transport.waiting_for}"
+
+            async with deadline(host.name, "connect", self.deadlines.connect_s, hint=waiting):
+                await stack.enter_async_context(transport)
+            async with deadline(host.name, "program", self.deadlines.program_s, hint=waiting):
+                await transport.run(self.job, answer)

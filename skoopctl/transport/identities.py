@@ -1,0 +1,161 @@
+"""The keys that we log in with, each read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from skoopctl.errors import AuthenticationError
+
+DEFAULT_FILES = (
+    "~/.ssh/id_ed25519",
+    "~/.ssh/id_ecdsa",
+    "~/.ssh/id_rsa",
+    "~/.ssh/id_ed25519_sk",
+    "~/.ssh/id_ecdsa_sk",
+)
+
+KeyWithCertificate = tuple[asyncssh.SSHKey, asyncssh.SSHCertificate | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """What is offered to a host: keys that are in memory, and keys that an agent holds."""
+
+    keys: tuple[KeyWithCertificate, ...]
+    agent: str | None
+    """Path of the agent's socket, when it may be asked."""
+    agent_only: tuple[bytes, ...] | None
+    """The only public keys of the agent that are offered; ``None`` is all of them."""
+    described: tuple[str, ...]
+    """What is offered, in words."""
+
+
+class IdentityFiles:
+    """Private keys of one run by path, each read and parsed once."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, KeyWithCertificate | None] = {}
+
+    def named(self, host: str, file: str, agent: str | None) -> Identities:
+        """Return the one key that the inventory names; one with a passphrase must be in the agent."""
+        try:
+            found = self._load(file)
+        except FileNotFoundError:
+            hint = "correct ansible_ssh_private_key_file"
+            raise AuthenticationError(host, f"there is no private key {file}", hint=hint) from None
+        except OSError as error:
+            raise AuthenticationError(
+                host, f"the private key {file} cannot be read: {error.strerror}"
+            ) from None
+        except asyncssh.KeyImportError as error:
+            raise AuthenticationError(host, f"{file} is not a private key: {error}") from None
+        if found is not None:
+            return Identities((found,), None, None, (f"{file} ({fingerprint(found[0])})",))
+        return self._in_agent(host, file, agent)
+
+    def usual(self, files: Sequence[str], agent: str | None, *, only_files: bool) -> Identities:
+        """Return the keys of ``files`` that can be used as they are, and those of the agent.
+
+        Files that are not there are skipped. ``only_files`` is ssh_config's IdentitiesOnly: of the agent's
+        keys, those whose ``.pub`` file stands among ``files``.
+        """
+        keys = []
+        described = []
+        for file in files:
+            try:
+                found = self._load(os.path.expanduser(file))  # noqa: PTH111 - the text is the cache's key
+            except (OSError, asyncssh.KeyImportError):
+                continue
+            if found is not None:
+                keys.append(found)
+                described.append(f"{file} ({fingerprint(found[0])})")
+        allowed: tuple[bytes, ...] | None = None
+        if only_files:
+            publics = [_public(os.path.expanduser(file)) for file in files]  # noqa: PTH111
+            allowed = tuple(public.public_data for public in publics if public is not None)
+        if agent and allowed != ():
+            described.append("the keys of the SSH agent")
+        return Identities(tuple(keys), agent, allowed, tuple(described))
+
+    def _in_agent(self, host: str, file: str, agent: str | None) -> Identities:
+        """Offer a key with a passphrase through the agent, which holds it in the clear."""
+        public = _public(file)
+        if agent is None or public is None:
+            raise AuthenticationError(
+                host,
+                f"the private key {file} has a passphrase, and nobody is asked for it",
+                hint=f"add it to an SSH agent: ssh-add {file} (its .pub file must stand beside it)",
+            )
+        return Identities(
+            (), agent, (public.public_data,), (f"{file} through the SSH agent ({fingerprint(public)})",)
+        )
+
+    def _load(self, file: str) -> KeyWithCertificate | None:
+        """Return a key, or ``None`` when a passphrase protects it."""
+        if file not in self._read:
+            try:
+                key = asyncssh.read_private_key(file)
+            except asyncssh.KeyEncryptionError:
+                self._read[file] = None
+            except asyncssh.KeyImportError as error:
+                if "passphrase" not in str(error).lower():
+                    raise
+                self._read[file] = None
+            else:
+                self._read[file] = (key, _certificate(file))
+        return self._read[file]
+
+
+def agent_socket(configured: object) -> str | None:
+    """Return the agent's socket: ssh_config's IdentityAgent, or the environment's."""
+    if configured is None or configured == "SSH_AUTH_SOCK":
+        return os.environ.get("SSH_AUTH_SOCK") or None
+    text = str(configured)
+    if text.lower() == "none":
+        return None
+    if text.startswith("$"):
+        return os.environ.get(text[1:].strip("{}")) or None
+    return str(Path(text).expanduser())
+
+
+def fingerprint(key: asyncssh.SSHKey) -> str:
+    """Return a key's kind and fingerprint as OpenSSH prints them."""
+    kind = key.get_algorithm().removeprefix("ssh-").removeprefix("ecdsa-sha2-").upper()
+    return f"{kind} {key.get_fingerprint()}"
+
+
+async def open_agent(offered: Identities) -> tuple[asyncssh.SSHAgentClient | None, list[asyncssh.SSHKeyPair]]:
+    """Connect to the agent and return its keys that may be offered; without an agent there are none.
+
+    Each host has a connection of its own: a host that is cancelled in the middle of a signature would leave
+    a shared one out of step.
+    """
+    if offered.agent is None or offered.agent_only == ():
+        return None, []
+    try:
+        agent = await asyncssh.connect_agent(offered.agent)
+    except (OSError, asyncssh.Error):
+        return None, []
+    try:
+        return agent, list(await agent.get_keys(offered.agent_only))
+    except ValueError:
+        return agent, []
+
+
+def _public(file: str) -> asyncssh.SSHKey | None:
+    try:
+        return asyncssh.read_public_key(f"{file}.pub")
+    except (OSError, asyncssh.KeyImportError):
+        return None
+
+
+def _certificate(file: str) -> asyncssh.SSHCertificate | None:
+    try:
+        return asyncssh.read_certificate(f"{file}-cert.pub")
+    except (OSError, asyncssh.KeyImportError, ValueError):
+        return None

@@ -1,0 +1,106 @@
+"""The machine that skoopctl runs on: the same job as a child process, without SSH."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from subprocess import PIPE
+from types import TracebackType
+from typing import Self, cast
+
+from skoopctl.errors import UnreachableError
+from skoopctl.inventory.host import InventoryHost
+from skoopctl.transport.base import Answer, Job
+from skoopctl.transport.command import command_line
+
+_LAST_WAIT_S = 1.0
+"""How long a process may take to be gone. One of another user cannot be killed and ends by its stdin."""
+
+
+class LocalTransport:
+    """Runs the job in a session of its own, which is killed as a whole in the end."""
+
+    def __init__(self, host: InventoryHost) -> None:
+        self._host = host
+        self._child: asyncio.SubprocessTransport | None = None
+        self._protocol: _Child | None = None
+
+    @property
+    def waiting_for(self) -> str:
+        """What has not come yet."""
+        return "the program on this machine to end"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._child is None or self._protocol is None:
+            return
+        # A process of another user (sudo) cannot be killed, but its stdin can be closed.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.get_pid(), signal.SIGKILL)
+        with contextlib.suppress(PermissionError):
+            self._child.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WAIT_S):
+                await asyncio.shield(self._protocol.exited)
+
+    async def run(self, job: Job, answer: Answer) -> None:
+        """Run the job's command with ``/bin/sh``."""
+        loop = asyncio.get_running_loop()
+        command = command_line(self._host, job.command)
+        protocol = _Child(answer, loop)
+        try:
+            child, _ = await loop.subprocess_shell(
+                lambda: protocol,
+                command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UnreachableError(self._host.name, f"cannot start a process: {error.strerror}") from None
+        self._child, self._protocol = child, protocol
+        stdin = cast("asyncio.WriteTransport", child.get_pipe_transport(0))
+        stdin.write(job.stdin)
+        await protocol.ended
+        status = child.get_returncode()
+        if status is not None and status < 0:
+            answer.exit_signal = signal.Signals(-status).name.removeprefix("SIG")
+        else:
+            answer.exit_status = status
+
+
+class _Child(asyncio.SubprocessProtocol):
+    """Fills an answer with what a child process says."""
+
+    def __init__(self, answer: Answer, loop: asyncio.AbstractEventLoop) -> None:
+        self._answer = answer
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        """Exited and both pipes read to their ends, or more output than is allowed."""
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Keep what came on stdout (1) or stderr (2)."""
+        if fd != 1:
+            self._answer.add_stderr(data)
+        elif not self._answer.add_stdout(data) and not self.ended.done():
+            self.ended.set_result(None)
+
+    def process_exited(self) -> None:
+        """Note that the process is gone; its output may still be on the way."""
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Note that the process is gone and all of its output is here."""
+        if not self.ended.done():
+            self.ended.set_result(None)
