@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -235,12 +236,12 @@ def _many(path: str, snapshot: Snapshot, kind: str, fail_on: str) -> int:
     if not codes:
         raise UsageError(f"{path}: no flows in it", hint="one JSON object a line")
     order = (0, EXIT_SOME, EXIT_USAGE, EXIT_FAILS)
-    return max(codes, key=lambda code: order.index(code))
+    return max(codes, key=order.index)
 
 
 def _lines(path: str) -> Any:
     if path == "-":
-        return click.get_text_stream("stdin")
+        return contextlib.nullcontext(sys.stdin)
     try:
         return Path(path).open(encoding="utf-8")
     except OSError as error:

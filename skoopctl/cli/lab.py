@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from skoopctl.lab import Lab
 
 
@@ -140,24 +138,22 @@ def _show(running: Lab, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(running.summary(), indent=2))
         return
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
     summary = running.summary()
-    console.print(_table("Hosts", summary["hosts"], ("name", "address", "pod_cidr", "role")))
-    console.print(_table("Pods", summary["pods"], ("namespace", "name", "node", "address", "ports", "ready")))
-    columns = ("namespace", "name", "type", "cluster_ip", "ports", "external", "policy")
-    console.print(_table("Services", summary["services"], columns))
-    identity, faults = summary["pod_identity"], ", ".join(summary["faults"]) or "none"
-    options = summary["options"]
-    console.print(
-        f"kube-proxy: {options['proxy']}; network: {options['backend']};"
-        f" pods' UIDs: {identity}; faults: {faults}"
-    )
-    console.print(f"inventory: {summary['inventory']}\nkubeconfig: {summary['kubeconfig']}\n\nTry:")
+    for title, columns in TABLES.items():
+        click.echo(f"{title}\n{_table(summary[title.lower()], columns)}\n")
+    options, faults = summary["options"], ", ".join(summary["faults"]) or "none"
+    click.echo(f"kube-proxy: {options['proxy']}; network: {options['backend']}; faults: {faults}")
+    click.echo(f"pods' UIDs can be read from: {summary['pod_identity']}")
+    click.echo(f"inventory: {summary['inventory']}\nkubeconfig: {summary['kubeconfig']}\n\nTry:")
     for line in TRY:
-        console.print(f"  {line}")
+        click.echo(f"  {line}")
 
+
+TABLES = {
+    "Hosts": ("name", "address", "pod_cidr", "role"),
+    "Pods": ("namespace", "name", "node", "address", "ports", "ready"),
+    "Services": ("namespace", "name", "type", "cluster_ip", "ports", "external", "policy"),
+}
 
 TRY = (
     "skoopctl diagnose -i lab -s 10.244.3.70 -d 10.244.2.201 -p 8080",
@@ -166,17 +162,13 @@ TRY = (
 )
 
 
-def _table(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
-    """Return a table of some columns of the summary's rows."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column.replace("_", " "), no_wrap=True)
-    for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
-    return table
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
+    """Return some columns of the summary's rows, aligned; never cut, whatever the terminal's width."""
+    head = [column.replace("_", " ").upper() for column in columns]
+    cells = [head, *([_cell(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(f"  {line}".rstrip() for line in lines)
 
 
 def _cell(value: Any) -> str:

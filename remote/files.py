@@ -1,0 +1,24 @@
+"""Small tables below /proc, of the namespace that the main thread is in."""
+import errno
+import os
+
+
+def text_file(path, cap, absent):
+    """Return a file as it is; ``absent`` says what it means when it does not exist."""
+    payload = Payload(cap)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise Outcome("absent", absent)
+        raise
+    try:
+        while True:
+            data = os.read(descriptor, 1 << 16)
+            if not data:
+                return payload, ""
+            if not payload.add(data):
+                raise Outcome("truncated", "%s: more than %d bytes" % (path, cap), payload)
+    finally:
+        os.close(descriptor)
+

@@ -1,0 +1,241 @@
+"""Reading and writing ``.skoop`` files (`skoopctl.evidence.bundle` says what is in them)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+from skoopctl.errors import EvidenceError
+from skoopctl.evidence.bundle import Bundle, HostRecord
+from skoopctl.evidence.frames import MAX_ITEM_BYTES
+from skoopctl.evidence.item import HostEvidence, Item, ItemStatus
+from skoopctl.evidence.untrusted import parse_object
+from skoopctl.transport.base import HostStatus
+
+SCHEMA = "skoopctl.bundle/1"
+MANIFEST = "manifest.json"
+
+MAX_MANIFEST_BYTES = 256 << 20
+MAX_BUNDLE_BYTES = 4 << 30
+MAX_MEMBERS = 1_000_000
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def write_bundle(path: Path | str, bundle: Bundle) -> None:
+    """Write a bundle: ``path`` is either the old file or the whole new one, and only its owner may read it.
+
+    Raises `EvidenceError` when the folder cannot be written.
+    """
+    target = Path(path)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write_to(file, bundle)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EvidenceError(
+            f"{target}: the bundle cannot be written: {error.strerror}",
+            hint="choose another file with --output",
+        ) from error
+
+
+def write_to(file: IO[bytes], bundle: Bundle) -> None:
+    """Write a bundle into an open file."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
+        _add(archive, MANIFEST, json.dumps(_manifest(bundle), indent=1, sort_keys=True).encode())
+        for host in sorted(bundle.results):
+            for item in _sorted_items(bundle.results[host].evidence):
+                if item.payload:
+                    _add(archive, _member(host, item.netns, item.name), item.payload)
+        for kind in sorted(bundle.cluster):
+            _add(archive, f"cluster/{kind}.json", bundle.cluster[kind])
+
+
+def read_bundle(path: Path | str) -> Bundle:
+    """Read a bundle. Raises `EvidenceError` that names the file and what is wrong with it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _Reader(str(path), archive).bundle()
+    except FileNotFoundError:
+        raise EvidenceError(
+            f"{path}: there is no such bundle", hint="make one with skoopctl collect -o FILE"
+        ) from None
+    except IsADirectoryError:
+        raise EvidenceError(f"{path}: is a folder, not a bundle") from None
+    except PermissionError as error:
+        raise EvidenceError(
+            f"{path}: cannot be read: {error.strerror}", hint="a bundle is readable by its owner"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
+        raise EvidenceError(
+            f"{path}: not a whole skoopctl bundle: {error}", hint="was it cut while it was copied?"
+        ) from error
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """Add a member without anything of this machine or this moment."""
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = 0o600 << 16
+    archive.writestr(info, data)
+
+
+def _member(host: str, netns: int, item: str) -> str:
+    """Return an item's member name; a host's name may hold anything, a path may not."""
+    folder = quote(host, safe="") if host.strip(".") else host.replace(".", "%2E")
+    return f"hosts/{folder}/{netns}/{item}"
+
+
+def _sorted_items(evidence: HostEvidence) -> list[Item]:
+    """Return a host's items in an order of their own: the host's, then by namespace and name."""
+    return sorted(evidence.items.values(), key=lambda item: (item.netns, item.name))
+
+
+def _manifest(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "tool_version": bundle.tool_version,
+        "created": bundle.created.astimezone(UTC).isoformat(),
+        "inventory": bundle.inventory,
+        "hosts": [{"name": name, **_host_entry(record)} for name, record in bundle.results.items()],
+        "cluster": {kind: _size_and_hash(data) for kind, data in bundle.cluster.items()},
+        "cluster_problem": bundle.cluster_problem,
+    }
+
+
+def _host_entry(record: HostRecord) -> dict[str, Any]:
+    return {
+        "status": record.status,
+        "detail": record.detail,
+        "address": record.address,
+        "elapsed_s": round(record.elapsed_s, 4),
+        "complete": record.evidence.complete,
+        "problem": record.evidence.problem,
+        "items": [_item_entry(item) for item in record.evidence.items.values()],
+    }
+
+
+def _item_entry(item: Item) -> dict[str, Any]:
+    return {
+        "netns": item.netns,
+        "name": item.name,
+        "status": item.status,
+        "detail": item.detail,
+        "ms": item.elapsed_ms,
+        **_size_and_hash(item.payload),
+    }
+
+
+def _size_and_hash(data: bytes) -> dict[str, Any]:
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+class _Reader:
+    """One archive being read; every error it raises names the file."""
+
+    def __init__(self, path: str, archive: zipfile.ZipFile) -> None:
+        self.path = path
+        self.archive = archive
+        self.members = self._checked_members()
+
+    def bundle(self) -> Bundle:
+        """Return the bundle, every item checked against its hash."""
+        manifest = self._manifest()
+        try:
+            return Bundle(
+                results=dict(self._hosts(manifest["hosts"])),
+                cluster={
+                    str(kind): self._member(f"cluster/{kind}.json", entry)
+                    for kind, entry in manifest["cluster"].items()
+                },
+                cluster_problem=str(manifest["cluster_problem"]),
+                inventory=str(manifest["inventory"]),
+                created=datetime.fromisoformat(manifest["created"]),
+                tool_version=str(manifest["tool_version"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._error(f"{MANIFEST} lacks something or has it in another form: {error}") from error
+
+    def _error(self, message: str, hint: str = "") -> EvidenceError:
+        return EvidenceError(f"{self.path}: {message}", hint=hint)
+
+    def _checked_members(self) -> Mapping[str, zipfile.ZipInfo]:
+        """Refuse an archive that is built to hurt whoever unpacks it."""
+        infos = self.archive.infolist()
+        if len(infos) > MAX_MEMBERS or sum(info.file_size for info in infos) > MAX_BUNDLE_BYTES:
+            raise self._error("unpacks to more than any bundle holds; it was not made by skoopctl")
+        for info in infos:
+            parts = info.filename.split("/")
+            if info.filename.startswith("/") or "\\" in info.filename or ".." in parts:
+                raise self._error(f"holds the path {info.filename!r}; it was not made by skoopctl")
+        return {info.filename: info for info in infos}
+
+    def _manifest(self) -> dict[str, Any]:
+        if MANIFEST not in self.members:
+            raise self._error(f"a zip file without {MANIFEST}; it was not made by skoopctl collect")
+        manifest = parse_object(self._read(MANIFEST, MAX_MANIFEST_BYTES), max_bytes=MAX_MANIFEST_BYTES)
+        schema = manifest.get("schema")
+        if schema != SCHEMA:
+            raise self._error(
+                f"bundle schema {schema!r}, this skoopctl reads {SCHEMA!r}",
+                hint=f"skoopctl {manifest.get('tool_version', '?')} wrote it: use that or a newer one",
+            )
+        return manifest
+
+    def _hosts(self, entries: list[dict[str, Any]]) -> Iterator[tuple[str, HostRecord]]:
+        for entry in entries:
+            name = str(entry["name"])
+            items = {}
+            for row in entry["items"]:
+                item = self._item(name, row)
+                items[item.netns, item.name] = item
+            evidence = HostEvidence(name, items, bool(entry["complete"]), str(entry["problem"]))
+            record = HostRecord(
+                HostStatus(entry["status"]),
+                str(entry["detail"]),
+                evidence,
+                float(entry["elapsed_s"]),
+                str(entry["address"]),
+            )
+            yield name, record
+
+    def _item(self, host: str, row: dict[str, Any]) -> Item:
+        netns, name = int(row["netns"]), str(row["name"])
+        payload = self._member(_member(host, netns, name), row) if row["size"] else b""
+        return Item(netns, name, ItemStatus(row["status"]), payload, str(row["detail"]), float(row["ms"]))
+
+    def _member(self, name: str, entry: dict[str, Any]) -> bytes:
+        """Return a member that must be what the manifest says."""
+        if name not in self.members:
+            raise self._error(f"{name} is in the manifest, but not in the file")
+        data = self._read(name, MAX_ITEM_BYTES)
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise self._error(f"{name} is not what was collected: its SHA-256 differs")
+        return data
+
+    def _read(self, name: str, limit: int) -> bytes:
+        if self.members[name].file_size > limit:
+            raise self._error(f"{name} is larger than {limit} bytes; it was not made by skoopctl")
+        try:
+            with self.archive.open(self.members[name]) as file:
+                return file.read(limit)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise self._error(
+                f"{name} is damaged: {error}", hint="was the file cut while it was copied?"
+            ) from error

@@ -1,0 +1,178 @@
+"""The node program as it is sent: what it is written in, how large it is, how it is quoted."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+import zlib
+
+import pytest
+
+from skoopctl.evidence.payload import PROGRAM_FILES, bootstrap_command, job, program_source
+from skoopctl.evidence.request import Request
+
+STANDARD_LIBRARY = {
+    "_json", "_sha2", "_sha256", "_signal", "_socket", "_thread", "ctypes", "errno", "hashlib", "json", "os",
+    "select", "socket", "struct", "sys", "time", "zlib",
+}  # fmt: skip
+NEWER_THAN_3_6 = {
+    "time_ns", "monotonic_ns", "perf_counter_ns", "process_time_ns", "removeprefix", "removesuffix",
+    "capture_output", "nullcontext", "get_running_loop", "fromisoformat", "isascii", "pidfd_open", "prod",
+    "dirs_exist_ok", "waitstatus_to_exitcode", "cached_property", "cache", "aclosing", "batched",
+}  # fmt: skip
+GUARDED = {"posix_spawn", "POSIX_SPAWN_DUP2", "setns"}
+
+
+@pytest.fixture(scope="module")
+def tree() -> ast.Module:
+    """Return the program, parsed with Python 3.6's grammar."""
+    return ast.parse(program_source(Request()), feature_version=(3, 6))
+
+
+def test_grammar_is_python_3_6(tree: ast.Module) -> None:
+    """The joined program parses with the grammar of Python 3.6 and holds its entry point."""
+    assert any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
+
+
+def test_grammar_check_refuses_newer_syntax() -> None:
+    """The check itself can fail: an assignment expression is refused."""
+    with pytest.raises(SyntaxError):
+        ast.parse("if (a := 1): pass", feature_version=(3, 6))
+
+
+def test_imports_are_standard_library(tree: ast.Module) -> None:
+    """Only modules that CPython 3.6 ships, or that are tried with a fallback, are imported."""
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(str(node.module))
+    assert imported <= STANDARD_LIBRARY
+
+
+def test_no_names_newer_than_python_3_6(tree: ast.Module) -> None:
+    """No attribute or keyword that came after Python 3.6 is used, except behind hasattr()."""
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    used |= {str(node.arg) for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+    tested = {
+        node.args[1].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr"
+        if isinstance(node.args[1], ast.Constant)
+    }
+    assert not used & NEWER_THAN_3_6
+    assert used & GUARDED <= tested | {"POSIX_SPAWN_DUP2"}
+
+
+def test_never_evaluates_or_writes(tree: ast.Module) -> None:
+    """The program opens nothing for writing and evaluates nothing."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = {node.func.id for node in calls if isinstance(node.func, ast.Name)}
+    assert not names & {"eval", "exec", "compile", "__import__"}
+    flags = {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("O_")
+    }
+    assert flags == {"O_RDONLY", "O_CLOEXEC"}
+    modes = [
+        node.args[1].value
+        for node in calls
+        if isinstance(node.func, ast.Name) and node.func.id == "open" and len(node.args) > 1
+        if isinstance(node.args[1], ast.Constant)
+    ]
+    assert set(modes) <= {"r", "rb"}
+
+
+def test_size_on_the_wire() -> None:
+    """Command and standard input together are at most 20 KB."""
+    asked = job(Request())
+    assert 5_000 < len(asked.command) + len(asked.stdin) <= 20_000
+
+
+def test_stdin_is_length_and_program() -> None:
+    """Standard input is eight hexadecimal digits and exactly that many bytes of zlib."""
+    stdin = job(Request()).stdin
+    assert int(stdin[:8], 16) == len(stdin) - 8
+    assert zlib.decompress(stdin[8:]).decode() == program_source(Request())
+
+
+def test_command_means_the_same_in_every_login_shell() -> None:
+    """The command is one word in single quotes without anything that csh or fish treat specially there."""
+    command = bootstrap_command()
+    assert re.fullmatch(r"sh -c '[^'\n\\!]*'", command)
+    assert [*shlex.split(command)][:2] == ["sh", "-c"]
+
+
+def test_program_files_are_all_there_is() -> None:
+    """Every Python file of the node program is sent; only the stub travels in the command."""
+    from skoopctl.evidence import payload
+
+    folder = payload.Path(payload.skoopctl.__file__).parent.parent / "remote"
+    assert {file.name for file in folder.glob("*.py")} == {*PROGRAM_FILES, "stub.py"}
+
+
+@pytest.mark.parametrize("shell", [["sh"], ["bash"], ["bash", "--posix"]])
+def test_no_python_is_recognisable(shell: list[str]) -> None:
+    """Without a Python the command ends with 97 and one line that the transport knows."""
+    script = shlex.split(bootstrap_command())[2]
+    done = subprocess.run(
+        [*shell, "-c", script],
+        env={"PATH": "/usr/bin:/bin", "SKOOPCTL_PYTHON": "/nowhere/python3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 97
+    assert done.stderr.startswith("skoopctl: no python")
+    assert "/nowhere/python3" in done.stderr
+    assert not done.stdout
+
+
+def test_chosen_python_is_used(tmp_path: object) -> None:
+    """The interpreter that the inventory names is the one that runs the stub."""
+    fake = tmp_path / "python9"  # type: ignore[operator]
+    fake.write_text('#!/bin/sh\necho "$0 $1 $2 $3 $4"\n')
+    fake.chmod(0o755)
+    done = subprocess.run(
+        shlex.split(bootstrap_command()),
+        env={"PATH": "/usr/bin:/bin", "SKOOPCTL_PYTHON": str(fake)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"{fake} -I -S -B -c\n"
+
+
+def test_old_python_is_passed_over(tmp_path: object) -> None:
+    """An interpreter that is a link to Python 3.4 or 3.5 is not started."""
+    old = tmp_path / "python3.5"  # type: ignore[operator]
+    old.write_text("#!/bin/sh\necho started\n")
+    old.chmod(0o755)
+    (tmp_path / "python3").symlink_to(old)  # type: ignore[operator]
+    done = subprocess.run(
+        shlex.split(bootstrap_command()),
+        env={"PATH": "/usr/bin:/bin", "SKOOPCTL_PYTHON": str(tmp_path / "python3")},  # type: ignore[operator]
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 97
+    assert not done.stdout
+
+
+def test_stdin_cut_in_the_program_ends_it() -> None:
+    """When standard input ends before the whole program has come, nothing runs and nothing stays."""
+    asked = job(Request())
+    done = subprocess.run(
+        shlex.split(asked.command),
+        input=asked.stdin[:-100],
+        env={"PATH": "/usr/bin:/bin", "SKOOPCTL_PYTHON": sys.executable},
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert not done.stdout
