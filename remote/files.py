@@ -22,3 +22,19 @@ def text_file(path, cap, absent):
     finally:
         os.close(descriptor)
 
+
+def recent_lists(cap):
+    """Return the lists of iptables' ``recent`` match, each behind a line with its name."""
+    folder = "/proc/self/net/xt_recent"
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise Outcome("absent", "no tables: module xt_recent is not in use")
+        raise
+    payload = Payload(cap)
+    for name in names:
+        with open(os.path.join(folder, name), "rb") as file:
+            if not payload.add(b"list " + name.encode() + b"\n" + file.read(cap)):
+                raise Outcome("truncated", "more than %d bytes" % cap, payload)
+    return payload, ""
