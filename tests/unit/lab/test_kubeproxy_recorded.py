@@ -11,7 +11,7 @@ from skoopctl.lab.kubeproxy import iptables_ruleset, nftables_ruleset, service_p
 from skoopctl.lab.kubeproxy.iptables import kubelet_ruleset
 
 sys.path.insert(0, str(Path(__file__).parent))
-from recorded import (
+from rule_text import (
     NODES,
     RECORDED,
     nft_objects,

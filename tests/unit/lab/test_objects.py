@@ -14,7 +14,7 @@ from skoopctl.lab.objects import api_objects
 from skoopctl.lab.topology import plan_lab
 
 sys.path.insert(0, str(Path(__file__).parent))
-from recorded import recorded_objects
+from rule_text import recorded_objects
 
 OBJECTS = api_objects(plan_lab(LabOptions()))
 

@@ -127,6 +127,7 @@ def test_faults_can_be_listed_without_a_lab(state_dir: Path) -> None:
     rows = json.loads(CliRunner().invoke(lab_command, ["fault", "list", "--json"]).output)
     assert all(f"{row['name']}: " in text for row in rows)
     assert not any(row["applied"] for row in rows)
+    assert rows[0]["name"] == "input-drop"
 
 
 @pytest.mark.parametrize("arguments", [[], ["input-drop", "--all"]])

@@ -1,0 +1,1 @@
+"""Programs that run inside the lab's namespaces: started by path, standard library only."""

@@ -1,0 +1,159 @@
+"""What the walk predicts is what a real connect() gets: everywhere in the lab, healthy and broken.
+
+Every source (pods, nodes, the outside host) tries every destination, in both proxy modes and over both
+backends, healthy and under each fault. The prediction is made from evidence collected just before, over
+real SSH, and the two are compared row by row. UNKNOWN is counted, listed, and must be 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from skoopctl.checks.load import snapshot_of
+from skoopctl.checks.snapshot import Snapshot
+from skoopctl.dataplane.path import walk
+from skoopctl.dataplane.trace import Flow, Outcome, PathResult, Verdict
+from skoopctl.evidence.collect import collect
+from skoopctl.inventory import load_inventory
+from skoopctl.lab import Backend, Lab, LabOptions, ProbeResult, ProxyMode, Source
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+
+MODES = [(proxy, backend) for proxy in ProxyMode for backend in Backend]
+CLOSED = 9
+HEADLESS = "None"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One flow with what really happened and what the walk says."""
+
+    source: str
+    flow: tuple[str, str, int]
+    real: ProbeResult
+    predicted: PathResult
+
+    def agrees(self) -> bool:
+        """Tell whether the real outcome, responder and source address are among the predicted branches."""
+        possible = [b for b in self.predicted.branches if b.outcome.value == self.real.outcome.value]
+        if self.predicted.verdict in {Verdict.PASS, Verdict.FAIL}:
+            possible = possible if len(self.predicted.outcomes()) == 1 else []
+        if not self.real.who:
+            return bool(possible)
+        name = self.real.who.rpartition("/")[2]
+        return any(
+            b.seen_source == self.real.seen and (name in b.responder or b.responder == "host")
+            for b in possible
+        )
+
+    def __str__(self) -> str:
+        real = f"{self.real.outcome.value} {self.real.who} {self.real.seen} {self.real.errno}".strip()
+        branches = "; ".join(
+            f"{b.outcome.value} {b.responder} {b.seen_source} ({b.fatal_walk.last.decision})"
+            for b in self.predicted.branches[:4]
+        )
+        return (
+            f"{self.source} -> {self.flow}: real {real}, predicted {self.predicted.verdict.value}: {branches}"
+        )
+
+
+def destinations(lab: Lab) -> Iterator[tuple[str, str, int]]:
+    """Yield every destination of the lab: services in all their forms, pods, nodes, closed ports, nobody."""
+    for service in lab.services:
+        addresses = [a for a in (service.cluster_ip, *service.external_ips, service.load_balancer_ip) if a]
+        if service.cluster_ip == HEADLESS:
+            continue
+        for port in service.ports:
+            protocol = port.protocol.lower()
+            yield from ((protocol, address, port.number) for address in addresses)
+            if port.node_port:
+                yield from ((protocol, node.address, port.node_port) for node in lab.nodes)
+        yield "tcp", service.cluster_ip, CLOSED
+    for pod in lab.pods:
+        yield from ((port.protocol.lower(), pod.address, port.number) for port in pod.ports)
+        yield "tcp", pod.address, CLOSED
+        yield "udp", pod.address, CLOSED
+    for node in lab.nodes:
+        yield "tcp", node.address, CLOSED
+    yield "tcp", "10.244.9.9", 80
+    yield "tcp", "10.96.99.99", 80
+    yield "tcp", "192.168.3.99", CLOSED
+    yield "tcp", "192.168.3.200", 80
+
+
+def compare(lab: Lab) -> list[Row]:
+    """Collect, then try every flow for real while the walk predicts it."""
+    snapshot = _snapshot(lab)
+    flows = list(dict.fromkeys(destinations(lab)))
+    sources = lab.sources()
+    with ThreadPoolExecutor(1) as pool:
+        really = pool.submit(lab.probe_all, sources, flows)
+        predicted = {(s.name, f): _predict(snapshot, s, f) for s in sources for f in flows}
+        results = really.result()
+    return [
+        Row(s.name, flow, real, predicted[s.name, flow])
+        for s in sources
+        for flow, real in zip(flows, results[s.name], strict=True)
+    ]
+
+
+def _snapshot(lab: Lab) -> Snapshot:
+    hosts = load_inventory(lab.inventory).hosts
+    bundle = asyncio.run(collect(hosts, inventory=str(lab.inventory), kubeconfig=str(lab.kubeconfig)))
+    assert bundle.whole == len(bundle.results), bundle.coverage()
+    assert not bundle.cluster_problem
+    return snapshot_of(bundle)
+
+
+def _predict(snapshot: Snapshot, source: Source, flow: tuple[str, str, int]) -> PathResult:
+    protocol, address, port = flow
+    return walk(
+        snapshot.network, Flow(source.address, address, protocol, port), snapshot.owner(source.address)
+    )
+
+
+def check(rows: list[Row], capsys: pytest.CaptureFixture[str], title: str) -> None:
+    """Fail with every row that disagrees, and print the count."""
+    unknown = [row for row in rows if row.predicted.verdict is Verdict.UNKNOWN]
+    wrong = [row for row in rows if not row.agrees() and row not in unknown]
+    with capsys.disabled():
+        agreeing = len(rows) - len(unknown) - len(wrong)
+        print(f"\n{title}: {agreeing} of {len(rows)} flows agree, {len(unknown)} unknown", end="")
+    assert not wrong, "\n".join(map(str, wrong[:30])) + f"\n{len(wrong)} rows disagree"
+    assert not unknown, "\n".join(f"{row}: {row.predicted.unknowns}" for row in unknown[:30])
+
+
+@pytest.mark.parametrize(("proxy", "backend"), MODES, ids=lambda mode: mode.value)
+def test_healthy_lab(
+    lab_of: Callable[[LabOptions], Lab],
+    proxy: ProxyMode,
+    backend: Backend,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a healthy lab the walk and the kernel agree about every flow."""
+    rows = compare(lab_of(LabOptions(proxy=proxy, backend=backend)))
+    assert {row.real.outcome.value for row in rows} >= {o.value for o in Outcome if o is not Outcome.UNKNOWN}
+    check(rows, capsys, f"healthy, {proxy.value}, {backend.value}")
+
+
+@pytest.mark.parametrize(("proxy", "backend"), MODES, ids=lambda mode: mode.value)
+def test_every_fault(
+    lab_of: Callable[[LabOptions], Lab],
+    proxy: ProxyMode,
+    backend: Backend,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Under every fault of the lab the walk and the kernel agree about every flow."""
+    lab = lab_of(LabOptions(proxy=proxy, backend=backend))
+    for fault in lab.faults():
+        lab.apply_fault(fault.name)
+        try:
+            rows = compare(lab)
+        finally:
+            lab.undo_fault(fault.name)
+        check(rows, capsys, f"{fault.name}, {proxy.value}, {backend.value}")
