@@ -39,9 +39,13 @@ def cause_of(branch: Branch, snapshot: Snapshot) -> Cause:
         return Cause(step.cause or "not-decided", step, step.decision, step.evidence)
     if step.cause in {"netfilter-drop", "netfilter-reject"}:
         return _rule(walk, step)
+    if not step.cause and walk.disposition is Disposition.EXITS_CLUSTER and walk is branch.forward:
+        return _left(walk, step, snapshot)
     if step.cause in _STRAY or not step.cause:
         return _strayed(walk, step, snapshot)
-    if step.cause == "neighbour-unreachable" or (step.cause == "no-listener" and _is_stale(step, snapshot)):
+    if step.cause == "wrong-mac":
+        return _wrong_mac(walk, step, snapshot)
+    if step.cause == "no-listener" and _is_stale(step, snapshot):
         return _strayed(walk, step, snapshot)
     return Cause(step.cause, step, _sentence(walk, step), step.evidence)
 
@@ -99,7 +103,9 @@ def _rule(walk: Walk, step: Step) -> Cause:
         view = step.before
         port = f"{view.protocol} port {view.destination_port}" if view else "this port"
         destination = view.destination if view else ""
-        return Cause("service-port-unknown", step, f"The cluster IP {destination} has no {port}", step.evidence)
+        return Cause(
+            "service-port-unknown", step, f"The cluster IP {destination} has no {port}", step.evidence
+        )
     verb = "drops" if step.cause == "netfilter-drop" else "rejects"
     policy = last.kind.endswith("policy")
     what = f"The policy of {last.location.removesuffix(' policy')}" if policy else _rule_words(last)
@@ -136,13 +142,51 @@ def _strayed(walk: Walk, step: Step, snapshot: Snapshot) -> Cause:
     if owner is None and destination and _was_translated(walk):
         summary = f"{_translated_from(walk)} leads to {destination}, and nothing collected has that address"
         return Cause("stale-endpoint", step, summary, (*_nat_evidence(walk), *step.evidence), likely=True)
-    if owner is None and destination and destination not in snapshot.uncollected and _in_pod_range(destination, snapshot):
+    if (
+        owner is None
+        and destination
+        and destination not in snapshot.uncollected
+        and _in_pod_range(destination, snapshot)
+    ):
         summary = f"No pod has the address {destination}"
         return Cause("address-nowhere", step, summary, step.evidence)
-    identifier = step.cause or "answer-lost"
+    if not step.cause:
+        summary = f"The answer does not come back to the client: it ends on {_place(step)} ({step.decision})"
+        return Cause("answer-lost", step, summary, step.evidence)
+    identifier = step.cause
     if identifier == "neighbour-unreachable" and _is_tunnel(step, snapshot):
         identifier = "vxlan-neighbour-missing"
     return Cause(identifier, step, _sentence(walk, step), step.evidence)
+
+
+def _left(walk: Walk, step: Step, snapshot: Snapshot) -> Cause:
+    """The request left what was collected: a mistake if it was for the cluster, else nobody here knows more."""
+    strayed = _strayed(walk, step, snapshot)
+    if strayed.id != "answer-lost":
+        return strayed
+    summary = f"{_sentence(walk, step)}: whether an answer comes back is not known"
+    return Cause("not-decided", step, summary, step.evidence)
+
+
+def _wrong_mac(walk: Walk, step: Step, snapshot: Snapshot) -> Cause:
+    """A frame for somebody else: out of a tunnel, the forwarding entry may have named the wrong node."""
+    sent = next((s for s in reversed(walk.steps) if s.kind is StepKind.ENCAPSULATE), None)
+    entry = next((e for e in sent.evidence if e.kind == "fdb"), None) if sent is not None else None
+    if sent is not None and entry is not None:
+        mac = entry.text.split(" ")[0]
+        owner = _vxlan_host(mac, snapshot)
+        if owner not in {"", step.node}:
+            summary = f"The forwarding entry of {sent.node} for {mac} leads to {step.node}; that device is on {owner}"
+            return Cause("fdb-entry-wrong", sent, summary, (entry, *step.evidence))
+    return Cause(step.cause, step, _sentence(walk, step), step.evidence)
+
+
+def _vxlan_host(mac: str, snapshot: Snapshot) -> str:
+    """Return the host whose VXLAN device has a MAC address, or ''."""
+    for host in snapshot.hosts.values():
+        if any(link.vxlan is not None and link.mac == mac for link in host.root_netns.links.values()):
+            return host.name
+    return ""
 
 
 def _is_stale(step: Step, snapshot: Snapshot) -> bool:
@@ -183,9 +227,7 @@ def _last_routed(walk: Walk, step: Step) -> Step:
     return step
 
 
-def _misrouted(
-    walk: Walk, step: Step, destination: str, owner: NsKey, snapshot: Snapshot
-) -> Cause | None:
+def _misrouted(walk: Walk, step: Step, destination: str, owner: NsKey, snapshot: Snapshot) -> Cause | None:
     """The destination lives elsewhere: find the hop that sent the packet astray."""
     if snapshot.netns(owner).is_host:
         return None

@@ -71,7 +71,9 @@ def _with_source_note(path: PathResult, source: Target) -> PathResult:
     used = first.after.source if first is not None and first.after is not None else ""
     if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0"}:  # noqa: S104
         return path
-    note = f"a program on {source.endpoint.node or source.endpoint.address} that does not bind sends from {used}"
+    note = (
+        f"a program on {source.endpoint.node or source.endpoint.address} that does not bind sends from {used}"
+    )
     return replace(path, assumptions=(*path.assumptions, note))
 
 

@@ -61,5 +61,7 @@ def _incompatible(netns: NetNamespace, where: Where) -> Iterable[Finding]:
         if table.incompatible:
             text = f"# Table `{table.name}' is incompatible, use 'nft' tool."
             evidence = (Evidence("gap", text, f"table {table.name}", node=netns.host, netns=netns.inode),)
-            summary = f"iptables-save shows nothing of table {table.name} on {where}, and there are rules in it"
+            summary = (
+                f"iptables-save shows nothing of table {table.name} on {where}, and there are rules in it"
+            )
             yield Finding(doc.id, doc.severity, where, summary, evidence, doc.why)

@@ -70,7 +70,10 @@ def _walk_with(remedy: Remedy, flow: Flow, client: NsKey | None, snapshot: Snaps
 def _better(before: PathResult, after: PathResult) -> bool:
     """Of several broken branches one remedy may mend only its own."""
     passing = after.outcomes().get(Outcome.CONNECTED, 0.0)
-    return passing > before.outcomes().get(Outcome.CONNECTED, 0.0) + 1e-9 and after.verdict is not Verdict.UNKNOWN
+    return (
+        passing > before.outcomes().get(Outcome.CONNECTED, 0.0) + 1e-9
+        and after.verdict is not Verdict.UNKNOWN
+    )
 
 
 def _rest(after: PathResult) -> str:
@@ -193,7 +196,9 @@ def forward(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remed
     values = {f"net/ipv4/conf/{device}/forwarding": "1"}
     netns = snapshot.netns(_key(cause.step))
     if netns.sysctls.integer("net/ipv4/ip_forward") == 0:
-        everywhere = {path: "1" for path in netns.sysctls.values if path.endswith("/forwarding") and "ipv4" in path}
+        everywhere = {
+            path: "1" for path in netns.sysctls.values if path.endswith("/forwarding") and "ipv4" in path
+        }
         yield Remedy(
             f"set net.ipv4.ip_forward=1 on {cause.step.node}",
             _key(cause.step),
@@ -233,7 +238,9 @@ def _steps(branch: Branch) -> Iterable[Step]:
 # --- links, neighbours, forwarding entries -------------------------------------------------------------------
 
 
-@proposes("link-down", "neighbour-unreachable", "bridge-port-closed", "tunnel-not-listening", "address-nowhere")
+@proposes(
+    "link-down", "neighbour-unreachable", "bridge-port-closed", "tunnel-not-listening", "address-nowhere"
+)
 def set_up(cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
     """Set the devices up that are down near the end of the way."""
     seen = set()
@@ -336,7 +343,8 @@ def forwarding_entry(_cause: Cause, branch: Branch, snapshot: Snapshot) -> Itera
             continue
         for peer_link, remote in _vxlan_peers(link, step.node, snapshot):
             known = any(
-                e.index == link.index and e.mac == peer_link.mac and str(e.remote) == remote for e in netns.fdb
+                e.index == link.index and e.mac == peer_link.mac and str(e.remote) == remote
+                for e in netns.fdb
             )
             if not known:
                 entry = FdbEntry(
@@ -453,9 +461,7 @@ def _both(first: edit.Change, second: edit.Change) -> edit.Change:
     return lambda netns: second(first(netns))
 
 
-def _over_underlay(
-    key: NsKey, subnet: str, other: NetNamespace, snapshot: Snapshot
-) -> Iterable[Remedy]:
+def _over_underlay(key: NsKey, subnet: str, other: NetNamespace, snapshot: Snapshot) -> Iterable[Remedy]:
     netns = snapshot.netns(key)
     for mine in netns.addresses:
         network = ip_network(f"{mine.ip}/{mine.prefixlen}", strict=False)
@@ -464,7 +470,9 @@ def _over_underlay(
         gateway = next((a.ip for a in other.addresses if a.ip in network and a.ip != mine.ip), None)
         if gateway is not None:
             text = f"{subnet} via {gateway} dev {netns.links[mine.index].name}"
-            route = Route(TABLE_MAIN, ip_network(subnet), next_hops=(NextHop(mine.index, gateway),), text=text)
+            route = Route(
+                TABLE_MAIN, ip_network(subnet), next_hops=(NextHop(mine.index, gateway),), text=text
+            )
             yield Remedy(
                 f"add the route to {subnet} on {key[0]}",
                 key,

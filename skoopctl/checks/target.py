@@ -1,4 +1,4 @@
-"""What the person means by SRC and DST: an address, ``pod/NS/NAME``, ``svc/NS/NAME``, ``node/NAME``, a host, a URL."""
+"""What a person means by SRC and DST: an address, ``pod/NS/NAME``, ``svc/…``, ``node/NAME``, a host, a URL."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def _pod(asked: str, name: str, snapshot: Snapshot) -> Target:
     namespace = namespace or "default"
     pod = snapshot.cluster.pods.get((namespace, pod_name))
     if pod is None:
-        labelled = next((k for k, label in snapshot.labels.items() if label == f"{namespace}/{pod_name}"), None)
+        labelled = next(
+            (k for k, label in snapshot.labels.items() if label == f"{namespace}/{pod_name}"), None
+        )
         if labelled is None:
             known = [f"{ns}/{n}" for ns, n in snapshot.cluster.pods]
             raise TargetError(
@@ -184,4 +186,6 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def _need_api(snapshot: Snapshot) -> str:
-    return "" if snapshot.cluster else "no Kubernetes objects were collected: give --kubeconfig, or an address"
+    return (
+        "" if snapshot.cluster else "no Kubernetes objects were collected: give --kubeconfig, or an address"
+    )

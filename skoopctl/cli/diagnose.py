@@ -75,22 +75,38 @@ def old_flags(function: F) -> F:
 @click.option("-d", "--dst", metavar="DST", help="The same, or svc/NS/NAME, or a URL.")
 @click.option("-p", "--dport", type=click.IntRange(1, 65535), metavar="PORT", help="The destination's port.")
 @click.option(
-    "--protocol", type=click.Choice(["tcp", "udp", "icmp"]), default="tcp", show_default=True
+    "--protocol",
+    type=click.Choice(["tcp", "udp", "icmp"]),
+    default="tcp",
+    show_default=True,
+    help="What is sent.",
 )
 @click.option("-i", "--inventory", metavar="FILE|lab", help="Collect now from these hosts.")
 @click.option("-b", "--bundle", metavar="FILE", help="Use evidence that was collected before.")
 @click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts of the inventory.")
 @click.option("--kubeconfig", "--kube-config", metavar="FILE", help="Also ask the API server for objects.")
 @click.option("--save", metavar="FILE.skoop", help="Keep what was collected.")
-@click.option("--flows", metavar="FILE", help="Many flows: JSON lines with source, destination, protocol, port.")
+@click.option(
+    "--flows", metavar="FILE", help="Many flows: JSON lines with source, destination, protocol, port."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a line a flow with --flows).")
 @click.option("--format", "format_", type=click.Choice(["text", "json", "svg"]), help="What to write.")
 @click.option("-o", "--output", metavar="FILE", help="Where --format goes; '-' is standard output.")
 @click.option("--report", metavar="FILE.html", help="Also write a report: one file that opens offline.")
 @click.option(
-    "--explain", type=click.Choice(["full", "summary", "minimal"]), default="summary", show_default=True
+    "--explain",
+    type=click.Choice(["full", "summary", "minimal"]),
+    default="summary",
+    show_default=True,
+    help="How much text.",
 )
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="critical", show_default=True)
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    default="critical",
+    show_default=True,
+    help="The least severity that makes the exit status 1.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @old_flags
 def diagnose(
@@ -119,7 +135,9 @@ def diagnose(
     The packet is walked through what the nodes' kernels hold: every namespace, hook, rule, route and tunnel
     on its way, there and back. Nothing is sent, and nothing on the nodes is changed.
     """
-    ignored = [name.removeprefix("old_").replace("_", "-") for name, value in old.items() if value is not None]
+    ignored = [
+        name.removeprefix("old_").replace("_", "-") for name, value in old.items() if value is not None
+    ]
     if ignored and not quiet:
         click.echo(f"skoopctl: --{', --'.join(ignored)}: not needed, found out by itself", err=True)
     kind = _format(as_json, format_, output)
@@ -281,7 +299,7 @@ def _question(path: str, number: int, line: str) -> tuple[dict[str, Any], Any]:
         raise UsageError(f"{path}:{number}: a flow is an object with source, destination, protocol, port")
     unknown = set(flow) - {"source", "destination", "protocol", "port"}
     if unknown:
-        raise UsageError(f"{path}:{number}: unknown key {sorted(unknown)[0]!r}")
+        raise UsageError(f"{path}:{number}: unknown key {min(unknown)!r}")
     source, destination = flow.get("source"), flow.get("destination")
     port, protocol = flow.get("port", 0), flow.get("protocol", "tcp")
     asked = {k: v for k, v in flow.items() if isinstance(v, str | int)}

@@ -50,7 +50,16 @@ def _plain(doc: Doc) -> dict[str, object]:
 
 
 def _text(doc: Doc) -> str:
-    lines = [f"{doc.id} ({doc.severity.word})", f"  {doc.title}.", "", "Why", f"  {doc.why}", "", "Fix", f"  {doc.fix}"]
+    lines = [
+        f"{doc.id} ({doc.severity.word})",
+        f"  {doc.title}.",
+        "",
+        "Why",
+        f"  {doc.why}",
+        "",
+        "Fix",
+        f"  {doc.fix}",
+    ]
     if doc.look:
         lines += ["", "Look (reads only)", *(f"  {command}" for command in doc.look)]
     return "\n".join(lines)

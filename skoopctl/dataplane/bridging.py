@@ -41,6 +41,7 @@ def into_bridge(journey: Journey, port: Station, bridge: Station, packet: Packet
         return ended
     filtered = calls_netfilter(netns, bridge, packet.family)
     if filtered:
+        packet.bridge_port = port.link.index
         destination = packet.destination
         ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=bridge.link, in_port=port.link)
         if ended is not None:
@@ -197,11 +198,13 @@ def _out_port(
             evidence = (Evidence("fdb", entry.text, bridge.link.name, node=netns.host, netns=netns.inode),)
             return Station(netns, netns.links[entry.index]), evidence
     for candidate in journey.topology.ports(bridge):
-        if port is not None and candidate.link.index == port.link.index:
-            continue
         peer = journey.topology.peer(candidate)
-        flooded = candidate.link.port is None or candidate.link.port.flood
-        if flooded and peer is not None and peer.link.mac == mac:
+        if peer is None or peer.link.mac != mac:
+            continue
+        info = candidate.link.port
+        # The bridge learned the sender's own port from this very frame (br_fdb_update); others are flooded to.
+        came_from = port is not None and candidate.link.index == port.link.index
+        if info is None or (info.learning if came_from else info.flood):
             return candidate, ()
     outward = [p for p in journey.topology.ports(bridge) if journey.topology.peer(p) is None and p.link.up]
     return (outward[0], ()) if outward else (None, ())

@@ -148,16 +148,18 @@ def apply_nat(packet: Packet, tracking: Tracking, manip: Manip) -> bool:
         _translate_error(packet, wanted, manip)
     elif manip is Manip.DESTINATION:
         packet.destination = wanted.destination
-        packet.destination_ports = _narrow(packet.destination_ports, wanted.destination_ports)
+        kept = entry.reply.source_ports.within(entry.original.destination_ports)
+        packet.destination_ports = _narrow(packet.destination_ports, wanted.destination_ports, kept=kept)
     else:
         packet.source = wanted.source
-        packet.source_ports = _narrow(packet.source_ports, wanted.source_ports)
+        kept = entry.reply.destination_ports.within(entry.original.source_ports)
+        packet.source_ports = _narrow(packet.source_ports, wanted.source_ports, kept=kept)
     return packet.tuple5 != before
 
 
-def _narrow(current: Ports, wanted: Ports) -> Ports:
-    """Keep a range that has become narrower than the binding's, where it lies within it."""
-    return current if current.within(wanted) else wanted
+def _narrow(current: Ports, wanted: Ports, *, kept: bool) -> Ports:
+    """Keep a range that has become narrower on the way, where the binding keeps ports as they are."""
+    return current if kept and current.within(wanted) else wanted
 
 
 def _translate_error(packet: Packet, wanted: Tuple5, manip: Manip) -> None:

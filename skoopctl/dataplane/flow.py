@@ -1,4 +1,4 @@
-"""One flow as a transaction: the first packet, the answer, and the packet after that, each with its conntrack state.
+"""One flow as a transaction: the first packet, the answer, and the one after that, each with its state.
 
 Success is forward *and* reply. What the client would see follows from the last packet: a reset or an ICMP
 error that finds its way back is an answer too; one that does not is a timeout.
@@ -12,6 +12,7 @@ from skoopctl.dataplane import ip, link_layer
 from skoopctl.dataplane.conntrack import CtState, Tracking
 from skoopctl.dataplane.journey import Ending, Journey, World
 from skoopctl.dataplane.packet import NO_PORTS, Flags, Packet, Ports, Tuple5, Unreachable
+from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.topology import NsKey, Station
 from skoopctl.dataplane.trace import Disposition, Outcome, Step, StepKind, Walk
 from skoopctl.kernel.netns import NetNamespace
@@ -39,6 +40,8 @@ _BY_ERROR = {
     Unreachable.HOST_PROHIBITED: Outcome.UNREACHABLE,
     Unreachable.ADMIN_PROHIBITED: Outcome.UNREACHABLE,
 }
+# icmp_err_convert[]: a connected UDP socket is told of fatal errors only, and these are not (udp_err).
+_SOFT = frozenset({Unreachable.NET, Unreachable.HOST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What became of one flow on one way through all branches."""
+    """What became of one flow on one way through all branches.
+
+    ``doubt`` is set where a flow leaves what was collected and it is not known whether it can come back.
+    """
 
     walks: tuple[Walk, ...]
     reply: Walk | None
     disposition: Disposition
     outcome: Outcome
     reason: str
+    doubt: str
     server: NsKey | None
     responder: str
     seen_source: str
@@ -93,7 +100,7 @@ class _Attempt:
         self.expected = (journey.origin or first.tuple5).inverse()
         self.walks.append(journey.walk(ending.disposition))
         if ending.disposition in {Disposition.DELIVERED, Disposition.EXITS_CLUSTER}:
-            return self._answered(ending, journey)
+            return self._answered(ending)
         return self._failed(ending, journey)
 
     # --- the first packet --------------------------------------------------------------------------------
@@ -130,7 +137,7 @@ class _Attempt:
 
     # --- the answer --------------------------------------------------------------------------------------
 
-    def _answered(self, ending: Ending, forward: Journey) -> Transaction:
+    def _answered(self, ending: Ending) -> Transaction:
         packet = ending.packet
         self.seen_source = packet.address(packet.source)
         if ending.disposition is Disposition.DELIVERED:
@@ -201,11 +208,13 @@ class _Attempt:
         source = packet.address(packet.source)
         station = ending.station
         on_link = station is not None and self.world.topology.router(station.netns).has_address(packet.source)
+        if on_link and ending.doubt:
+            return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, ending.reason, ending.doubt)
         if on_link:
             self.world.assume(f"{where} was not collected: whether it answers {source} was not seen")
             return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, ending.reason)
-        reason = f"{where} was not collected, and sees the source {source}: does it have a route back?"
-        return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, reason)
+        doubt = f"{where} was not collected, and sees the source {source}: whether it has a route back is not known"
+        return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, ending.reason, doubt)
 
     # --- the packet after that ---------------------------------------------------------------------------
 
@@ -244,6 +253,8 @@ class _Attempt:
         disposition = ending.disposition
         if disposition in _UNDECIDED:
             return self._result(disposition, Outcome.UNKNOWN, ending.reason)
+        if self._sender_is_told(ending, journey):
+            return self._result(disposition, Outcome.UNREACHABLE, f"{ending.reason}; the sender gets EPERM")
         if disposition in _SILENT or journey.depth > 0:
             # An error about an outer packet goes to the tunnel's own node: the client hears nothing.
             return self._result(disposition, Outcome.TIMEOUT, ending.reason)
@@ -256,6 +267,17 @@ class _Attempt:
             return self._result(disposition, Outcome.TIMEOUT, ending.reason)
         return self._bad_news(ending)
 
+    def _sender_is_told(self, ending: Ending, journey: Journey) -> bool:
+        """Tell whether send() itself fails: a drop on the way out of the sender is EPERM, but TCP ignores it."""
+        return (
+            ending.disposition is Disposition.DROPPED
+            and self.question.protocol != "tcp"
+            and self.question.client is not None
+            and journey.hops == 0
+            and journey.depth == 0
+            and journey.steps[-1].hook in {Hook.OUTPUT.value, Hook.POSTROUTING.value}
+        )
+
     def _bad_news(self, ending: Ending) -> Transaction:
         """Send the reset or the ICMP error back, and see whether the client hears it."""
         if ending.error is not None:
@@ -263,11 +285,10 @@ class _Attempt:
             journey = Journey(self.world, f"ICMP error ({ending.error.value})")
         else:
             news = _inverse(ending.packet, Flags.RST)
-            # nf_reject and tcp_v4_send_reset answer within the same connection.
             if ending.disposition is Disposition.REJECTED:
-                news.tracking = _answering(ending.packet)
+                news.tracking = _answering(ending.packet, CtState.ESTABLISHED)
             journey = Journey(self.world, "RST")
-        back = ip.send(journey, ending.netns, news)
+        back = self._send_news(journey, ending, news)
         self.reply = journey.walk(back.disposition)
         self.walks.append(self.reply)
         if back.disposition in _UNDECIDED:
@@ -276,8 +297,25 @@ class _Attempt:
         if not heard:
             reason = f"{ending.reason}; the client does not hear of it: {back.reason}"
             return self._result(ending.disposition, Outcome.TIMEOUT, reason)
-        outcome = _BY_ERROR[ending.error] if ending.error is not None else Outcome.REFUSED
-        return self._result(ending.disposition, outcome, ending.reason)
+        if ending.error is None:
+            return self._result(ending.disposition, Outcome.REFUSED, ending.reason)
+        if self.question.protocol == "udp" and ending.error in _SOFT:
+            return self._result(ending.disposition, Outcome.TIMEOUT, ending.reason)
+        return self._result(ending.disposition, _BY_ERROR[ending.error], ending.reason)
+
+    def _send_news(self, journey: Journey, ending: Ending, news: Packet) -> Ending:
+        """Send a reset or an error; a reset by REJECT to a bridge's port leaves by that port, past every hook.
+
+        nf_reject_ipv4.c (nf_send_reset): with br_netfilter the frame goes out as it is, no NAT is undone.
+        """
+        port = ending.netns.links.get(ending.packet.bridge_port)
+        rejected = ending.reset and ending.disposition is Disposition.REJECTED
+        station = Station(ending.netns, port) if port is not None and rejected else None
+        peer = self.world.topology.peer(station) if station is not None else None
+        if station is None or peer is None:
+            return ip.send(journey, ending.netns, news)
+        news.tracking = None
+        return link_layer.cross(journey, station, peer, news, peer.link.mac)
 
     def _concerns_client(self, packet: Packet) -> bool:
         """Tell whether the client's socket recognises a reset or an error as its own."""
@@ -287,13 +325,16 @@ class _Attempt:
             return packet.about is not None and self.expected.inverse().covers(packet.about)
         return self.expected.covers(packet.tuple5)
 
-    def _result(self, disposition: Disposition, outcome: Outcome, reason: str) -> Transaction:
+    def _result(
+        self, disposition: Disposition, outcome: Outcome, reason: str, doubt: str = ""
+    ) -> Transaction:
         return Transaction(
             walks=tuple(self.walks),
             reply=self.reply,
             disposition=disposition,
             outcome=outcome,
             reason=reason,
+            doubt=doubt,
             server=self.server,
             responder=self.responder,
             seen_source=self.seen_source,
@@ -322,7 +363,10 @@ def _inverse(packet: Packet, flags: Flags) -> Packet:
 
 
 def _icmp_error(packet: Packet, error: Unreachable) -> Packet:
-    """Return the ICMP error about a packet; its source is chosen by routing (icmp_send)."""
+    """Return the ICMP error about a packet; its source is chosen by routing (icmp_send).
+
+    It belongs to the packet's connection from the start (icmp_glue_bits: nf_ct_attach).
+    """
     return Packet(
         family=packet.family,
         source=0,
@@ -331,15 +375,16 @@ def _icmp_error(packet: Packet, error: Unreachable) -> Packet:
         error=error,
         about=packet.tuple5,
         icmp_type=3,
+        tracking=_answering(packet, CtState.RELATED),
     )
 
 
-def _answering(packet: Packet) -> Tracking | None:
-    """Return the conntrack view of a reset that answers a packet (nf_ct_attach)."""
+def _answering(packet: Packet, state: CtState) -> Tracking | None:
+    """Return the conntrack view of what answers a packet within its own connection (nf_ct_attach)."""
     tracking = packet.tracking
     if tracking is None or tracking.entry is None:
         return None
-    return Tracking(CtState.ESTABLISHED, tracking.entry, is_reply=not tracking.is_reply)
+    return Tracking(state, tracking.entry, is_reply=not tracking.is_reply)
 
 
 def _ending(step: Step) -> Step:

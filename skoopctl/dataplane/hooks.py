@@ -138,6 +138,12 @@ def _stop(journey: Journey, scene: Scene, device: Link | None, decided: HookRuli
     ruling = decided.ruling
     last = scene.evidence[-1] if scene.evidence else None
     by = _by(last)
+    if decided.twins:
+        also = " and ".join(decided.twins)
+        place = f"{scene.hook.value} on {scene.netns.host}"
+        journey.world.assume(
+            f"at {place}, {decided.stage} and {also} have one priority; the newer table is taken first"
+        )
     note = "; ".join(scene.notes)
     if ruling.action is Action.DROP:
         disposition = Disposition.DROPPED
@@ -158,6 +164,7 @@ def _stop(journey: Journey, scene: Scene, device: Link | None, decided: HookRuli
         reset=ruling.action is Action.REJECT and ruling.error is None,
         cause="netfilter-drop" if disposition is Disposition.DROPPED else "netfilter-reject",
         kind=StepKind.HOOK,
+        unknown="; ".join(dict.fromkeys(scene.unknowns)),
     )
 
 

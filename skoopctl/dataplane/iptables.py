@@ -18,9 +18,10 @@ MAX_DEPTH = 64
 
 @dataclass(slots=True)
 class _Compiled:
-    """A rule made ready: its predicates, and what it does."""
+    """A rule made ready: its predicates, what it does, and what it leaves behind as evidence."""
 
     rule: Rule
+    evidence: Evidence
     predicates: list[Predicate]
     jump: Chain | None
     goto: bool
@@ -59,7 +60,7 @@ class TableEvaluator:
             if not self._matches(compiled, scene):
                 continue
             mark = len(scene.evidence)
-            scene.evidence.append(self._rule_evidence(compiled.rule))
+            scene.evidence.append(compiled.evidence)
             ruling = self._act(compiled, scene, depth)
             if ruling is None:
                 if not compiled.goto:
@@ -136,7 +137,8 @@ class TableEvaluator:
         if rule.problem:
             unreadable = Unknown(f"the rule cannot be read ({rule.problem})")
             predicates.append(lambda _scene: unreadable)
-        return _Compiled(rule, predicates, jump, bool(target and target.goto), harmless)
+        evidence = self._rule_evidence(rule)
+        return _Compiled(rule, evidence, predicates, jump, bool(target and target.goto), harmless)
 
     def _rule_evidence(self, rule: Rule) -> Evidence:
         suffix = " (legacy)" if self.table.backend is Backend.LEGACY else ""

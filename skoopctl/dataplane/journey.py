@@ -50,7 +50,8 @@ class Ending:
     """How a packet's way ended, where, and what the kernel there sends back.
 
     ``error`` is the ICMP error that goes back, ``reset`` a TCP reset; neither: silence. ``station`` is the
-    device at hand, for a packet that left the cluster. ``reason`` says in words why.
+    device at hand, for a packet that left the cluster. ``reason`` says in words why; ``doubt`` what makes it
+    uncertain that the packet got any further.
     """
 
     disposition: Disposition
@@ -61,6 +62,7 @@ class Ending:
     reset: bool = False
     station: Station | None = None
     socket: Socket | None = None
+    doubt: str = ""
 
 
 @dataclass(slots=True)
@@ -132,9 +134,11 @@ class Journey:
         socket: Socket | None = None,
         kind: StepKind = StepKind.END,
         cause: str = "",
+        unknown: str = "",
     ) -> Ending:
         """Record the last step and return the ending. A step that is a hook's stays a hook's."""
-        unknown = reason if disposition in {Disposition.UNKNOWN, Disposition.OPAQUE} else ""
+        if not unknown and disposition in {Disposition.UNKNOWN, Disposition.OPAQUE}:
+            unknown = reason
         self.step(kind, netns, link, reason, packet, evidence=evidence, hook=hook, unknown=unknown)
         self.steps[-1] = replace(self.steps[-1], ends=disposition, cause=cause)
         station = Station(netns, link) if link is not None else None

@@ -91,7 +91,7 @@ def cross(journey: Journey, station: Station, peer: Station, packet: Packet, mac
 
 def arrive(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, mac: str) -> Ending:
     """Take a frame in on a device (__netif_receive_skb_core): programs, ingress chains, bridge, IP."""
-    packet.tracking, packet.untracked, packet.zone = None, False, 0
+    packet.tracking, packet.untracked, packet.zone, packet.bridge_port = None, False, 0, 0
     if not link.up:
         return journey.end(
             Disposition.DROPPED,
@@ -144,9 +144,14 @@ def leave_host(journey: Journey, station: Station, packet: Packet, mac: str, nex
             return journey.end(
                 Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected"
             )
+    if not owners and packet.inner is not None:
+        # A tunnel ends at a node: this one is not among the collected, and what it does is not known.
+        remote = packet.address(packet.destination)
+        reason = f"the tunnel ends at {remote}, and no host with that address was collected"
+        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected")
     if not owners:
         target = packet.address(packet.destination)
-        return journey.end(
+        ending = journey.end(
             Disposition.EXITS_CLUSTER,
             netns,
             packet,
@@ -154,6 +159,11 @@ def leave_host(journey: Journey, station: Station, packet: Packet, mac: str, nex
             link=link,
             kind=StepKind.TRANSMIT,
         )
+        if not mac:
+            ending.doubt = (
+                f"whether anybody has {packet.address(next_hop)} on {link.name} of {netns.host} is not known"
+            )
+        return ending
     options = tuple((f"{o.netns.host} {o.link.name}", 1.0) for o in owners)
     index = 0
     if len(owners) > 1:

@@ -46,9 +46,13 @@ _MANIP = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One table or base chain at a hook. ``name`` is for people: ``filter``, ``nft ip kube-proxy services``."""
+    """One table or base chain at a hook. ``name`` is for people: ``filter``, ``nft ip kube-proxy services``.
+
+    ``order`` is its table's age: of stages with one priority the newest runs first.
+    """
 
     priority: int
+    order: int
     name: str
     is_nat: bool
     run: Callable[[Scene], Ruling]
@@ -56,10 +60,11 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class HookRuling:
-    """What a hook decided, and by which stage."""
+    """What a hook decided, by which stage, and which others share its priority."""
 
     ruling: Ruling
     stage: str = ""
+    twins: tuple[str, ...] = ()
 
 
 def stages_at(topology: Topology, netns: NetNamespace, hook: Hook, family: int) -> tuple[Stage, ...]:
@@ -71,7 +76,8 @@ def stages_at(topology: Topology, netns: NetNamespace, hook: Hook, family: int) 
             *_iptables_stages(topology, netns, hook, family),
             *_nft_stages(topology, netns, hook, family),
         ]
-        cached = tuple(sorted(stages, key=lambda stage: stage.priority))
+        # Of equal priorities the newest hook runs first (net/netfilter/core.c: nf_hook_entries_grow).
+        cached = tuple(sorted(stages, key=lambda stage: (stage.priority, -stage.order)))
         topology.caches[key] = cached
     return cached  # type: ignore[return-value]
 
@@ -101,7 +107,10 @@ def run_hook(scene: Scene) -> HookRuling:
             continue
         decided = stage.run(scene)
         if decided.action is not Action.ACCEPT:
-            return HookRuling(decided, stage.name)
+            twins = tuple(
+                s.name for s in stages if s.priority == stage.priority and s is not stage and not s.is_nat
+            )
+            return HookRuling(decided, stage.name, twins)
     if scene.hook in {Hook.INPUT, Hook.POSTROUTING}:
         scene.connections.confirm(scene.packet.tracking)
     return HookRuling(ACCEPT)
@@ -142,6 +151,7 @@ def _iptables_stages(topology: Topology, netns: NetNamespace, hook: Hook, family
         stages.append(
             Stage(
                 priority,
+                table.order,
                 table.name,
                 table.name == "nat",
                 lambda scene, e=evaluator, h=hook.value: e.run(h, scene),  # type: ignore[misc]
@@ -154,7 +164,7 @@ def _nft_stages(topology: Topology, netns: NetNamespace, hook: Hook, family: int
     families = {"inet", "ip" if family == 4 else "ip6"}
     stages = []
     for table in netns.nft:
-        if table.family not in families:
+        if table.dormant or table.family not in families:
             continue
         for chain in table.chains.values():
             if chain.hook.upper() != hook.value or chain.priority is None:
@@ -163,6 +173,7 @@ def _nft_stages(topology: Topology, netns: NetNamespace, hook: Hook, family: int
             stages.append(
                 Stage(
                     chain.priority,
+                    table.order,
                     f"nft {table.family} {table.name} {chain.name}",
                     chain.type == "nat",
                     lambda scene, e=evaluator, c=chain: e.run(c, scene),  # type: ignore[misc]
@@ -191,7 +202,7 @@ def device_stages(
     """Return the nft chains of the netdev family (for one device) or of the bridge family at a hook."""
     found = []
     for table in netns.nft:
-        if table.family != family:
+        if table.dormant or table.family != family:
             continue
         for chain in table.chains.values():
             if chain.hook == hook and (family == "bridge" or not chain.devices or device in chain.devices):

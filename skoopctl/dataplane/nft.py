@@ -11,6 +11,8 @@ from skoopctl.dataplane.nft_values import (
     TableSets,
     UnclearError,
     Value,
+    compare,
+    flag_names,
     literal_value,
     matches,
     value_of,
@@ -23,6 +25,7 @@ from skoopctl.dataplane.trace import Evidence
 from skoopctl.dataplane.truth import Truth, Undecided, Unknown, negate
 from skoopctl.kernel.nft import (
     AnonymousSet,
+    Binary,
     Concat,
     CounterStatement,
     Ct,
@@ -40,6 +43,7 @@ from skoopctl.kernel.nft import (
     NoEffectStatement,
     NotrackStatement,
     Numgen,
+    Payload,
     Range,
     RejectStatement,
     SetReference,
@@ -74,6 +78,7 @@ class NftEvaluator:
         self.sets = TableSets(table)
         self._node = node
         self._netns = netns
+        self._evidence: dict[int, Evidence] = {}
 
     def run(self, chain: NftChain, scene: Scene) -> Ruling:
         """Send a packet through a base chain; its policy decides in the end."""
@@ -145,11 +150,11 @@ class NftEvaluator:
             return Unknown(str(error))
         operator = statement.operator
         if operator in {"<", ">", "<=", ">="}:
-            return _compare(value, operator, statement.right)
-        truth = self._equal(value, statement.right, scene)
-        if isinstance(statement.left, Ct) and operator == "==" and isinstance(value, frozenset):
-            # `ct state == new` compares the whole bit mask; with one state that is membership.
-            return truth
+            return compare(value, operator, statement.right)
+        if isinstance(value, frozenset) and _compares_all_flags(statement):
+            truth = _same_flags(value, statement.right)
+        else:
+            truth = self._equal(value, statement.right, scene)
         return negate(truth, operator == "!=")
 
     def _equal(self, value: Value, right: Expression, scene: Scene) -> Truth:
@@ -342,6 +347,13 @@ class NftEvaluator:
         return f"nft {rule.family} {rule.table} {rule.chain} rule {rule.number}"
 
     def _rule_evidence(self, rule: NftRule) -> Evidence:
+        """Return a rule as evidence; made once, because every packet meets the rule again."""
+        known = self._evidence.get(id(rule))
+        if known is None:
+            known = self._evidence[id(rule)] = self._make_evidence(rule)
+        return known
+
+    def _make_evidence(self, rule: NftRule) -> Evidence:
         return Evidence(
             kind="nft-rule",
             text=rule.text,
@@ -379,13 +391,18 @@ def _needs_packet(right: Expression) -> bool:
     return isinstance(right, Meta | Ct)
 
 
-def _compare(value: Value, operator: str, right: Expression) -> Truth:
-    wanted = literal_value(right.value) if isinstance(right, Literal) else None
-    if isinstance(value, Ports) and value.single is not None:
-        value = value.single
-    if not isinstance(value, int) or not isinstance(wanted, int):
-        return Unknown(f"the comparison {operator} is not modelled here")
-    return {"<": value < wanted, ">": value > wanted, "<=": value <= wanted, ">=": value >= wanted}[operator]
+def _compares_all_flags(statement: MatchStatement) -> bool:
+    """Tell whether flags are compared as a whole (``tcp flags == syn``), not looked for (``tcp flags syn``)."""
+    left = statement.left
+    whole = isinstance(left, Binary) or (isinstance(left, Payload) and left.field == "flags")
+    return whole and statement.operator in {"==", "!="}
+
+
+def _same_flags(value: frozenset[str], right: Expression) -> Truth:
+    try:
+        return value == flag_names(right)
+    except UnclearError as error:
+        return Unknown(str(error))
 
 
 def _pick_element(elements: list[Element], numgen: Numgen, scene: Scene) -> Element | None:

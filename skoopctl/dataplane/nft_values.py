@@ -37,6 +37,34 @@ Scalar = int | str | Ports | frozenset[str]
 Value = Scalar | tuple[Scalar, ...]
 
 
+_ICMP_TYPES = {
+    0: "echo-reply",
+    3: "destination-unreachable",
+    8: "echo-request",
+    11: "time-exceeded",
+    128: "echo-request",
+    129: "echo-reply",
+}
+
+
+class SourcePorts(Ports):
+    """The packet's source ports: a match that divides them narrows the packet's."""
+
+    __slots__ = ()
+
+
+class DestinationPorts(Ports):
+    """The packet's destination ports."""
+
+    __slots__ = ()
+
+
+def _within(ports: Ports, low: int, high: int) -> Truth:
+    """Tell whether ports lie in a range; ports that conntrack keeps are on no side of the packet."""
+    sides = {SourcePorts: "source", DestinationPorts: "destination"}
+    return ports_within(ports, low, high, sides.get(type(ports), "connection"))
+
+
 class AbsentError(Exception):
     """The packet has no such field (``tcp dport`` of a UDP packet): the rule does not match."""
 
@@ -73,7 +101,7 @@ def _scalar(value: Value) -> Scalar:
     return value
 
 
-def literal_value(raw: str | int | bool) -> Scalar:  # noqa: FBT001 - JSON has booleans
+def literal_value(raw: str | int | bool) -> Scalar:
     """Return a literal as the packet's side of a comparison has it."""
     if isinstance(raw, int):
         return int(raw)
@@ -100,12 +128,19 @@ def _payload(expression: Payload, scene: Scene) -> Value:
         wanted = _PORT_PROTOCOLS.get(expression.protocol)
         if packet.protocol not in _PORT_PROTOCOLS.values() or wanted not in {None, packet.protocol}:
             raise AbsentError
-        return packet.source_ports if field == "sport" else packet.destination_ports
+        if field == "sport":
+            return SourcePorts(*packet.source_ports)
+        return DestinationPorts(*packet.destination_ports)
     if expression.protocol == "tcp":
         if packet.protocol != 6:
             raise AbsentError
         if field == "flags":
             return frozenset(name.lower() for name in packet.flags.names)
+    if expression.protocol in {"icmp", "icmpv6"}:
+        if packet.protocol != (1 if expression.protocol == "icmp" else 58):
+            raise AbsentError
+        if field == "type" and packet.icmp_type in _ICMP_TYPES:
+            return _ICMP_TYPES[packet.icmp_type]
     raise UnclearError(f"{expression.protocol} {field} is not modelled")
 
 
@@ -187,7 +222,10 @@ def _fib(expression: Fib, scene: Scene) -> Value:
 
 
 def _binary(expression: Binary, scene: Scene) -> Value:
-    left, right = value_of(expression.left, scene), value_of(expression.right, scene)
+    left = value_of(expression.left, scene)
+    if isinstance(left, frozenset) and expression.operator == "&":
+        return left & flag_names(expression.right)
+    right = value_of(expression.right, scene)
     if not isinstance(left, int) or not isinstance(right, int):
         raise UnclearError(f"{expression.operator} of something that is not a number")
     operations = {
@@ -200,6 +238,17 @@ def _binary(expression: Binary, scene: Scene) -> Value:
     if expression.operator not in operations:
         raise UnclearError(f"operator {expression.operator} is not modelled")
     return operations[expression.operator]
+
+
+def flag_names(expression: Expression) -> frozenset[str]:
+    """Return the names in a list of flags; raises `UnclearError` for anything else."""
+    if isinstance(expression, FlagSet):
+        return frozenset(expression.names)
+    if isinstance(expression, Literal) and isinstance(expression.value, str):
+        return frozenset({expression.value})
+    if isinstance(expression, Binary) and expression.operator == "|":
+        return flag_names(expression.left) | flag_names(expression.right)
+    raise UnclearError("flags that are not names")
 
 
 # --- matching --------------------------------------------------------------------------------------------
@@ -220,6 +269,10 @@ class SetIndex:
 
     def find(self, value: Value) -> tuple[Truth, Element | None]:
         """Return whether the value is in the set, and the element that holds it."""
+        if isinstance(value, frozenset):
+            if len(value) != 1:
+                return Unknown("several flags at once are looked up in a set"), None
+            (value,) = value
         element = self.exact.get(_plain(value))
         if element is not None:
             return True, element
@@ -241,7 +294,7 @@ class SetIndex:
             if not inside:
                 return False, None
             if len(inside) == 1:
-                return ports_within(value, inside[0], inside[0], "source"), self.exact[inside[0]]
+                return _within(value, inside[0], inside[0]), self.exact[inside[0]]
         return Unknown("a range of ports is looked up in a set"), None
 
 
@@ -306,10 +359,24 @@ def _equals(value: Value, right: Literal) -> Truth:
         return wanted in value
     if isinstance(value, Ports):
         number = literal_value(wanted)
-        return isinstance(number, int) and ports_within(value, number, number, "source")
+        return isinstance(number, int) and _within(value, number, number)
     if isinstance(wanted, str) and isinstance(value, str):
         return value.startswith(wanted[:-1]) if wanted.endswith("*") else value == wanted
     return value == literal_value(wanted)
+
+
+def compare(value: Value, operator: str, right: Expression) -> Truth:
+    """Decide ``<``, ``<=``, ``>`` and ``>=``."""
+    wanted = literal_value(right.value) if isinstance(right, Literal) else None
+    if not isinstance(wanted, int):
+        return Unknown(f"the comparison {operator} is not modelled here")
+    bounds = {"<": (0, wanted - 1), "<=": (0, wanted), ">": (wanted + 1, None), ">=": (wanted, None)}
+    low, high = bounds[operator]
+    if isinstance(value, Ports):
+        return _within(value, low, 65535 if high is None else high)
+    if isinstance(value, int):
+        return low <= value and (high is None or value <= high)
+    return Unknown(f"the comparison {operator} is not modelled here")
 
 
 def _in_range(value: Value, right: Range) -> Truth:
@@ -319,18 +386,21 @@ def _in_range(value: Value, right: Range) -> Truth:
     if not isinstance(low, int) or not isinstance(high, int):
         return Unknown("a range of names")
     if isinstance(value, Ports):
-        return ports_within(value, low, high, "source")
+        return _within(value, low, high)
     return isinstance(value, int) and low <= value <= high
 
 
 def _all(truths: Iterable[Truth]) -> Truth:
-    result: Truth = True
+    """Kleene AND. Of several that are undecided none can stand for all: unknown."""
+    undecided: list[Truth] = []
     for truth in truths:
         if truth is False:
             return False
         if truth is not True:
-            result = truth
-    return result
+            undecided.append(truth)
+    if len(undecided) > 1:
+        return Unknown("several parts of a concatenation are undecided")
+    return undecided[0] if undecided else True
 
 
 class TableSets:

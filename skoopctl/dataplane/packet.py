@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -133,8 +134,9 @@ class Packet:
 
     ``family`` is 4 or 6; addresses are integers; ``protocol`` is the IP protocol number. ``error`` and
     ``about`` are set for an ICMP error: its type, and the tuple of the packet that caused it. ``inner`` is
-    the packet inside a tunnel's outer packet, and ``inner_mac`` the MAC address it is sent to in there. ``tracking`` is the conntrack entry attached in the current
-    namespace; ``untracked`` is set by NOTRACK.
+    the packet inside a tunnel's outer packet, and ``inner_mac`` the MAC address it is sent to in there.
+    ``tracking`` is the conntrack entry attached in the current namespace; ``untracked`` is set by NOTRACK.
+    ``bridge_port`` is the port's ifindex while netfilter remembers that the packet came in by a bridge.
     """
 
     family: int
@@ -154,6 +156,7 @@ class Packet:
     tracking: Tracking | None = None
     untracked: bool = False
     zone: int = 0
+    bridge_port: int = 0
     length: int = field(default=60)
 
     @property
@@ -167,25 +170,36 @@ class Packet:
 
     def address(self, value: int) -> str:
         """Write one of this packet's addresses for people."""
-        return str(IPv4Address(value) if self.family == 4 else IPv6Address(value))
+        return _address_text(self.family, value)
 
     def view(self) -> PacketView:
         """Return the header for people and JSON."""
         tracked = self.tracking
-        state = "UNTRACKED" if self.untracked else tracked.state.value if tracked else ""
-        ports = self.protocol in {6, 17, 132, 136}
-        label = self.error.value if self.error else self.flags.value
-        return PacketView(
-            source=self.address(self.source),
-            destination=self.address(self.destination),
-            protocol=PROTOCOL_NAMES.get(self.protocol, str(self.protocol)),
-            source_port=str(self.source_ports) if ports else "",
-            destination_port=str(self.destination_ports) if ports else "",
-            flags=label,
-            mark=self.mark,
-            state=state,
-            encapsulates=describe(self.inner) if self.inner else "",
-        )
+        state = "UNTRACKED" if self.untracked else tracked.state if tracked else ""
+        inner = describe(self.inner) if self.inner else ""
+        return _view(self.family, self.tuple5, self.error or self.flags, self.mark, state, inner)
+
+
+@lru_cache(maxsize=1 << 14)
+def _address_text(family: int, value: int) -> str:
+    return str(IPv4Address(value) if family == 4 else IPv6Address(value))
+
+
+@lru_cache(maxsize=1 << 12)
+def _view(family: int, header: Tuple5, flags: str, mark: int, state: str, inner: str) -> PacketView:
+    """Write a header out; kept, because a packet looks the same at most of the steps of its way."""
+    ported = header.protocol in {6, 17, 132, 136}
+    return PacketView(
+        source=_address_text(family, header.source),
+        destination=_address_text(family, header.destination),
+        protocol=PROTOCOL_NAMES.get(header.protocol, str(header.protocol)),
+        source_port=str(header.source_ports) if ported else "",
+        destination_port=str(header.destination_ports) if ported else "",
+        flags=str(flags),
+        mark=mark,
+        state=str(state),
+        encapsulates=inner,
+    )
 
 
 def describe(packet: Packet) -> str:

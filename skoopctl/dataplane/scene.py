@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from skoopctl.dataplane.choice import Choices, ChoiceKind
+from skoopctl.dataplane.choice import ChoiceKind, Choices
 from skoopctl.dataplane.conntrack import Table
 from skoopctl.dataplane.packet import Packet
 from skoopctl.dataplane.routing import Router
@@ -55,15 +55,22 @@ class Scene:
         if isinstance(undecided, Unknown):
             self.unknowns.append(undecided.reason)
             return self.choices.unknown(undecided.reason, key=key)
+        if isinstance(undecided, Split):
+            return self._split(undecided, label)
         probability = undecided.probability
         if probability >= 1.0 or probability <= 0.0:
             return probability >= 1.0
         options = ((label, probability), (f"not {label}", 1.0 - probability))
-        taken = self.choices.pick(ChoiceKind.CHANCE, undecided.reason, options) == 0
-        if isinstance(undecided, Split):
-            ports = undecided.inside if taken != undecided.inverted else undecided.outside
-            if undecided.side == "source":
-                self.packet.source_ports = ports
-            else:
-                self.packet.destination_ports = ports
-        return taken
+        return self.choices.pick(ChoiceKind.CHANCE, undecided.reason, options) == 0
+
+    def _split(self, split: Split, label: str) -> bool:
+        """Go on with one of the ranges that a match divides the packet's ports into."""
+        ranges = (split.inside, *split.outside)
+        names = [label if (n == 0) != split.inverted else f"not {label}" for n in range(len(ranges))]
+        options = tuple((name, float(ports.size)) for name, ports in zip(names, ranges, strict=True))
+        picked = self.choices.pick(ChoiceKind.CHANCE, split.reason, options)
+        if split.side == "source":
+            self.packet.source_ports = ranges[picked]
+        elif split.side == "destination":
+            self.packet.destination_ports = ranges[picked]
+        return (picked == 0) != split.inverted

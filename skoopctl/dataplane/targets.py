@@ -112,6 +112,8 @@ _REJECT_NAMES = {
     "icmp6-adm-prohibited": Unreachable.ADMIN_PROHIBITED,
     "icmp6-addr-unreachable": Unreachable.HOST,
     "icmp6-port-unreachable": Unreachable.PORT,
+    "no-route": Unreachable.NET,
+    "addr-unreachable": Unreachable.HOST,
     "port-unreachable": Unreachable.PORT,
     "host-unreachable": Unreachable.HOST,
     "net-unreachable": Unreachable.NET,

@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 class Verdict(StrEnum):
     """The answer for the whole flow, both directions, all branches."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 - a verdict
     FAIL = "FAIL"
     MIXED = "MIXED"
     UNKNOWN = "UNKNOWN"
@@ -126,7 +126,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One packet's way. ``label`` is ``SYN``, ``SYN-ACK``, ``ACK``, ``request``, ``answer``, ``RST``, ``ICMP error``."""
+    """One packet's way. ``label`` is ``SYN SYN-ACK ACK request answer RST`` or ``ICMP error (…)``."""
 
     label: str
     steps: tuple[Step, ...]
@@ -167,9 +167,12 @@ class Branch:
 
     @property
     def fatal_walk(self) -> Walk:
-        """The packet whose end decided this branch: the first that did not arrive."""
+        """The packet whose end decided this branch: the first that did not arrive.
+
+        Where every packet was delivered and the flow fails all the same, the last one went to somebody else.
+        """
         lost = (walk for walk in self.walks if walk.disposition is not Disposition.DELIVERED)
-        return next(lost, self.forward)
+        return next(lost, self.forward if self.outcome is Outcome.CONNECTED else self.walks[-1])
 
 
 @dataclass(frozen=True, slots=True)

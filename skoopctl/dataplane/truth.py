@@ -37,11 +37,15 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """True for some of the packet's ports: ``inside`` is what remains of the range then."""
+    """True for some of the packet's ports: ``inside`` is what remains of the range then.
+
+    ``outside`` are the ranges of the others (two, when ``inside`` lies in the middle). ``side`` is ``source`` or
+    ``destination``, or ``connection`` for ports that conntrack keeps and the packet does not show.
+    """
 
     side: str
     inside: Ports
-    outside: Ports
+    outside: tuple[Ports, ...]
     reason: str
     inverted: bool = False
 
@@ -52,7 +56,7 @@ class Split:
     @property
     def probability(self) -> float:
         """The share of the range for which this is true."""
-        share = self.inside.size / (self.inside.size + self.outside.size)
+        share = self.inside.size / (self.inside.size + sum(ports.size for ports in self.outside))
         return 1.0 - share if self.inverted else share
 
 
@@ -74,6 +78,6 @@ def ports_within(ports: Ports, low: int, high: int, side: str) -> Truth:
     if ports.high < low or high < ports.low:
         return False
     inside = Ports(max(ports.low, low), min(ports.high, high))
-    below, above = inside.low - ports.low, ports.high - inside.high
-    outside = Ports(ports.low, inside.low - 1) if below >= above else Ports(inside.high + 1, ports.high)
-    return Split(side, inside, outside, f"{side} port in {low}-{high}")
+    around = (Ports(ports.low, inside.low - 1), Ports(inside.high + 1, ports.high))
+    outside = tuple(rest for rest in around if rest.low <= rest.high)
+    return Split(side, inside, outside, f"{side} port in {inside}")

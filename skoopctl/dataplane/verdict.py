@@ -62,9 +62,9 @@ def _leaf(result: Transaction) -> Conclusion:
     if result.outcome is Outcome.CONNECTED:
         return Conclusion(Verdict.PASS, end)
     if result.outcome is Outcome.UNKNOWN:
-        if result.disposition is Disposition.EXITS_CLUSTER and not result.reason.endswith("?"):
+        if result.disposition is Disposition.EXITS_CLUSTER and not result.doubt:
             return Conclusion(Verdict.PASS, end)
-        return Conclusion(Verdict.UNKNOWN, end, (result.reason,))
+        return Conclusion(Verdict.UNKNOWN, end, (result.doubt or result.reason,))
     return Conclusion(Verdict.FAIL, end)
 
 

@@ -24,8 +24,7 @@ from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
 from skoopctl.kernel.netlink import Dump
 from skoopctl.kernel.netns import Gap, Host, NetNamespace
-from skoopctl.kernel.nft import NftTable
-from skoopctl.kernel.nft_json import decode_nft_json, shown_by_iptables
+from skoopctl.kernel.nft_json import NftDump, decode_nft_json, in_order, shown_by_iptables
 from skoopctl.kernel.proc_net import decode_proc_net, has_virtual_services, join_families
 from skoopctl.kernel.recent import Ages, decode_recent
 from skoopctl.kernel.route import PolicyRule
@@ -53,7 +52,7 @@ _NOT_IN_KERNEL = "this kernel does not have it"
 _ENDED = "the namespace ended"
 # The node program's words for tables without a program to list them; a list of so many names may be cut.
 _TABLES_EXIST = re.compile(r"nftables tables exist \((.*)\)")
-_NAMES_LISTED = 6
+_NAMES_LISTED = 64
 
 
 def build_host(evidence: HostEvidence) -> Host:
@@ -141,8 +140,8 @@ class _NamespaceReader:
             fdb=self._dump("fdb", lambda r: netlink.decode_fdb(r, devices=devices)),
             sockets=self._sockets(),
             sysctls=decode_sysctls(self._text("sysctl")),
-            iptables=iptables,
-            nft=nft,
+            iptables=in_order(iptables, nft),
+            nft=nft.tables,
             nsids=self._nsids(),
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
             ipvs_services=has_virtual_services(self._text("ip_vs")),
@@ -203,18 +202,18 @@ class _NamespaceReader:
             tables += found.tables
         return tables
 
-    def _nft(self, iptables: tuple[Table, ...]) -> tuple[NftTable, ...]:
+    def _nft(self, iptables: tuple[Table, ...]) -> NftDump:
         shown = shown_by_iptables(t for t in iptables if t.backend is Backend.NFT)
         item = self.evidence.item("nft", self.facts.inode)
         if item is not None and item.status is ItemStatus.ABSENT and _all_shown(item.detail, shown):
-            return ()
+            return NftDump(())
         raw = self._raw("nft")
         if raw is None:
-            return ()
+            return NftDump(())
         found = decode_nft_json(raw, leave_out=shown)
         if found.problems:
             self._gap("nft", "malformed", "; ".join(found.problems[:4]))
-        return found.tables
+        return found
 
     def _recent(self) -> dict[str, dict[int, Ages]] | None:
         """Return the lists of ``-m recent``; None when they were not read, which only such a rule minds."""

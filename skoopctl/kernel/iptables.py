@@ -88,6 +88,7 @@ class Table:
     ``incompatible`` is set when iptables-save printed "Table `x' is incompatible, use 'nft' tool": there are
     rules, and this dump shows none of them. ``problem`` is set when the dump holds something within this
     table that cannot be told to belong to one rule, or ends before the table does: rules may be missing.
+    ``order`` is the table's place among nft's, oldest first (-1: legacy, or not known).
     """
 
     family: int
@@ -96,3 +97,4 @@ class Table:
     chains: Mapping[str, Chain]
     incompatible: bool = False
     problem: str = ""
+    order: int = -1

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from skoopctl.kernel.iptables import Table
+from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.nft import (
     AnonymousSet,
     Concat,
@@ -37,10 +37,14 @@ _FAMILIES = {4: "ip", 6: "ip6"}
 
 @dataclass(frozen=True, slots=True)
 class NftDump:
-    """Tables in the order of the dump, and what in it could not be read at all."""
+    """Tables in the order of the dump, and what in it could not be read at all.
+
+    ``order`` is the place of every table by family and name, those that were left out too: oldest first.
+    """
 
     tables: tuple[NftTable, ...]
     problems: tuple[str, ...] = ()
+    order: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def decode_nft_json(raw: bytes | str, *, leave_out: Container[tuple[str, str]] = frozenset()) -> NftDump:
@@ -73,6 +77,16 @@ def shown_by_iptables(tables: Iterable[Table]) -> frozenset[tuple[str, str]]:
     return frozenset((_FAMILIES[table.family], table.name) for table in tables if not table.incompatible)
 
 
+def in_order(tables: Iterable[Table], dump: NftDump) -> tuple[Table, ...]:
+    """Give iptables' tables their place among nft's: hooks of equal priority run the newest first."""
+    return tuple(
+        replace(table, order=dump.order.get((_FAMILIES[table.family], table.name), -1))
+        if table.backend is Backend.NFT
+        else table
+        for table in tables
+    )
+
+
 @dataclass(slots=True)
 class _OpenTable:
     order: int
@@ -90,6 +104,7 @@ class _Reader:
     def __init__(self, leave_out: Container[tuple[str, str]]) -> None:
         self.leave_out = leave_out
         self.tables: dict[tuple[str, str], _OpenTable] = {}
+        self.order: dict[tuple[str, str], int] = {}
         self.problems: list[str] = []
 
     def add(self, entry: Any) -> None:
@@ -97,7 +112,9 @@ class _Reader:
         ((kind, body),) = entry.items()
         if kind not in _KINDS:
             return
-        if (body["family"], body["name" if kind == "table" else "table"]) in self.leave_out:
+        place = str(body["family"]), str(body["name" if kind == "table" else "table"])
+        self.order.setdefault(place, len(self.order))
+        if place in self.leave_out:
             return
         if kind == "table":
             self._table(body["family"], body["name"]).dormant = "dormant" in _names(body.get("flags"))
@@ -116,10 +133,11 @@ class _Reader:
                 self._rule(table, family, name, body)
             chains = {n: _with_rules(c, table) for n, c in table.chains.items()}
             tables.append(NftTable(family, name, chains, table.sets, table.order, table.dormant))
-        return NftDump(tuple(tables), tuple(self.problems))
+        return NftDump(tuple(tables), tuple(self.problems), self.order)
 
     def _table(self, family: str, name: str) -> _OpenTable:
-        return self.tables.setdefault((str(family), str(name)), _OpenTable(len(self.tables)))
+        place = str(family), str(name)
+        return self.tables.setdefault(place, _OpenTable(self.order[place]))
 
     def _chain(self, body: dict[str, Any]) -> None:
         table = self._table(body["family"], body["table"])

@@ -25,6 +25,8 @@ POD_MTU = 1450
 ARP_RETRANS_MS = 150
 """A neighbour that does not answer is given up after three tries. With the kernel's usual second between
 them that takes longer than a probe waits, and an unreachable address would look like a silent one."""
+ARP_REACHABLE_MS = 3_600_000
+"""A neighbour that has answered stays known: what a probe gets then does not depend on when it is made."""
 
 _NO_IPV6 = {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}
 """Without IPv6 nothing waits for duplicate address detection, and no solicitation disturbs a counter."""
@@ -159,4 +161,4 @@ def host_lines(plan: Plan, host: str) -> list[str]:
 
 def _up(device: str) -> list[str]:
     """Bring a device up, with a short patience for neighbours."""
-    return [f"ntable change name arp_cache dev {device} retrans {ARP_RETRANS_MS}", f"link set {device} up"]
+    return [f"ntable change name arp_cache dev {device} retrans {ARP_RETRANS_MS} reachable {ARP_REACHABLE_MS}", f"link set {device} up"]

@@ -21,7 +21,7 @@ from skoopctl.kernel.link import Bridge, BridgePort, Link, PortState, Vxlan
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour, NeighbourState
 from skoopctl.kernel.netns import Host, NetNamespace
 from skoopctl.kernel.nft import NftTable
-from skoopctl.kernel.nft_json import decode_nft_json, shown_by_iptables
+from skoopctl.kernel.nft_json import decode_nft_json, in_order, shown_by_iptables
 from skoopctl.kernel.route import NextHop, PolicyRule, Route, RouteType
 from skoopctl.kernel.route_text import PROTOCOLS, SCOPES, TABLE_NAMES, RouteDetails, render_route
 from skoopctl.kernel.socket import Socket
@@ -370,4 +370,4 @@ def _netfilter(path: Path) -> tuple[tuple[Table, ...], tuple[NftTable, ...]]:
         return iptables, ()
     nft = decode_nft_json((path / "nft.json").read_bytes(), leave_out=shown_by_iptables(iptables))
     assert not nft.problems
-    return iptables, nft.tables
+    return in_order(iptables, nft), nft.tables

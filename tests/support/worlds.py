@@ -7,11 +7,13 @@ does; everything else is said by the test.
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from skoopctl.dataplane.choice import ChoiceKind, Choices, explore
+from skoopctl.dataplane.conntrack import CtState, Entry, Tracking
 from skoopctl.dataplane.conntrack import Table as Connections
 from skoopctl.dataplane.netfilter import run_hook
 from skoopctl.dataplane.packet import Flags, Packet, Ports
@@ -32,7 +34,7 @@ from skoopctl.kernel.route import TABLE_LOCAL, TABLE_MAIN, NextHop, PolicyRule, 
 from skoopctl.kernel.socket import Socket
 from skoopctl.kernel.sysctl import Sysctls
 
-UNDERLAY = {"n1": "192.168.3.86", "n2": "192.168.3.87"}
+UNDERLAY = {"n1": "192.168.3.86", "n2": "192.168.3.87", "n3": "192.168.3.88"}
 
 
 @dataclass
@@ -116,12 +118,27 @@ class Box:
         if interface.ip.is_loopback:
             own = interface.network
         self.routes.append(
-            Route(TABLE_LOCAL, own, RouteType.LOCAL, (NextHop(index),), interface.ip, 254, text=f"local {own} dev {device}")
+            Route(
+                TABLE_LOCAL,
+                own,
+                RouteType.LOCAL,
+                (NextHop(index),),
+                interface.ip,
+                254,
+                text=f"local {own} dev {device}",
+            )
         )
         if interface.network.prefixlen < interface.max_prefixlen and not interface.ip.is_loopback:
             text = f"{interface.network} dev {device} scope link src {interface.ip}"
             self.routes.append(
-                Route(TABLE_MAIN, interface.network, next_hops=(NextHop(index),), prefsrc=interface.ip, scope=253, text=text)
+                Route(
+                    TABLE_MAIN,
+                    interface.network,
+                    next_hops=(NextHop(index),),
+                    prefsrc=interface.ip,
+                    scope=253,
+                    text=text,
+                )
             )
 
     def route(self, destination: str, via: str = "", dev: str = "", **more: Any) -> None:
@@ -237,7 +254,13 @@ class World:
         }
 
     def walk(
-        self, source: Box | str, destination: Box | str, port: int = 80, protocol: str = "tcp", *, absent: str = ""
+        self,
+        source: Box | str,
+        destination: Box | str,
+        port: int = 80,
+        protocol: str = "tcp",
+        *,
+        absent: str = "",
     ) -> PathResult:
         """Walk a flow; ``absent`` is the address of a host that could not be asked."""
         missing = {int(ip_address(absent)): "n9"} if absent else {}
@@ -289,7 +312,9 @@ class Cluster:
     b: Box
     c: Box
 
-    def walk(self, source: Box | str, destination: Box | str, port: int = 80, protocol: str = "tcp", **more: str) -> PathResult:
+    def walk(
+        self, source: Box | str, destination: Box | str, port: int = 80, protocol: str = "tcp", **more: str
+    ) -> PathResult:
         """Walk a flow."""
         return self.world.walk(source, destination, port, protocol, **more)
 
@@ -314,6 +339,13 @@ def cluster(*, vxlan: bool = True) -> Cluster:
             node.neighbour("flannel.1", f"10.244.{number}.0", mac)
             node.forward_to("flannel.1", mac, UNDERLAY[other.name])
     return Cluster(world, n1, n2, a, b, c)
+
+
+def third_node(made: Cluster) -> Box:
+    """Add a node to a cluster over VXLAN, to which nobody has routes."""
+    node = _node(made.world, "n3", 3)
+    node.vxlan("flannel.1", "10.244.3.0/32", "eth0", UNDERLAY["n3"])
+    return node
 
 
 def _node(world: World, name: str, number: int) -> Box:
@@ -356,6 +388,14 @@ def packet(
     return Packet(address.version, int(address), int(ip_address(destination)), protocol, **fields | more)
 
 
+def tracked(item: Packet, state: str = "NEW", *, is_reply: bool = False, **more: Any) -> Packet:
+    """Attach a conntrack entry as a packet carries it after PREROUTING; ``more`` are fields of `Entry`."""
+    key = item.tuple5.inverse() if is_reply else item.tuple5
+    entry = Entry(**{"original": key, "reply": key.inverse()} | more)
+    item.tracking = Tracking(CtState(state), entry, is_reply)
+    return item
+
+
 @dataclass
 class At:
     """A place where packets meet rules: a hook of a box, with devices by name."""
@@ -368,7 +408,9 @@ class At:
     out_port: str = ""
     next_hop: str = ""
 
-    def scene(self, item: Packet, choices: Choices | None = None, connections: Connections | None = None) -> Scene:
+    def scene(
+        self, item: Packet, choices: Choices | None = None, connections: Connections | None = None
+    ) -> Scene:
         """Put a packet there."""
         netns = self.box.build()
         topology = Topology({self.box.host: Host(self.box.host, netns.inode, {netns.inode: netns})})
@@ -409,14 +451,24 @@ class Seen:
 
 def through(at: At, item: Packet) -> list[Seen]:
     """Send a packet through a hook, on every way."""
+
     def once(choices: Choices) -> tuple[Ruling, Scene]:
-        scene = at.scene(item.copy(), choices)
+        scene = at.scene(deepcopy(item), choices)
         return run_hook(scene).ruling, scene
 
     return [
         Seen(*run.result, run.weight, any(pick.kind is ChoiceKind.UNKNOWN for pick in run.picks))
         for run in explore(once).runs
     ]
+
+
+def says(at: At, item: Packet) -> str | float:
+    """Sum up a hook: ``hit`` (dropped), ``miss`` (accepted), ``unknown``, or the share that is dropped by chance."""
+    ways = through(at, item)
+    if any(way.unknown for way in ways):
+        return "unknown"
+    share = sum(way.weight for way in ways if way.word == "DROP")
+    return "hit" if share == 1 else "miss" if share == 0 else round(share, 3)
 
 
 def verdict(at: At, item: Packet) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option
+from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option, whole
 from skoopctl.dataplane.packet import PROTOCOL_NUMBERS
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.truth import Truth, Unknown, negate
@@ -110,16 +110,16 @@ def addrtype_limit(_opt: Option, _match: Match) -> None:
     return
 
 
-@option("rpfilter", "loose", "validmark", "accept-local", "invert")
-def rpfilter_option(opt: Option, match: Match) -> Predicate | None:
-    """``-m rpfilter``: handled once, by the first option."""
-    if opt is not match.options[0]:
-        return None
+@whole("rpfilter")
+def rpfilter(match: Match) -> Predicate:
+    """``-m rpfilter``: the reverse path test of its own; with no option it still tests."""
     names = {o.name for o in match.options}
 
     def predicate(scene: Scene) -> Truth:
         if scene.hook is not Hook.PREROUTING:
             return False
-        return negate(Unknown("-m rpfilter is not modelled"), "invert" in names)
+        if scene.in_link is not None and scene.in_link.loopback:
+            return negate(True, "invert" in names)
+        return Unknown("-m rpfilter is not modelled")
 
     return predicate

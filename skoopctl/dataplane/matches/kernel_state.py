@@ -24,6 +24,9 @@ def statistic(opt: Option, match: Match) -> Predicate:
     else:
         raise NotUnderstoodError(opt.values[0])
     truth = Chance(probability, text)
+    # iptables-save writes the `!` of the whole match before --probability or --every.
+    if any(o.inverted for o in match.options if o is not opt):
+        truth = truth.negated()
     return lambda _scene: truth
 
 

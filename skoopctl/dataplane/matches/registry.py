@@ -12,6 +12,7 @@ Predicate = Callable[[Scene], Truth]
 OptionCompiler = Callable[[Option, Match], Predicate | None]
 
 _OPTIONS: dict[tuple[str, str], OptionCompiler] = {}
+_WHOLE: dict[str, Callable[[Match], Predicate]] = {}
 _MODULES: set[str] = set()
 
 
@@ -35,6 +36,17 @@ def option(module: str, *names: str) -> Callable[[OptionCompiler], OptionCompile
     return register
 
 
+def whole(module: str) -> Callable[[Callable[[Match], Predicate]], Callable[[Match], Predicate]]:
+    """Register a compiler for a module whose match decides something even without any option."""
+
+    def register(compiler: Callable[[Match], Predicate]) -> Callable[[Match], Predicate]:
+        _MODULES.add(module)
+        _WHOLE[module] = compiler
+        return compiler
+
+    return register
+
+
 def always_true(module: str) -> None:
     """Register a module that matches everything and only counts or comments."""
     _MODULES.add(module)
@@ -49,6 +61,8 @@ def compile_match(match: Match) -> list[Predicate]:
     """Turn one match into predicates that must all hold."""
     if match.module not in _MODULES:
         return [_unknown(f"match -m {match.module} is not modelled")]
+    if match.module in _WHOLE:
+        return [_WHOLE[match.module](match)]
     predicates: list[Predicate] = []
     for opt in match.options:
         compiler = _OPTIONS.get((match.module, opt.name))

@@ -53,7 +53,7 @@ def multiport(opt: Option, _match: Match) -> Predicate:
 
 
 def any_of(truths: Iterable[Truth]) -> Truth:
-    """Kleene OR. Several splits at once cannot be told apart: unknown."""
+    """Kleene OR. Several chances or splits at once cannot be told apart: unknown."""
     undecided: list[Truth] = []
     for truth in truths:
         if truth is True:
@@ -66,7 +66,8 @@ def any_of(truths: Iterable[Truth]) -> Truth:
         return undecided[0]
     if all(isinstance(truth, Split) for truth in undecided):
         return Unknown("the ephemeral port may or may not be in several listed ranges")
-    return next(truth for truth in undecided if isinstance(truth, Unknown))
+    several = Unknown("several things that are decided by chance")
+    return next((truth for truth in undecided if isinstance(truth, Unknown)), several)
 
 
 @option("tcp", "syn")

@@ -1,0 +1,319 @@
+"""Small clusters with one thing wrong each, and what is to be found out about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from skoopctl.checks.diagnose import Question
+from skoopctl.checks.snapshot import Snapshot
+from skoopctl.cluster.cluster import Cluster as Objects
+from skoopctl.cluster.objects import Node, Pod, Service, ServicePort
+from skoopctl.kernel.iptables import Backend
+from skoopctl.kernel.route import RouteType
+from tests.support.worlds import UNDERLAY, Cluster, cluster, filter_table, third_node
+
+SERVICE = "10.96.0.1"
+
+
+@dataclass
+class Case:
+    """One broken cluster. ``fix`` is what its fix begins with ('': none is known); ``asked`` is who asks whom."""
+
+    id: str
+    damage: Callable[[Cluster], None]
+    fix: str = ""
+    asked: tuple[str, str] = ("10.244.1.10", "10.244.2.10")
+    port: int = 80
+    protocol: str = "tcp"
+    vxlan: bool = True
+    service: Service | None = None
+    name: str = ""
+    absent: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def question(self) -> Question:
+        """What is asked."""
+        return Question(*self.asked, self.protocol, 0 if self.protocol == "icmp" else self.port)
+
+    def snapshot(self) -> Snapshot:
+        """Build the broken cluster with its objects."""
+        made = cluster(vxlan=self.vxlan)
+        self.damage(made)
+        return snapshot_of(made, self.service, self.absent)
+
+
+def snapshot_of(made: Cluster, service: Service | None = None, absent: dict[str, str] | None = None) -> Snapshot:
+    """Return a snapshot of a cluster with its pods, nodes, and a service."""
+    pods = {("demo", box.name): Pod("demo", box.name, node=box.host, ips=(box.ip,)) for box in (made.a, made.b, made.c)}
+    nodes = {
+        name: Node(name, (("InternalIP", UNDERLAY[name]),), (f"10.244.{number}.0/24",))
+        for number, name in enumerate(("n1", "n2"), 1)
+    }
+    services = {(service.namespace, service.name): service} if service is not None else {}
+    return Snapshot(made.world.hosts(), Objects(nodes, pods, services), absent=absent or {})
+
+
+def web(**more: str) -> Service:
+    """Return the service demo/web on port 80."""
+    return Service("demo", "web", cluster_ips=(SERVICE,), ports=(ServicePort("http", "TCP", 80),), **more)  # type: ignore[arg-type]
+
+
+def to_endpoint(endpoint: str) -> str:
+    """Write the nat table that translates the service to one endpoint."""
+    return filter_table(f"-A PREROUTING -d {SERVICE}/32 -p tcp -j DNAT --to-destination {endpoint}", table="nat")
+
+
+def nft_table(rule: list[dict[str, object]], *, policy: str = "accept", chain: str = "forward") -> list[dict[str, object]]:
+    """Return an nft table with one chain at FORWARD."""
+    place = {"family": "inet", "table": "fw"}
+    base = {"name": chain, "type": "filter", "hook": "forward", "prio": 0, "policy": policy}
+    objects: list[dict[str, object]] = [{"table": {"family": "inet", "name": "fw"}}, {"chain": place | base}]
+    return objects + ([{"rule": place | {"chain": chain, "handle": 7, "expr": rule}}] if rule else [])
+
+
+def without_route(made: Cluster, node: str, destination: str) -> None:
+    """Delete a route from a node's main table."""
+    box = made.n1 if node == "n1" else made.n2
+    box.routes = [r for r in box.routes if str(r.destination) != destination or r.table != 254]
+
+
+# --- one function for each kind of damage ----------------------------------------------------------------------
+
+
+def drop_vxlan(made: Cluster) -> None:
+    """Drop what n1 sends, on n2: the manual's example."""
+    made.n2.iptables(filter_table("-A INPUT -s 192.168.3.86/32 -j DROP"))
+
+
+def drop_legacy(made: Cluster) -> None:
+    """The same in the legacy backend."""
+    made.n2.iptables(filter_table("-A INPUT -s 192.168.3.86/32 -j DROP"), Backend.LEGACY)
+
+
+def drop_by_policy(made: Cluster) -> None:
+    """Docker's FORWARD policy."""
+    made.n2.iptables(filter_table().replace(":FORWARD ACCEPT", ":FORWARD DROP"))
+
+
+def drop_nft(made: Cluster) -> None:
+    """An nft rule that drops."""
+    made.n2.nftables(*nft_table([{"drop": None}]))
+
+
+def drop_nft_policy(made: Cluster) -> None:
+    """An nft chain that drops by default."""
+    made.n2.nftables(*nft_table([], policy="drop"))
+
+
+def drop_in_pod(made: Cluster) -> None:
+    """A rule inside the pod."""
+    made.b.iptables(filter_table("-A INPUT -p tcp -j DROP"))
+    made.b.more["pid"] = 4711
+
+
+def reject(made: Cluster) -> None:
+    """A rule that rejects."""
+    made.n2.iptables(filter_table("-A FORWARD -d 10.244.2.10/32 -j REJECT --reject-with icmp-host-prohibited"))
+
+
+def no_endpoints(made: Cluster) -> None:
+    """kube-proxy's rule for a service without endpoints."""
+    made.n1.iptables(
+        filter_table(f'-A FORWARD -d {SERVICE}/32 -p tcp -m comment --comment "demo/web:http has no endpoints" -j REJECT')
+    )
+
+
+def source_ranges(made: Cluster) -> None:
+    """kube-proxy's rule for a load balancer's source ranges."""
+    made.n1.iptables(
+        filter_table(
+            "-A FORWARD -j KUBE-PROXY-FIREWALL",
+            '-A KUBE-PROXY-FIREWALL -m comment --comment "demo/web traffic not accepted" -j DROP',
+            chains="KUBE-PROXY-FIREWALL",
+        )
+    )
+
+
+def wrong_cluster_port(made: Cluster) -> None:
+    """kube-proxy's nftables chain that rejects unknown ports of cluster addresses."""
+    made.n1.nftables(*nft_table([{"reject": {"type": "tcp reset"}}], chain="cluster-ips-check"))
+
+
+def blackhole(made: Cluster) -> None:
+    """A route that swallows the other node's pods."""
+    made.n1.route("10.244.2.10/32", type=RouteType.BLACKHOLE)
+
+
+def wrong_route(made: Cluster) -> None:
+    """The other node's pods are routed to the own bridge."""
+    without_route(made, "n1", "10.244.2.0/24")
+    made.n1.route("10.244.2.0/24", dev="cni0")
+
+
+def no_pod_default(made: Cluster) -> None:
+    """A pod without its default route."""
+    made.a.routes = [r for r in made.a.routes if r.destination.prefixlen]
+
+
+def strict_rp_filter(made: Cluster) -> None:
+    """Routes that are not symmetric, and strict rp_filter."""
+    without_route(made, "n2", "10.244.1.0/24")
+    made.n2.route("10.244.1.0/24", UNDERLAY["n1"], "eth0")
+    made.n2.set("net/ipv4/conf/all/rp_filter", 0)
+    made.n2.set("net/ipv4/conf/flannel.1/rp_filter", 1)
+
+
+def own_source(made: Cluster) -> None:
+    """A pod calls itself by its service: the answer is its own packet, unmasqueraded."""
+    made.n1.set("net/bridge/bridge-nf-call-iptables", 1)
+    made.n1.port("veth-a", "cni0", hairpin=True)
+    made.n1.iptables(to_endpoint("10.244.1.10:80"))
+
+
+def loopback_nodeport(made: Cluster) -> None:
+    """A packet to 127.0.0.1 on a real device."""
+    made.a.routes = [r for r in made.a.routes if not r.destination.is_loopback]
+    made.a.route("127.0.0.1/32", "10.244.1.1", "eth0")
+    made.n1.set("net/ipv4/conf/cni0/rp_filter", 0)
+
+
+def closed_neighbour(made: Cluster) -> None:
+    """An address of the underlay that failed to answer."""
+    made.n1.neighbour("eth0", "192.168.3.200", "", "FAILED")
+
+
+def wrong_mac(made: Cluster) -> None:
+    """A permanent neighbour entry with a MAC address that nobody has."""
+    made.a.neighbour("eth0", "10.244.1.1", "02:ff:ff:ff:ff:ff")
+
+
+def wrong_remote(made: Cluster) -> None:
+    """A forwarding entry that names a third node."""
+    third_node(made)
+    made.n1.fdb.clear()
+    made.n1.forward_to("flannel.1", made.n2.dev("flannel.1").mac, UNDERLAY["n3"])
+
+
+def hairpin(made: Cluster) -> None:
+    """A pod calls itself by its service, masqueraded, and hairpin is off."""
+    made.n1.set("net/bridge/bridge-nf-call-iptables", 1)
+    made.n1.iptables(to_endpoint("10.244.1.10:80"))
+    made.n1.iptables(filter_table("-A POSTROUTING -s 10.244.1.10/32 -d 10.244.1.10/32 -j MASQUERADE", table="nat"))
+
+
+def foreign_snat(made: Cluster) -> None:
+    """Source NAT to another node's address: the answer goes there."""
+    made.n1.iptables(filter_table("-A POSTROUTING -o flannel.1 -j SNAT --to-source 192.168.3.87", table="nat"))
+
+
+def circle(made: Cluster) -> None:
+    """Two nodes that send a range to each other."""
+    made.n1.route("10.99.0.0/16", UNDERLAY["n2"], "eth0")
+    made.n2.route("10.99.0.0/16", UNDERLAY["n1"], "eth0")
+
+
+def unknown_match(made: Cluster) -> None:
+    """A rule that nobody can decide."""
+    made.n2.iptables(filter_table("-A FORWARD -m set --match-set blocked src -j DROP"))
+
+
+def unread_rules(made: Cluster) -> None:
+    """Rules that were not read."""
+    made.n2.gaps["iptables-nft"] = "denied: no root"
+
+
+def incompatible_table(made: Cluster) -> None:
+    """A table that iptables-save does not show."""
+    made.n2.iptables("# Table `filter' is incompatible, use 'nft' tool.\n")
+
+
+def nothing(_made: Cluster) -> None:
+    """Leave all as it is."""
+
+
+CASES = (
+    Case("netfilter-drop", drop_vxlan, "delete rule 1 of INPUT (table filter) on n2"),
+    Case("netfilter-drop", drop_legacy, "delete rule 1 of INPUT (table filter) on n2", name="legacy"),
+    Case("netfilter-drop", drop_by_policy, "let FORWARD (table filter) on n2 accept by default", name="policy"),
+    Case("netfilter-drop", drop_nft, "delete rule 1 of chain forward (nft table inet fw) on n2", name="nft"),
+    Case("netfilter-drop", drop_nft_policy, "let chain forward (nft table inet fw) on n2 accept", name="nft policy"),
+    Case("netfilter-drop", drop_in_pod, "delete rule 1 of INPUT (table filter) on n2", name="in the pod"),
+    Case("netfilter-reject", reject, "delete rule 1 of FORWARD (table filter) on n2"),
+    Case("service-without-endpoints", no_endpoints, asked=("10.244.1.10", SERVICE), service=web()),
+    Case("source-range-refused", source_ranges),
+    Case("service-port-unknown", wrong_cluster_port, name="rejected"),
+    Case("service-port-unknown", nothing, asked=("10.244.1.10", SERVICE), port=81, service=web(), name="untranslated"),
+    Case(
+        "no-local-endpoint", nothing, asked=("10.244.1.10", SERVICE), service=web(internal_traffic_policy="Local")
+    ),
+    Case("stale-endpoint", nothing, asked=("10.244.1.10", SERVICE), service=web(), name="untranslated"),
+    Case(
+        "stale-endpoint",
+        lambda made: made.n1.iptables(to_endpoint("10.244.2.99:80")),
+        asked=("10.244.1.10", SERVICE),
+        service=web(),
+        name="gone",
+    ),
+    Case("no-listener", nothing, port=9),
+    Case("no-route", no_pod_default, "add the pod's default route via 10.244.1.1"),
+    Case("pod-route-missing", lambda made: without_route(made, "n1", "10.244.2.0/24"), "add the route to 10.244.2.0/24"),
+    Case(
+        "pod-route-missing",
+        lambda made: without_route(made, "n1", "10.244.2.0/24"),
+        "add the route to 10.244.2.0/24",
+        vxlan=False,
+        name="host-gw",
+    ),
+    Case("pod-route-wrong", wrong_route, "add the route to 10.244.2.0/24"),
+    Case("blackhole-route", blackhole, "delete the route 'blackhole 10.244.2.10/32' on n1"),
+    Case("address-nowhere", nothing, asked=("10.244.1.10", "10.244.2.99")),
+    Case("forwarding-off", lambda made: made.n1.set("net/ipv4/ip_forward", 0), "set net.ipv4.ip_forward=1 on n1"),
+    Case(
+        "forwarding-off",
+        lambda made: made.n1.set("net/ipv4/conf/cni0/forwarding", 0),
+        "set net.ipv4.conf.cni0.forwarding=1 on n1",
+        name="one device",
+    ),
+    Case("rp-filter", strict_rp_filter, "set net.ipv4.conf.flannel/1.rp_filter=2 on n2"),
+    Case("own-source", own_source, asked=("10.244.1.10", SERVICE), service=web()),
+    Case("martian", loopback_nodeport, "set net.ipv4.conf.cni0.route_localnet=1", ("10.244.1.10", "127.0.0.1"), 22),
+    Case("link-down", lambda made: made.n1.change("flannel.1", up=False), "set flannel.1 up on n1"),
+    Case("neighbour-unreachable", closed_neighbour, asked=("192.168.3.86", "192.168.3.200")),
+    Case(
+        "vxlan-neighbour-missing",
+        lambda made: made.n1.neighbours.clear(),
+        "write the neighbour entry of 10.244.2.0 on flannel.1 of n1",
+    ),
+    Case("wrong-mac", wrong_mac, "write the neighbour entry of 10.244.1.1 on eth0 of n1"),
+    Case(
+        "fdb-entry-missing",
+        lambda made: made.n1.fdb.clear(),
+        "write the forwarding entry for 192.168.3.87 on flannel.1 of n1",
+    ),
+    Case("fdb-entry-wrong", wrong_remote, "write the forwarding entry for 192.168.3.87 on flannel.1 of n1"),
+    Case("tunnel-not-listening", lambda made: made.n2.change("flannel.1", up=False), "set flannel.1 up on n2"),
+    Case(
+        "bridge-port-closed",
+        lambda made: (made.n1.change("cni0", up=False), made.a.neighbour("eth0", "10.244.1.1", made.n1.dev("cni0").mac)),  # type: ignore[arg-type, return-value]
+        "set cni0 up on n1",
+    ),
+    Case(
+        "hairpin-off", hairpin, "turn hairpin on for veth-a on n1", asked=("10.244.1.10", SERVICE), service=web()
+    ),
+    Case(
+        "answer-not-translated",
+        lambda made: made.n1.iptables(to_endpoint("10.244.1.11:80")),
+        "set net.bridge.bridge-nf-call-iptables=1 on n1",
+        asked=("10.244.1.10", SERVICE),
+        service=web(),
+    ),
+    Case("answer-lost", foreign_snat),
+    Case("routing-loop", circle, asked=("10.244.1.10", "10.99.0.1"), vxlan=False),
+    Case("opaque-program", lambda made: made.n2.change("eth0", xdp=True)),
+    Case("not-decided", unknown_match, name="match"),
+    Case("not-decided", nothing, asked=("10.244.1.10", "203.0.113.9"), name="outside"),
+    Case("node-not-collected", nothing, asked=("10.244.1.10", "192.168.3.99"), absent={"192.168.3.99": "n9"}),
+    Case("evidence-incomplete", unread_rules),
+    Case("unreadable-rules", incompatible_table),
+)
