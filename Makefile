@@ -1,0 +1,111 @@
+# Everything that is done with a checkout. `make` alone prints the table.
+#
+# Debian packages and Python packages are installed when a target first needs them; stamps in the virtual
+# environments remember it, so that the second time costs nothing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+BENCH_VENV ?= .venv-bench
+LOCK_VENV ?= .venv-lock
+PYTHON := $(VENV)/bin/python
+ARGS ?=
+
+RUN_LOCKS := requirements/build.txt requirements/run.txt
+DEV_LOCKS := $(RUN_LOCKS) requirements/dev.txt
+
+##@ Use
+.PHONY: help
+help: ## Print this table
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: packages $(VENV)/run.stamp ## Build the lab, break it, find the fault, take it down (root)
+	@exec .ci/with-lab $(VENV)/bin/skoopctl demo $(ARGS)
+
+.PHONY: venv
+venv: $(VENV)/dev.stamp ## Make .venv with everything that development needs
+
+.PHONY: wheel
+wheel: $(VENV)/dev.stamp ## Build dist/: the wheel and the source archive
+	@.ci/build-dist $(PYTHON) dist
+
+##@ Check
+.PHONY: test
+test: test-packages $(VENV)/dev.stamp ## Run every test, on a real kernel with real SSH servers (root)
+	@exec .ci/with-lab $(PYTHON) -m pytest $(ARGS)
+
+.PHONY: test-unit
+test-unit: $(VENV)/dev.stamp ## Run the tests that need neither root nor a lab
+	@$(PYTHON) -m pytest tests/unit $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp ## Check style, format, types and the one-way imports
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+.PHONY: check-wheel
+check-wheel: wheel ## Install the wheel elsewhere and run what it brings
+	@.ci/check-wheel $(PYTHON) dist
+
+.PHONY: bench
+bench: packages $(VENV)/dev.stamp $(BENCH_VENV)/bench.stamp ## Measure against Ansible on the same lab (root)
+	@exec .ci/with-lab $(PYTHON) -m tests.bench $(ARGS)
+
+##@ Keep up
+.PHONY: docs
+docs: $(VENV)/dev.stamp ## Write docs/findings.md from the table of findings
+	@$(PYTHON) docs/findings.py
+
+.PHONY: record
+record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --recorded (root); then: make readme
+	@.ci/with-lab $(VENV)/bin/skoopctl demo --keep-evidence skoopctl/recorded
+	@chmod 0644 skoopctl/recorded/*.skoop
+
+.PHONY: readme
+readme: $(VENV)/dev.stamp ## Put the recorded demo's output and picture into README.md
+	@$(PYTHON) docs/readme.py
+
+.PHONY: lock
+lock: $(LOCK_VENV)/lock.stamp ## Write requirements/ from pyproject.toml (ARGS=--upgrade: the newest of all)
+	@.ci/lock $(LOCK_VENV)/bin/uv $(ARGS)
+
+.PHONY: clean
+clean: ## Delete what was built here; the lab is not touched
+	@rm -rf $(VENV) $(BENCH_VENV) $(LOCK_VENV) dist build out .pytest_cache .mypy_cache .ruff_cache \
+	  .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the targets above stand on.
+
+.PHONY: packages test-packages
+packages:
+	@.ci/packages
+
+test-packages:
+	@.ci/packages --tests
+
+$(VENV)/run.stamp: $(RUN_LOCKS) pyproject.toml .ci/venv
+	@.ci/venv $(VENV) --project $(RUN_LOCKS)
+	@touch $@
+
+$(VENV)/dev.stamp: $(DEV_LOCKS) pyproject.toml .ci/venv
+	@.ci/venv $(VENV) --project $(DEV_LOCKS)
+	@touch $@ $(VENV)/run.stamp
+
+$(BENCH_VENV)/bench.stamp: requirements/bench.txt .ci/venv
+	@.ci/venv $(BENCH_VENV) requirements/bench.txt
+	@touch $@
+
+$(LOCK_VENV)/lock.stamp: requirements/lock.txt .ci/venv
+	@.ci/venv $(LOCK_VENV) requirements/lock.txt
+	@touch $@
