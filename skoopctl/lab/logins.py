@@ -16,6 +16,7 @@ SSHD_CONFIG = f"""\
 AddressFamily inet
 HostKey {HOST_DIR}/ssh_host_ed25519_key
 AuthorizedKeysFile {HOST_DIR}/authorized_keys
+SetEnv HOME={HOST_DIR}
 PidFile none
 UsePAM no
 UseDNS no
