@@ -16,6 +16,7 @@ from skoopctl.checks.diagnose import Question, diagnose
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.load import snapshot_of
 from skoopctl.dataplane.trace import Verdict
+from skoopctl.errors import LabError
 from skoopctl.evidence import read_bundle, write_bundle
 from skoopctl.evidence.bundle import Bundle
 from skoopctl.recorded import recorded_bundle
@@ -48,25 +49,25 @@ STORY = (
 class Stage(Protocol):
     """Where the evidence of a moment comes from."""
 
-    def evidence(self, moment: Moment) -> Bundle:
-        """Bring the moment about, and return what the nodes say then."""
+    def bring_about(self, moment: Moment) -> str | None:
+        """Make the moment so, and return what a real connect() gets then (None when nobody can try)."""
         ...
 
-    def connects(self) -> str | None:
-        """Return what a real connect() gets now, or None when nobody can try."""
+    def evidence(self, moment: Moment) -> Bundle:
+        """Return what the nodes say."""
         ...
 
 
 class RecordedStage:
     """Bundles that were recorded from a lab."""
 
+    def bring_about(self, moment: Moment) -> str | None:  # noqa: ARG002 - it is recorded
+        """Nobody can try."""
+        return None
+
     def evidence(self, moment: Moment) -> Bundle:
         """Read the moment's bundle."""
         return read_bundle(recorded_bundle(moment.name))
-
-    def connects(self) -> str | None:
-        """Nobody can try."""
-        return None
 
 
 class LiveStage:
@@ -79,13 +80,20 @@ class LiveStage:
         self.lab = lab
         self.keep = keep
 
-    def evidence(self, moment: Moment) -> Bundle:
-        """Apply or undo the fault, then ask the nodes."""
+    def bring_about(self, moment: Moment) -> str | None:
+        """Apply or undo the fault, then really connect from inside the pod: the rule's counter shows it."""
         if moment.fault:
             self.lab.apply_fault(FAULT)
         elif FAULT in self.lab.applied_faults():
             self.lab.undo_fault(FAULT)
+        (result,) = self.lab.probe(SOURCE, [("tcp", DESTINATION, PORT)])
+        return str(result.outcome.value)
+
+    def evidence(self, moment: Moment) -> Bundle:
+        """Ask the nodes."""
         bundle = self._collect()
+        if bundle.whole < len(bundle.results):
+            raise LabError(f"the lab's nodes did not answer: {bundle.coverage()}", hint="try once more")
         if self.keep is not None:
             self.keep.mkdir(parents=True, exist_ok=True)
             write_bundle(self.keep / f"{moment.name}.skoop", bundle)
@@ -99,11 +107,6 @@ class LiveStage:
         return asyncio.run(
             collect(hosts, inventory=str(self.lab.inventory), kubeconfig=str(self.lab.kubeconfig))
         )
-
-    def connects(self) -> str | None:
-        """Really connect, from inside the pod."""
-        (result,) = self.lab.probe(SOURCE, [("tcp", DESTINATION, PORT)])
-        return str(result.outcome.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,9 @@ class Told:
 def tell(stage: Stage) -> Iterator[Told]:
     """Bring every moment about in order, and check it."""
     for moment in STORY:
+        connected = stage.bring_about(moment)
         snapshot = snapshot_of(stage.evidence(moment))
         diagnosis = diagnose(Question(SOURCE, DESTINATION, "tcp", PORT), snapshot)
-        connected = stage.connects()
         yield Told(moment, diagnosis, connected, _problem(moment, diagnosis, connected))
 
 

@@ -1,0 +1,37 @@
+"""The table of benchmarks, in the order in which they run: those without a lab first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.bench.collecting import collecting
+from tests.bench.decoding import iptables_decoding, netlink_decoding
+from tests.bench.diagnosing import diagnosing
+from tests.bench.figure import Figure
+from tests.bench.node import node_program
+from tests.bench.scale import large_cluster
+from tests.bench.setting import Setting
+from tests.bench.starting import start_up
+from tests.bench.walking import walking
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One benchmark. ``measure`` yields figures one by one, so that an error keeps those before it."""
+
+    name: str
+    what: str
+    measure: Callable[[Setting], Iterator[Figure]]
+
+
+BENCHMARKS = (
+    Benchmark("help", "how long skoopctl --help takes", start_up),
+    Benchmark("iptables", "decoding iptables rules", iptables_decoding),
+    Benchmark("netlink", "decoding netlink dumps (root)", netlink_decoding),
+    Benchmark("walks", "walking flows through recorded clusters", walking),
+    Benchmark("scale", "ten thousand services", large_cluster),
+    Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
+    Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
+    Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),
+)
