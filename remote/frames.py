@@ -45,10 +45,13 @@ def to_json(value):
 
 
 class Payload:
-    """Raw bytes that are compressed while they arrive, up to a cap."""
+    """Raw bytes that are compressed while they arrive, up to a cap; ``seen`` tells whether ``watch`` was in them."""
 
-    def __init__(self, cap):
+    def __init__(self, cap, watch=b""):
         self.cap = cap
+        self.watch = watch
+        self.seen = False
+        self.tail = b""
         self.size = 0
         self.parts = []
         self.packer = None
@@ -58,6 +61,10 @@ class Payload:
         room = self.cap - self.size
         kept = data[:room] if len(data) > room else data
         self.size += len(kept)
+        if self.watch and not self.seen:
+            window = self.tail + kept
+            self.seen = self.watch in window
+            self.tail = window[-len(self.watch):]
         if self.packer is None and self.size >= SMALL:
             self.packer = zlib.compressobj(1, zlib.DEFLATED, WINDOW, MEMORY)
             self.parts = [self.packer.compress(part) for part in self.parts]

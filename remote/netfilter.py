@@ -29,11 +29,13 @@ class Netfilter:
         self.before_program = before_program
         self.flavours = {}
         self.tables = []
+        self.shown = set()
         self.trouble = None
 
     def look(self):
         """Ask the kernel for the nftables tables of the current namespace."""
         self.tables = []
+        self.shown = set()
         self.trouble = None
         try:
             self.modules.require("nf_tables")
@@ -47,11 +49,14 @@ class Netfilter:
             self.trouble = Outcome("absent", "no tables: this kernel has no nftables")
 
     def nft(self):
-        """Return the whole nftables ruleset as JSON."""
+        """Return the whole nftables ruleset as JSON, unless iptables-nft-save has shown all of it."""
         if self.trouble:
             raise self.trouble
         if not self.tables:
             return nothing(NO_NFT)
+        if self.shown.issuperset(self.tables):
+            payload, _ = nothing(NO_NFT)
+            return payload, "no tables but those of iptables-nft-save"
         program = find_program("nft")
         if not program:
             shown = ", ".join("%s %s" % (FAMILIES.get(family, family), name) for family, name in self.tables[:64])
@@ -65,7 +70,10 @@ class Netfilter:
         names = [name for number, name in self.tables if number == family and name in IPTABLES_TABLES]
         if not names:
             return nothing(NO_RULES)
-        return self.save(stem, "nft", names)
+        payload, complaint = self.save(stem, "nft", names, b"incompatible")
+        if not payload.seen:
+            self.shown.update((family, name) for name in names)
+        return payload, complaint
 
     def iptables_legacy(self, stem, proc_file):
         """Return the legacy tables."""
@@ -75,7 +83,7 @@ class Netfilter:
             return nothing(NO_RULES)
         return self.save(stem, "legacy", names)
 
-    def save(self, stem, flavour, names):
+    def save(self, stem, flavour, names, watch=b""):
         """Run the right iptables-save. ``-M`` keeps it from calling modprobe."""
         program = find_program("%s-%s-save" % (stem, flavour))
         if not program:
@@ -85,11 +93,11 @@ class Netfilter:
         if not program:
             tables = ", ".join(names)
             raise Outcome("absent", "unreadable: %s tables exist (%s), but there is no %s-%s-save" % (flavour, tables, stem, flavour))
-        return self.output_of([program, "-M", "/bin/true", "-c"])
+        return self.output_of([program, "-M", "/bin/true", "-c"], watch)
 
-    def output_of(self, argv):
+    def output_of(self, argv, watch=b""):
         """Run a program within the time that is left for it; what was read until now is sent first."""
-        return output_of(argv, self.cap, min(self.timeout_s, self.before_program()))
+        return output_of(argv, self.cap, min(self.timeout_s, self.before_program()), watch)
 
     def flavour(self, program):
         """Tell whether an iptables-save is the nft or the legacy one, without letting it touch the kernel."""

@@ -51,7 +51,7 @@ def kill_others():
                     pass  # it has ended meanwhile
 
 
-def run_program(argv, cap, timeout_s):
+def run_program(argv, cap, timeout_s, watch=b""):
     """Return (payload, stderr text, wait status). Raises an outcome for a time-out or too much output."""
     read_out, output = os.pipe()
     read_errors, errors = os.pipe()
@@ -64,7 +64,7 @@ def run_program(argv, cap, timeout_s):
     finally:
         os.close(output)
         os.close(errors)
-    payload = Payload(cap)
+    payload = Payload(cap, watch)
     complaint = [b""]
     why = None
     try:
@@ -100,9 +100,9 @@ def drain(read_out, read_errors, payload, complaint, deadline):
     return None
 
 
-def output_of(argv, cap, timeout_s):
+def output_of(argv, cap, timeout_s, watch=b""):
     """Return the output of a program that must succeed, and its last complaint."""
-    payload, complaint, status = run_program(argv, cap, timeout_s)
+    payload, complaint, status = run_program(argv, cap, timeout_s, watch)
     lines = complaint.strip().split("\n")
     if status != 0:
         refused = "ermission denied" in complaint or "not permitted" in complaint or "you must be root" in complaint

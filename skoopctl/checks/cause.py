@@ -43,7 +43,7 @@ def cause_of(branch: Branch, snapshot: Snapshot) -> Cause:
         return _left(walk, step, snapshot)
     if step.cause in _STRAY or not step.cause:
         return _strayed(walk, step, snapshot)
-    if step.cause == "wrong-mac":
+    if step.cause == "wrong-mac" or _mac_of_nobody(step, snapshot):
         return _wrong_mac(walk, step, snapshot)
     if step.cause == "no-listener" and _is_stale(step, snapshot):
         return _strayed(walk, step, snapshot)
@@ -109,7 +109,10 @@ def _rule(walk: Walk, step: Step) -> Cause:
     verb = "drops" if step.cause == "netfilter-drop" else "rejects"
     policy = last.kind.endswith("policy")
     what = f"The policy of {last.location.removesuffix(' policy')}" if policy else _rule_words(last)
-    return Cause(step.cause, step, f"{what} on {_place(step)} {verb} {subject}", step.evidence)
+    summary = f"{what} on {_place(step)} {verb} {subject}"
+    if step.unknown:
+        return Cause("not-decided", step, f"{summary}, which is not certain: {step.unknown}", step.evidence)
+    return Cause(step.cause, step, summary, step.evidence)
 
 
 def _rule_words(evidence: Evidence) -> str:
@@ -176,9 +179,18 @@ def _wrong_mac(walk: Walk, step: Step, snapshot: Snapshot) -> Cause:
         mac = entry.text.split(" ")[0]
         owner = _vxlan_host(mac, snapshot)
         if owner not in {"", step.node}:
-            summary = f"The forwarding entry of {sent.node} for {mac} leads to {step.node}; that device is on {owner}"
+            summary = f"The forwarding entry of {sent.node} for {mac} leads to {step.node}, not to {owner}"
             return Cause("fdb-entry-wrong", sent, summary, (entry, *step.evidence))
-    return Cause(step.cause, step, _sentence(walk, step), step.evidence)
+    return Cause("wrong-mac", step, _sentence(walk, step), step.evidence)
+
+
+def _mac_of_nobody(step: Step, snapshot: Snapshot) -> bool:
+    """Tell whether a bridge has no port for a MAC address because no device anywhere has it."""
+    if step.kind is not StepKind.BRIDGE or not step.decision.startswith("no port of"):
+        return False
+    mac = step.decision.split()[-1]
+    spaces = (netns for host in snapshot.hosts.values() for netns in host.namespaces.values())
+    return all(link.mac != mac for netns in spaces for link in netns.links.values())
 
 
 def _vxlan_host(mac: str, snapshot: Snapshot) -> str:
@@ -231,22 +243,13 @@ def _misrouted(walk: Walk, step: Step, destination: str, owner: NsKey, snapshot:
     """The destination lives elsewhere: find the hop that sent the packet astray."""
     if snapshot.netns(owner).is_host:
         return None
-    routed = [
-        s
-        for s in walk.steps
-        if s.kind is StepKind.ROUTE
-        and s.depth == 0
-        and s.node != owner[0]
-        and (s.before is not None and s.before.destination == destination)
-    ]
-    if not routed:
+    astray = next((s for s in walk.steps if _routes_for(s, destination)), None)
+    if astray is None or step.node == owner[0] or _leads_to(astray, owner, snapshot):
         return None
-    astray = routed[0] if step.cause == "no-route" else _first_host(routed)
     route = next((e for e in astray.evidence if e.kind == "route"), None)
     pod = snapshot.labels.get(owner, destination)
     if route is None or route.text.startswith(("default", "0.0.0.0/0")):
-        where = astray.node if astray.namespace == "host" else f"{astray.namespace} on {astray.node}"
-        summary = f"{where} has no route to {destination} (pod {pod} on {owner[0]})"
+        summary = f"{astray.node} has no route to {destination} (pod {pod} on {owner[0]})"
         if route is not None:
             summary += ": the packet follows the default route"
         return Cause("pod-route-missing", astray, summary, astray.evidence or step.evidence)
@@ -254,8 +257,24 @@ def _misrouted(walk: Walk, step: Step, destination: str, owner: NsKey, snapshot:
     return Cause("pod-route-wrong", astray, summary, (*astray.evidence, *step.evidence))
 
 
-def _first_host(steps: list[Step]) -> Step:
-    return next((s for s in steps if s.namespace == "host"), steps[0])
+def _routes_for(step: Step, destination: str) -> bool:
+    """Tell whether a node decides here where a packet to the destination goes."""
+    view = step.before
+    return (
+        step.kind is StepKind.ROUTE
+        and step.depth == 0
+        and step.namespace == "host"
+        and view is not None
+        and view.destination == destination
+    )
+
+
+def _leads_to(routed: Step, owner: NsKey, snapshot: Snapshot) -> bool:
+    """Tell whether a routing decision's gateway is the owner's node: then the route is not what is wrong."""
+    words = routed.decision.split()
+    gateway = words[words.index("via") + 1] if "via" in words else ""
+    holder = snapshot.owner(gateway) if gateway else None
+    return holder is not None and holder[0] == owner[0]
 
 
 def _was_translated(walk: Walk) -> bool:

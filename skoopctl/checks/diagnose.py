@@ -104,9 +104,9 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
         elif path.verdict is Verdict.MIXED:
             share = f" ({weight:.0%} of connections: {_ways(path, branch)})"
             finding = replace(finding, summary=finding.summary + share, severity=Severity.CRITICAL)
-        fix = None
-        if path.verdict is not Verdict.UNKNOWN:
-            fix = fix_for(cause, branch, path.flow, client, snapshot, path)
+        fix = fix_for(cause, branch, path.flow, client, snapshot, path)
+        if path.verdict is Verdict.UNKNOWN and fix is not None and not fix.checked:
+            fix = None
         yield replace(finding, fix=fix)
     if path.verdict is Verdict.UNKNOWN and not groups:
         yield _undecided(path)

@@ -17,8 +17,10 @@ from skoopctl.cli.source import gather
 from skoopctl.errors import SkoopError, UsageError
 
 if TYPE_CHECKING:
+    from skoopctl.checks.diagnose import Question
     from skoopctl.checks.diagnosis import Diagnosis
     from skoopctl.checks.snapshot import Snapshot
+    from skoopctl.dataplane.trace import Flow
     from skoopctl.report.text import Explain
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -270,15 +272,16 @@ def _one_line(
     path: str, number: int, line: str, snapshot: Snapshot, kind: str, fail_on: str
 ) -> tuple[int, str]:
     from skoopctl.checks.diagnose import diagnose as answer
-    from skoopctl.report.jsonout import to_json
+    from skoopctl.report.jsonout import flow_error, to_json
 
-    asked: dict[str, Any] = {}
     try:
-        asked, question = _question(path, number, line)
+        question = _question(line)
         diagnosis = answer(question, snapshot)
     except SkoopError as error:
-        failed = {"schema": "skoopctl.diagnosis/1", **asked, "line": number, "error": str(error)}
-        return EXIT_USAGE, json.dumps(failed) if kind == "json" else f"{path}:{number}: {error}"
+        message = f"{path}:{number}: {error.message}"
+        if kind == "json":
+            return EXIT_USAGE, json.dumps(flow_error(_as_asked(line), message, error.hint))
+        return EXIT_USAGE, f"{message} ({error.hint})" if error.hint else message
     code = exit_code(diagnosis, fail_on)
     if kind == "json":
         return code, json.dumps(to_json(diagnosis))
@@ -288,23 +291,39 @@ def _one_line(
     return code, f"{path_.verdict.value:8}{path_.outcome.value:12}{ends}{cause}"
 
 
-def _question(path: str, number: int, line: str) -> tuple[dict[str, Any], Any]:
+def _question(line: str) -> Question:
+    """Read one line of a file of flows."""
     from skoopctl.checks.diagnose import Question
 
     try:
         flow = json.loads(line)
-    except ValueError as error:
-        raise UsageError(f"{path}:{number}: not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"not JSON: {error}") from error
     if not isinstance(flow, dict):
-        raise UsageError(f"{path}:{number}: a flow is an object with source, destination, protocol, port")
+        raise UsageError("a flow is an object with source, destination, protocol, port")
     unknown = set(flow) - {"source", "destination", "protocol", "port"}
     if unknown:
-        raise UsageError(f"{path}:{number}: unknown key {min(unknown)!r}")
+        raise UsageError(f"unknown key {min(unknown)!r}", hint="use source, destination, protocol, port")
     source, destination = flow.get("source"), flow.get("destination")
     port, protocol = flow.get("port", 0), flow.get("protocol", "tcp")
-    asked = {k: v for k, v in flow.items() if isinstance(v, str | int)}
     if not isinstance(source, str) or not isinstance(destination, str):
-        raise UsageError(f"{path}:{number}: source and destination must be text")
+        raise UsageError("source and destination must be text")
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
-        raise UsageError(f"{path}:{number}: port must be a number from 1 to 65535")
-    return asked, Question(source, destination, str(protocol), port)
+        raise UsageError("port must be a number from 1 to 65535")
+    return Question(source, destination, str(protocol), port)
+
+
+def _as_asked(line: str) -> Flow:
+    """Return what can be told of a flow that is not in order, to show it beside its error."""
+    from skoopctl.dataplane.trace import Flow
+
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    flow = found if isinstance(found, dict) else {}
+    texts = (flow.get(key, "") for key in ("source", "destination", "protocol"))
+    source, destination, protocol = (text if isinstance(text, str) else "" for text in texts)
+    port = flow.get("port", 0)
+    in_order = isinstance(port, int) and not isinstance(port, bool) and port >= 0
+    return Flow(source, destination, protocol, port if in_order else 0)

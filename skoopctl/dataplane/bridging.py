@@ -87,6 +87,9 @@ def _closed(journey: Journey, port: Station, bridge: Station, packet: Packet) ->
 def _after_dnat(journey: Journey, bridge: Station, packet: Packet) -> str | Ending:
     """Return the MAC to go on with after DNAT in the bridge: the new endpoint's, or the bridge's own."""
     netns = bridge.netns
+    if ip.forwards(netns, bridge.link, packet.family) is False:
+        # The input lookup then gives a route that only rejects: the frame goes up to it (ip_route_input_slow).
+        return bridge.link.mac
     query = Query(packet.destination, packet.family, packet.source, iif=bridge.link.name, mark=packet.mark)
     found = journey.topology.router(netns).lookup(query)
     if found.type is not RouteType.UNICAST or all(hop.index != bridge.link.index for hop in found.hops):

@@ -213,7 +213,7 @@ class _Attempt:
         if on_link:
             self.world.assume(f"{where} was not collected: whether it answers {source} was not seen")
             return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, ending.reason)
-        doubt = f"{where} was not collected, and sees the source {source}: whether it has a route back is not known"
+        doubt = f"{where} was not collected, and sees the source {source}: does it have a route back?"
         return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, ending.reason, doubt)
 
     # --- the packet after that ---------------------------------------------------------------------------
@@ -253,7 +253,13 @@ class _Attempt:
         disposition = ending.disposition
         if disposition in _UNDECIDED:
             return self._result(disposition, Outcome.UNKNOWN, ending.reason)
-        if self._sender_is_told(ending, journey):
+        at_sender = self.question.client is not None and journey.hops == 0 and journey.depth == 0
+        if at_sender and ending.rerouted and self.question.protocol == "tcp":
+            # ip_route_me_harder's error becomes a drop, which connect() does not see.
+            return self._result(disposition, Outcome.TIMEOUT, ending.reason)
+        if at_sender and disposition is Disposition.BLACKHOLE:
+            return self._result(disposition, Outcome.UNREACHABLE, f"{ending.reason}; the sender gets EINVAL")
+        if at_sender and self._is_refused_to_send(ending, journey):
             return self._result(disposition, Outcome.UNREACHABLE, f"{ending.reason}; the sender gets EPERM")
         if disposition in _SILENT or journey.depth > 0:
             # An error about an outer packet goes to the tunnel's own node: the client hears nothing.
@@ -267,14 +273,11 @@ class _Attempt:
             return self._result(disposition, Outcome.TIMEOUT, ending.reason)
         return self._bad_news(ending)
 
-    def _sender_is_told(self, ending: Ending, journey: Journey) -> bool:
+    def _is_refused_to_send(self, ending: Ending, journey: Journey) -> bool:
         """Tell whether send() itself fails: a drop on the way out of the sender is EPERM, but TCP ignores it."""
         return (
             ending.disposition is Disposition.DROPPED
             and self.question.protocol != "tcp"
-            and self.question.client is not None
-            and journey.hops == 0
-            and journey.depth == 0
             and journey.steps[-1].hook in {Hook.OUTPUT.value, Hook.POSTROUTING.value}
         )
 

@@ -69,6 +69,7 @@ def send(journey: Journey, netns: NetNamespace, packet: Packet, *, oif: int = 0)
     if (packet.destination, packet.mark) != before:
         again = _lookup(journey, netns, packet, oif=oif)
         if isinstance(again, Ending):
+            again.rerouted = True
             return again
         answer, hop = again, _pick_hop(journey, netns, again, packet)
         out_link = _out_link(netns, answer, hop)
@@ -163,7 +164,7 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
             return ended
         _record_route(journey, netns, answer, None, None, packet)
         return delivery.deliver(journey, netns, link, packet)
-    forwarding = _forwarding(netns, link, packet.family)
+    forwarding = forwards(netns, link, packet.family)
     if forwarding is None:
         reason = f"whether {netns.host} forwards from {link.name} was not read"
         if not journey.world.choices.unknown(reason, key=("forwarding", netns.host, netns.inode, link.index)):
@@ -314,7 +315,7 @@ def _forwarding_path(link: Link, family: int) -> str:
     return f"net/ipv4/conf/{link.name}/forwarding" if family == 4 else "net/ipv6/conf/all/forwarding"
 
 
-def _forwarding(netns: NetNamespace, link: Link, family: int) -> bool | None:
+def forwards(netns: NetNamespace, link: Link, family: int) -> bool | None:
     """Tell whether packets from a device are forwarded; None when the sysctl was not read."""
     value = netns.sysctls.integer(_forwarding_path(link, family))
     if value is None and family == 4:

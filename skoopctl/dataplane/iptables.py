@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skoopctl.dataplane.matches import Predicate, compile_match
+from skoopctl.dataplane.matches.address import network_of
 from skoopctl.dataplane.ruling import ACCEPT, DROP, RETURN, Action, Ruling
 from skoopctl.dataplane.scene import Scene
 from skoopctl.dataplane.targets import TARGETS, unknown_target
@@ -14,6 +15,8 @@ from skoopctl.kernel.iptables import Backend, Chain, Rule, Table
 
 MAX_DEPTH = 64
 """Jumps deeper than this are a loop in the dump; the kernel refuses such rule sets."""
+INDEX_FROM = 32
+"""Chains of at least so many rules are looked through by the packet's destination."""
 
 
 @dataclass(slots=True)
@@ -28,6 +31,55 @@ class _Compiled:
     harmless: bool
 
 
+class _Rules:
+    """The rules of a chain made ready; in a long one, those for a single address are found by that address.
+
+    kube-proxy's KUBE-SERVICES has one rule for each port of each service: nearly all are for other addresses.
+    """
+
+    def __init__(self, rules: list[_Compiled]) -> None:
+        self._rules = rules
+        self._by_destination: dict[int, list[_Compiled]] = {}
+        self._others = rules
+        if len(rules) >= INDEX_FROM:
+            self._index()
+
+    def _index(self) -> None:
+        wanted = [_single_destination(compiled.rule) for compiled in self._rules]
+        self._others = [rule for rule, address in zip(self._rules, wanted, strict=True) if address is None]
+        places: dict[int, list[int]] = {}
+        for place, address in enumerate(wanted):
+            if address is not None:
+                places.setdefault(address, []).append(place)
+        general = [place for place, address in enumerate(wanted) if address is None]
+        self._by_destination = {
+            address: [self._rules[place] for place in sorted((*own, *general))]
+            for address, own in places.items()
+        }
+
+    def towards(self, destination: int) -> list[_Compiled]:
+        """Return the rules that may match a packet to the address, in their order."""
+        return self._by_destination.get(destination, self._others)
+
+
+def _single_destination(rule: Rule) -> int | None:
+    """Return the address that a rule is for, if it can match no other."""
+    for match in rule.matches:
+        for option in match.options:
+            if not match.module and option.name == "destination" and not option.inverted:
+                return _single_address(option.values[0] if option.values else "")
+    return None
+
+
+def _single_address(text: str) -> int | None:
+    """Return the address of ``10.0.0.1/32`` or ``fd00::1/128``, or None for a wider network."""
+    try:
+        address, mask = network_of(text)
+    except ValueError:
+        return None
+    return address if mask == (1 << (128 if ":" in text else 32)) - 1 else None
+
+
 class TableEvaluator:
     """One table of one namespace, compiled chain by chain when a packet first meets it."""
 
@@ -35,7 +87,7 @@ class TableEvaluator:
         self.table = table
         self._node = node
         self._netns = netns
-        self._chains: dict[str, list[_Compiled]] = {}
+        self._chains: dict[str, _Rules] = {}
 
     def run(self, chain_name: str, scene: Scene) -> Ruling:
         """Send a packet through a built-in chain and return the verdict, the policy's in the end."""
@@ -56,7 +108,7 @@ class TableEvaluator:
             reason = f"chain {chain.name} of table {self.table.name} calls itself"
             scene.unknowns.append(reason)
             return ACCEPT if scene.choices.unknown(reason, key=(id(chain), "loop")) else DROP
-        for compiled in self._compiled(chain):
+        for compiled in self._compiled(chain).towards(scene.packet.destination):
             if not self._matches(compiled, scene):
                 continue
             mark = len(scene.evidence)
@@ -122,10 +174,10 @@ class TableEvaluator:
         tracking = scene.packet.tracking
         return tracking.is_reply if tracking else False
 
-    def _compiled(self, chain: Chain) -> list[_Compiled]:
+    def _compiled(self, chain: Chain) -> _Rules:
         """Return the chain's rules made ready."""
         if chain.name not in self._chains:
-            self._chains[chain.name] = [self._compile(rule) for rule in chain.rules]
+            self._chains[chain.name] = _Rules([self._compile(rule) for rule in chain.rules])
         return self._chains[chain.name]
 
     def _compile(self, rule: Rule) -> _Compiled:

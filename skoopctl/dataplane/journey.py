@@ -51,7 +51,8 @@ class Ending:
 
     ``error`` is the ICMP error that goes back, ``reset`` a TCP reset; neither: silence. ``station`` is the
     device at hand, for a packet that left the cluster. ``reason`` says in words why; ``doubt`` what makes it
-    uncertain that the packet got any further.
+    uncertain that the packet got any further. ``rerouted`` is set where the second lookup, after OUTPUT had
+    changed the packet, found no way.
     """
 
     disposition: Disposition
@@ -63,6 +64,7 @@ class Ending:
     station: Station | None = None
     socket: Socket | None = None
     doubt: str = ""
+    rerouted: bool = False
 
 
 @dataclass(slots=True)

@@ -200,11 +200,14 @@ def device_stages(
     topology: Topology, netns: NetNamespace, hook: str, family: str, device: str
 ) -> list[tuple[NftEvaluator, NftChain]]:
     """Return the nft chains of the netdev family (for one device) or of the bridge family at a hook."""
-    found = []
+    found: list[tuple[NftEvaluator, NftChain]] = []
     for table in netns.nft:
         if table.dormant or table.family != family:
             continue
-        for chain in table.chains.values():
-            if chain.hook == hook and (family == "bridge" or not chain.devices or device in chain.devices):
-                found.append((_nft_evaluator(topology, table, netns), chain))
+        evaluator = _nft_evaluator(topology, table, netns)
+        found += [
+            (evaluator, chain)
+            for chain in table.chains.values()
+            if chain.hook == hook and (family == "bridge" or not chain.devices or device in chain.devices)
+        ]
     return sorted(found, key=lambda pair: pair[1].priority or 0)

@@ -124,12 +124,7 @@ class NftEvaluator:
             if undecided and not self._resolve(undecided, rule, scene):
                 return None, effective, False
             undecided = []
-            try:
-                result = self._act(statement, rule, scene, depth)
-            except AbsentError:
-                return None, effective, False
-            except UnclearError as error:
-                result = self._unclear(str(error), rule, scene)
+            result = self._do(statement, rule, scene, depth)
             if isinstance(result, _Goto):
                 return result.ruling, True, True
             if result is BREAK:
@@ -138,6 +133,15 @@ class NftEvaluator:
                 return result, True, False
             effective = effective or isinstance(statement, MangleStatement | NotrackStatement | NatStatement)
         return None, effective, False
+
+    def _do(self, statement: object, rule: NftRule, scene: Scene, depth: int) -> _Result | _Goto:
+        """Act on a statement; without the field that it needs the rule ends, and doubt is walked both ways."""
+        try:
+            return self._act(statement, rule, scene, depth)
+        except AbsentError:
+            return BREAK
+        except UnclearError as error:
+            return self._unclear(str(error), rule, scene)
 
     # --- matches -----------------------------------------------------------------------------------------
 

@@ -6,12 +6,12 @@ range of them), a set of strings (conntrack states) or a tuple of these; or it c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
 from skoopctl.dataplane.matches.connection import states_of
 from skoopctl.dataplane.matches.transport import any_of
-from skoopctl.dataplane.packet import PROTOCOL_NUMBERS, Ports
+from skoopctl.dataplane.packet import PROTOCOL_NUMBERS, Packet, Ports
 from skoopctl.dataplane.scene import Scene
 from skoopctl.dataplane.truth import Truth, Unknown, ports_within
 from skoopctl.kernel.nft import (
@@ -116,32 +116,45 @@ def literal_value(raw: str | int | bool) -> Scalar:
 
 
 def _payload(expression: Payload, scene: Scene) -> Value:
-    packet, field = scene.packet, expression.field
-    if expression.protocol in {"ip", "ip6"}:
-        if packet.family != (4 if expression.protocol == "ip" else 6):
-            raise AbsentError
-        if field in {"saddr", "daddr"}:
-            return packet.source if field == "saddr" else packet.destination
-        if field in {"protocol", "nexthdr"}:
-            return packet.protocol
-    if expression.protocol in {*_PORT_PROTOCOLS, "th"} and field in {"sport", "dport"}:
-        wanted = _PORT_PROTOCOLS.get(expression.protocol)
-        if packet.protocol not in _PORT_PROTOCOLS.values() or wanted not in {None, packet.protocol}:
-            raise AbsentError
-        if field == "sport":
-            return SourcePorts(*packet.source_ports)
+    reader = _HEADERS.get(expression.protocol)
+    value = reader(expression, scene.packet) if reader is not None else None
+    if value is None:
+        raise UnclearError(f"{expression.protocol} {expression.field} is not modelled")
+    return value
+
+
+def _ip_header(expression: Payload, packet: Packet) -> Value | None:
+    if packet.family != (4 if expression.protocol == "ip" else 6):
+        raise AbsentError
+    fields = {"saddr": packet.source, "daddr": packet.destination}
+    fields |= dict.fromkeys(("protocol", "nexthdr"), packet.protocol)
+    return fields.get(expression.field)
+
+
+def _transport_header(expression: Payload, packet: Packet) -> Value | None:
+    wanted = _PORT_PROTOCOLS.get(expression.protocol, packet.protocol)
+    if packet.protocol not in _PORT_PROTOCOLS.values() or packet.protocol != wanted:
+        raise AbsentError
+    if expression.field == "sport":
+        return SourcePorts(*packet.source_ports)
+    if expression.field == "dport":
         return DestinationPorts(*packet.destination_ports)
-    if expression.protocol == "tcp":
-        if packet.protocol != 6:
-            raise AbsentError
-        if field == "flags":
-            return frozenset(name.lower() for name in packet.flags.names)
-    if expression.protocol in {"icmp", "icmpv6"}:
-        if packet.protocol != (1 if expression.protocol == "icmp" else 58):
-            raise AbsentError
-        if field == "type" and packet.icmp_type in _ICMP_TYPES:
-            return _ICMP_TYPES[packet.icmp_type]
-    raise UnclearError(f"{expression.protocol} {field} is not modelled")
+    if expression.field == "flags" and packet.protocol == 6:
+        return frozenset(name.lower() for name in packet.flags.names)
+    return None
+
+
+def _icmp_header(expression: Payload, packet: Packet) -> Value | None:
+    if packet.protocol != (1 if expression.protocol == "icmp" else 58):
+        raise AbsentError
+    return _ICMP_TYPES.get(packet.icmp_type) if expression.field == "type" else None
+
+
+_HEADERS: dict[str, Callable[[Payload, Packet], Value | None]] = {
+    **dict.fromkeys(("ip", "ip6"), _ip_header),
+    **dict.fromkeys((*_PORT_PROTOCOLS, "th"), _transport_header),
+    **dict.fromkeys(("icmp", "icmpv6"), _icmp_header),
+}
 
 
 def _meta(expression: Meta, scene: Scene) -> Value:

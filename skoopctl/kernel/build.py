@@ -24,7 +24,13 @@ from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
 from skoopctl.kernel.netlink import Dump
 from skoopctl.kernel.netns import Gap, Host, NetNamespace
-from skoopctl.kernel.nft_json import NftDump, decode_nft_json, in_order, shown_by_iptables
+from skoopctl.kernel.nft_json import (
+    NftDump,
+    decode_nft_json,
+    in_order,
+    only_foreign_chains,
+    shown_by_iptables,
+)
 from skoopctl.kernel.proc_net import decode_proc_net, has_virtual_services, join_families
 from skoopctl.kernel.recent import Ages, decode_recent
 from skoopctl.kernel.route import PolicyRule
@@ -213,7 +219,7 @@ class _NamespaceReader:
         found = decode_nft_json(raw, leave_out=shown)
         if found.problems:
             self._gap("nft", "malformed", "; ".join(found.problems[:4]))
-        return found
+        return only_foreign_chains(found, iptables)
 
     def _recent(self) -> dict[str, dict[int, Ages]] | None:
         """Return the lists of ``-m recent``; None when they were not read, which only such a rule minds."""

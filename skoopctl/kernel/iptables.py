@@ -89,6 +89,8 @@ class Table:
     rules, and this dump shows none of them. ``problem`` is set when the dump holds something within this
     table that cannot be told to belong to one rule, or ends before the table does: rules may be missing.
     ``order`` is the table's place among nft's, oldest first (-1: legacy, or not known).
+    ``foreign_chains`` is set when the dump says that the table "contains incompatible base-chains": those
+    are to be had from nft only.
     """
 
     family: int
@@ -98,3 +100,4 @@ class Table:
     incompatible: bool = False
     problem: str = ""
     order: int = -1
+    foreign_chains: bool = False

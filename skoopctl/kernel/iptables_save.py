@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from skoopctl.kernel.iptables import Backend, Chain, Match, Option, Rule, Table, Target
 from skoopctl.kernel.iptables_options import (
@@ -23,6 +23,7 @@ from skoopctl.kernel.iptables_options import (
 _COUNTERS = re.compile(r"\[(\d{1,20}):(\d{1,20})\] ?")
 _CHAIN = re.compile(r":(\S+) (\S+)(?: \[\d+:\d+\])?\s*")
 _INCOMPATIBLE = re.compile(r"# Table [`'\"](.+?)['\"`] is incompatible")
+_FOREIGN = re.compile(r"# Table [`'\"](.+?)['\"`] contains incompatible base-chains")
 _WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"(?=\s|$)|(?!")(\S+))', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 # libxt_comment holds 256 bytes; a comment with line feeds is written with them, over several lines.
@@ -116,6 +117,7 @@ class _Reader:
         self.lines = lines
         self.at = 0
         self.tables: list[Table] = []
+        self.foreign: set[str] = set()
         self.problems: list[str] = []
         self.open: _OpenTable | None = None
         self.words = _WordReader()
@@ -140,7 +142,8 @@ class _Reader:
             elif line.strip():
                 self._stray(line)
         self._end_table("the dump ends before COMMIT: it was cut")
-        return IptablesDump(tuple(self.tables), tuple(self.problems))
+        tables = (replace(t, foreign_chains=True) if t.name in self.foreign else t for t in self.tables)
+        return IptablesDump(tuple(tables), tuple(self.problems))
 
     def _where(self) -> str:
         return f"line {self.at}:"
@@ -170,6 +173,9 @@ class _Reader:
         found = _INCOMPATIBLE.match(line)
         if found:
             self.tables.append(Table(self.family, self.backend, found[1], {}, incompatible=True))
+        foreign = _FOREIGN.match(line)
+        if foreign:
+            self.foreign.add(foreign[1])
 
     def _chain(self, line: str) -> None:
         found = _CHAIN.fullmatch(line)

@@ -74,7 +74,24 @@ def shown_by_iptables(tables: Iterable[Table]) -> frozenset[tuple[str, str]]:
     In nft they appear half translated (``xt`` expressions). A table that iptables calls incompatible is not
     among them, because nft is the only one that shows it.
     """
-    return frozenset((_FAMILIES[table.family], table.name) for table in tables if not table.incompatible)
+    return frozenset(
+        (_FAMILIES[table.family], table.name)
+        for table in tables
+        if not table.incompatible and not table.foreign_chains
+    )
+
+
+def only_foreign_chains(dump: NftDump, tables: Iterable[Table]) -> NftDump:
+    """Leave out of tables with foreign base chains what iptables-save shows of them."""
+    partly = {(_FAMILIES[t.family], t.name): t for t in tables if t.foreign_chains}
+
+    def cut(table: NftTable) -> NftTable:
+        known = partly.get((table.family, table.name))
+        if known is None:
+            return table
+        return replace(table, chains={n: c for n, c in table.chains.items() if n not in known.chains})
+
+    return replace(dump, tables=tuple(cut(table) for table in dump.tables))
 
 
 def in_order(tables: Iterable[Table], dump: NftDump) -> tuple[Table, ...]:

@@ -161,4 +161,7 @@ def host_lines(plan: Plan, host: str) -> list[str]:
 
 def _up(device: str) -> list[str]:
     """Bring a device up, with a short patience for neighbours."""
-    return [f"ntable change name arp_cache dev {device} retrans {ARP_RETRANS_MS} base_reachable {ARP_REACHABLE_MS}", f"link set {device} up"]
+    return [
+        f"ntable change name arp_cache dev {device} retrans {ARP_RETRANS_MS} base_reachable {ARP_REACHABLE_MS}",
+        f"link set {device} up",
+    ]

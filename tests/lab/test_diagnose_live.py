@@ -157,7 +157,8 @@ def test_a_service_without_endpoints_and_an_address_that_is_nowhere(lab: Lab, tm
     assert done.returncode == 1
 
 
-def test_the_demo_finds_its_fault_and_leaves_nothing(no_lab: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_lab")
+def test_the_demo_finds_its_fault_and_leaves_nothing(tmp_path: Path) -> None:
     """The live demo exits 0, writes its report, and takes its lab down."""
     done = run("demo", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -166,7 +167,8 @@ def test_the_demo_finds_its_fault_and_leaves_nothing(no_lab: None, tmp_path: Pat
     assert not Path("/run/skoopctl-lab").exists()
 
 
-def test_an_interrupted_demo_leaves_nothing(no_lab: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_lab")
+def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
     """Ctrl-C in the middle of the demo ends it with 130, and the lab is gone."""
     process = subprocess.Popen(
         [*COMMAND, "demo"],

@@ -441,6 +441,25 @@ def test_without_root_items_are_denied(host: NodeHost) -> None:
     assert payload(answer.evidence, "link", root)
 
 
+def test_nft_is_not_asked_for_what_iptables_shows(host: NodeHost) -> None:
+    """With iptables' own tables only, nft is left alone; a chain that iptables cannot show brings it back."""
+    request = Request(items=("iptables-nft", "ip6tables-nft", "nft"))
+    root = host.root_inode()
+    saved = host.run("nft list table inet mine")
+    host.run("nft delete table inet mine")
+    try:
+        plain = host.ask(request).evidence
+        host.run("nft add chain ip filter extra '{ type filter hook input priority 10; }'")
+        mixed = host.ask(request).evidence
+    finally:
+        host.run("nft delete chain ip filter extra || true")
+        host.run("nft -f -", stdin=saved)
+    assert json.loads(payload(plain, "nft", root)) == {"nftables": []}
+    assert plain.items[root, "nft"].detail == "no tables but those of iptables-nft-save"
+    assert b"contains incompatible base-chains" in payload(mixed, "iptables-nft", root)
+    assert b'"extra"' in payload(mixed, "nft", root)
+
+
 def test_rules_without_a_program_to_read_them_are_unreadable(host: NodeHost) -> None:
     """Tables without a program to show them are absent, and the detail says that they are there."""
     host.run(

@@ -43,9 +43,14 @@ class Case:
         return snapshot_of(made, self.service, self.absent)
 
 
-def snapshot_of(made: Cluster, service: Service | None = None, absent: dict[str, str] | None = None) -> Snapshot:
+def snapshot_of(
+    made: Cluster, service: Service | None = None, absent: dict[str, str] | None = None
+) -> Snapshot:
     """Return a snapshot of a cluster with its pods, nodes, and a service."""
-    pods = {("demo", box.name): Pod("demo", box.name, node=box.host, ips=(box.ip,)) for box in (made.a, made.b, made.c)}
+    pods = {
+        ("demo", box.name): Pod("demo", box.name, node=box.host, ips=(box.ip,))
+        for box in (made.a, made.b, made.c)
+    }
     nodes = {
         name: Node(name, (("InternalIP", UNDERLAY[name]),), (f"10.244.{number}.0/24",))
         for number, name in enumerate(("n1", "n2"), 1)
@@ -61,10 +66,14 @@ def web(**more: str) -> Service:
 
 def to_endpoint(endpoint: str) -> str:
     """Write the nat table that translates the service to one endpoint."""
-    return filter_table(f"-A PREROUTING -d {SERVICE}/32 -p tcp -j DNAT --to-destination {endpoint}", table="nat")
+    return filter_table(
+        f"-A PREROUTING -d {SERVICE}/32 -p tcp -j DNAT --to-destination {endpoint}", table="nat"
+    )
 
 
-def nft_table(rule: list[dict[str, object]], *, policy: str = "accept", chain: str = "forward") -> list[dict[str, object]]:
+def nft_table(
+    rule: list[dict[str, object]], *, policy: str = "accept", chain: str = "forward"
+) -> list[dict[str, object]]:
     """Return an nft table with one chain at FORWARD."""
     place = {"family": "inet", "table": "fw"}
     base = {"name": chain, "type": "filter", "hook": "forward", "prio": 0, "policy": policy}
@@ -114,13 +123,17 @@ def drop_in_pod(made: Cluster) -> None:
 
 def reject(made: Cluster) -> None:
     """A rule that rejects."""
-    made.n2.iptables(filter_table("-A FORWARD -d 10.244.2.10/32 -j REJECT --reject-with icmp-host-prohibited"))
+    made.n2.iptables(
+        filter_table("-A FORWARD -d 10.244.2.10/32 -j REJECT --reject-with icmp-host-prohibited")
+    )
 
 
 def no_endpoints(made: Cluster) -> None:
     """kube-proxy's rule for a service without endpoints."""
     made.n1.iptables(
-        filter_table(f'-A FORWARD -d {SERVICE}/32 -p tcp -m comment --comment "demo/web:http has no endpoints" -j REJECT')
+        filter_table(
+            f'-A FORWARD -d {SERVICE}/32 -p tcp -m comment --comment "demo/web:http has no endpoints" -j REJECT'
+        )
     )
 
 
@@ -175,7 +188,8 @@ def loopback_nodeport(made: Cluster) -> None:
     """A packet to 127.0.0.1 on a real device."""
     made.a.routes = [r for r in made.a.routes if not r.destination.is_loopback]
     made.a.route("127.0.0.1/32", "10.244.1.1", "eth0")
-    made.n1.set("net/ipv4/conf/cni0/rp_filter", 0)
+    made.a.set("net/ipv4/conf/eth0/route_localnet", 1)
+    made.a.set("net/ipv4/conf/eth0/accept_local", 1)
 
 
 def closed_neighbour(made: Cluster) -> None:
@@ -199,12 +213,17 @@ def hairpin(made: Cluster) -> None:
     """A pod calls itself by its service, masqueraded, and hairpin is off."""
     made.n1.set("net/bridge/bridge-nf-call-iptables", 1)
     made.n1.iptables(to_endpoint("10.244.1.10:80"))
-    made.n1.iptables(filter_table("-A POSTROUTING -s 10.244.1.10/32 -d 10.244.1.10/32 -j MASQUERADE", table="nat"))
+    made.n1.iptables(
+        filter_table("-A POSTROUTING -s 10.244.1.10/32 -d 10.244.1.10/32 -j MASQUERADE", table="nat")
+    )
 
 
 def foreign_snat(made: Cluster) -> None:
-    """Source NAT to another node's address: the answer goes there."""
-    made.n1.iptables(filter_table("-A POSTROUTING -o flannel.1 -j SNAT --to-source 192.168.3.87", table="nat"))
+    """Source NAT to a third node's address: the answer goes there."""
+    third_node(made)
+    made.n1.iptables(
+        filter_table(f"-A POSTROUTING -o flannel.1 -j SNAT --to-source {UNDERLAY['n3']}", table="nat")
+    )
 
 
 def circle(made: Cluster) -> None:
@@ -235,17 +254,34 @@ def nothing(_made: Cluster) -> None:
 CASES = (
     Case("netfilter-drop", drop_vxlan, "delete rule 1 of INPUT (table filter) on n2"),
     Case("netfilter-drop", drop_legacy, "delete rule 1 of INPUT (table filter) on n2", name="legacy"),
-    Case("netfilter-drop", drop_by_policy, "let FORWARD (table filter) on n2 accept by default", name="policy"),
+    Case(
+        "netfilter-drop", drop_by_policy, "let FORWARD (table filter) on n2 accept by default", name="policy"
+    ),
     Case("netfilter-drop", drop_nft, "delete rule 1 of chain forward (nft table inet fw) on n2", name="nft"),
-    Case("netfilter-drop", drop_nft_policy, "let chain forward (nft table inet fw) on n2 accept", name="nft policy"),
+    Case(
+        "netfilter-drop",
+        drop_nft_policy,
+        "let chain forward (nft table inet fw) on n2 accept",
+        name="nft policy",
+    ),
     Case("netfilter-drop", drop_in_pod, "delete rule 1 of INPUT (table filter) on n2", name="in the pod"),
     Case("netfilter-reject", reject, "delete rule 1 of FORWARD (table filter) on n2"),
     Case("service-without-endpoints", no_endpoints, asked=("10.244.1.10", SERVICE), service=web()),
     Case("source-range-refused", source_ranges),
     Case("service-port-unknown", wrong_cluster_port, name="rejected"),
-    Case("service-port-unknown", nothing, asked=("10.244.1.10", SERVICE), port=81, service=web(), name="untranslated"),
     Case(
-        "no-local-endpoint", nothing, asked=("10.244.1.10", SERVICE), service=web(internal_traffic_policy="Local")
+        "service-port-unknown",
+        nothing,
+        asked=("10.244.1.10", SERVICE),
+        port=81,
+        service=web(),
+        name="untranslated",
+    ),
+    Case(
+        "no-local-endpoint",
+        nothing,
+        asked=("10.244.1.10", SERVICE),
+        service=web(internal_traffic_policy="Local"),
     ),
     Case("stale-endpoint", nothing, asked=("10.244.1.10", SERVICE), service=web(), name="untranslated"),
     Case(
@@ -257,7 +293,11 @@ CASES = (
     ),
     Case("no-listener", nothing, port=9),
     Case("no-route", no_pod_default, "add the pod's default route via 10.244.1.1"),
-    Case("pod-route-missing", lambda made: without_route(made, "n1", "10.244.2.0/24"), "add the route to 10.244.2.0/24"),
+    Case(
+        "pod-route-missing",
+        lambda made: without_route(made, "n1", "10.244.2.0/24"),
+        "add the route to 10.244.2.0/24",
+    ),
     Case(
         "pod-route-missing",
         lambda made: without_route(made, "n1", "10.244.2.0/24"),
@@ -268,7 +308,11 @@ CASES = (
     Case("pod-route-wrong", wrong_route, "add the route to 10.244.2.0/24"),
     Case("blackhole-route", blackhole, "delete the route 'blackhole 10.244.2.10/32' on n1"),
     Case("address-nowhere", nothing, asked=("10.244.1.10", "10.244.2.99")),
-    Case("forwarding-off", lambda made: made.n1.set("net/ipv4/ip_forward", 0), "set net.ipv4.ip_forward=1 on n1"),
+    Case(
+        "forwarding-off",
+        lambda made: made.n1.set("net/ipv4/ip_forward", 0),
+        "set net.ipv4.ip_forward=1 on n1",
+    ),
     Case(
         "forwarding-off",
         lambda made: made.n1.set("net/ipv4/conf/cni0/forwarding", 0),
@@ -277,7 +321,13 @@ CASES = (
     ),
     Case("rp-filter", strict_rp_filter, "set net.ipv4.conf.flannel/1.rp_filter=2 on n2"),
     Case("own-source", own_source, asked=("10.244.1.10", SERVICE), service=web()),
-    Case("martian", loopback_nodeport, "set net.ipv4.conf.cni0.route_localnet=1", ("10.244.1.10", "127.0.0.1"), 22),
+    Case(
+        "martian",
+        loopback_nodeport,
+        "set net.ipv4.conf.cni0.route_localnet=1",
+        ("10.244.1.10", "127.0.0.1"),
+        22,
+    ),
     Case("link-down", lambda made: made.n1.change("flannel.1", up=False), "set flannel.1 up on n1"),
     Case("neighbour-unreachable", closed_neighbour, asked=("192.168.3.86", "192.168.3.200")),
     Case(
@@ -292,14 +342,23 @@ CASES = (
         "write the forwarding entry for 192.168.3.87 on flannel.1 of n1",
     ),
     Case("fdb-entry-wrong", wrong_remote, "write the forwarding entry for 192.168.3.87 on flannel.1 of n1"),
-    Case("tunnel-not-listening", lambda made: made.n2.change("flannel.1", up=False), "set flannel.1 up on n2"),
+    Case(
+        "tunnel-not-listening", lambda made: made.n2.change("flannel.1", up=False), "set flannel.1 up on n2"
+    ),
     Case(
         "bridge-port-closed",
-        lambda made: (made.n1.change("cni0", up=False), made.a.neighbour("eth0", "10.244.1.1", made.n1.dev("cni0").mac)),  # type: ignore[arg-type, return-value]
+        lambda made: (
+            made.n1.change("cni0", up=False),
+            made.a.neighbour("eth0", "10.244.1.1", made.n1.dev("cni0").mac),
+        ),  # type: ignore[arg-type, return-value]
         "set cni0 up on n1",
     ),
     Case(
-        "hairpin-off", hairpin, "turn hairpin on for veth-a on n1", asked=("10.244.1.10", SERVICE), service=web()
+        "hairpin-off",
+        hairpin,
+        "turn hairpin on for veth-a on n1",
+        asked=("10.244.1.10", SERVICE),
+        service=web(),
     ),
     Case(
         "answer-not-translated",

@@ -463,7 +463,7 @@ def through(at: At, item: Packet) -> list[Seen]:
 
 
 def says(at: At, item: Packet) -> str | float:
-    """Sum up a hook: ``hit`` (dropped), ``miss`` (accepted), ``unknown``, or the share that is dropped by chance."""
+    """Sum up a hook: ``hit`` (dropped), ``miss`` (accepted), ``unknown``, or the share that chance drops."""
     ways = through(at, item)
     if any(way.unknown for way in ways):
         return "unknown"

@@ -96,7 +96,9 @@ def test_isolated_ports_do_not_talk() -> None:
     assert end(made.walk(made.a, made.c)) == (Disposition.DROPPED, "bridge-port-closed", "veth-c")
 
 
-@pytest.mark.parametrize("state", [PortState.DISABLED, PortState.BLOCKING, PortState.LEARNING, PortState.LISTENING])
+@pytest.mark.parametrize(
+    "state", [PortState.DISABLED, PortState.BLOCKING, PortState.LEARNING, PortState.LISTENING]
+)
 def test_a_port_that_does_not_forward_takes_nothing(state: PortState) -> None:
     """STP states other than forwarding drop what comes in."""
     made = cluster()

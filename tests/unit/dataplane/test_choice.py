@@ -14,7 +14,9 @@ options = st.lists(st.floats(0.01, 10), min_size=1, max_size=4).map(
 
 
 @given(st.lists(options, max_size=4))
-def test_all_combinations_are_walked_and_weights_sum_to_one(questions: list[tuple[tuple[str, float], ...]]) -> None:
+def test_all_combinations_are_walked_and_weights_sum_to_one(
+    questions: list[tuple[tuple[str, float], ...]],
+) -> None:
     """Independent questions give the product of their options, each combination once, with weight 1 in all."""
     found = explore(lambda c: tuple(c.pick(ChoiceKind.CHANCE, "?", q) for q in questions))
     size = 1
@@ -35,12 +37,18 @@ def test_a_question_may_depend_on_an_answer() -> None:
         return f"no {choices.pick(ChoiceKind.CHANCE, 'second', (('a', 3.0), ('b', 1.0)))}"
 
     found = explore(walk)
-    assert [(run.result, run.weight) for run in found.runs] == [("yes", 0.5), ("no 0", 0.375), ("no 1", 0.125)]
+    assert [(run.result, run.weight) for run in found.runs] == [
+        ("yes", 0.5),
+        ("no 0", 0.375),
+        ("no 1", 0.125),
+    ]
 
 
 def test_the_same_key_gets_the_same_answer() -> None:
     """A rule that cannot be decided does not match one moment and not the next."""
-    found = explore(lambda c: (c.unknown("x", key="rule"), c.unknown("x", key="rule"), c.unknown("y", key="other")))
+    found = explore(
+        lambda c: (c.unknown("x", key="rule"), c.unknown("x", key="rule"), c.unknown("y", key="other"))
+    )
     assert [run.result for run in found.runs] == [
         (True, True, True),
         (True, True, False),

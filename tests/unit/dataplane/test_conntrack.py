@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skoopctl.dataplane.conntrack import CtState, Entry, Manip, Table, apply_nat, bind_destination, bind_source
+from skoopctl.dataplane.conntrack import (
+    CtState,
+    Entry,
+    Manip,
+    Table,
+    apply_nat,
+    bind_destination,
+    bind_source,
+)
 from skoopctl.dataplane.packet import Flags, Packet, Ports, Unreachable
 from tests.support.worlds import packet
 
@@ -17,7 +25,9 @@ single = st.integers(1, 65535).map(Ports.of)
 def answer(item: Packet, flags: Flags = Flags.SYN_ACK) -> Packet:
     """Return the packet that answers."""
     key = item.tuple5.inverse()
-    return Packet(4, key.source, key.destination, key.protocol, key.source_ports, key.destination_ports, flags)
+    return Packet(
+        4, key.source, key.destination, key.protocol, key.source_ports, key.destination_ports, flags
+    )
 
 
 def established(item: Packet) -> tuple[Table, Entry]:

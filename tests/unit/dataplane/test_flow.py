@@ -39,7 +39,9 @@ def test_a_healthy_flow_walks_both_ways(vxlan: bool, protocol: str, packets: lis
     assert result.source_netns == made.a.key
 
 
-@pytest.mark.parametrize(("protocol", "answer"), [("tcp", "RST"), ("udp", "ICMP error (icmp-port-unreachable)")])
+@pytest.mark.parametrize(
+    ("protocol", "answer"), [("tcp", "RST"), ("udp", "ICMP error (icmp-port-unreachable)")]
+)
 def test_a_closed_port_refuses(protocol: str, answer: str) -> None:
     """Nothing listens: TCP hears a reset, UDP a port unreachable; the evidence lists what does listen."""
     made = cluster()
@@ -87,7 +89,7 @@ def test_a_reject_is_seen_by_the_client(option: str, outcome: Outcome) -> None:
     ],
 )
 def test_udp_hears_fatal_errors_only(option: str, outcome: Outcome) -> None:
-    """A connected UDP socket is told of port unreachable and prohibitions, not of host or net unreachable (udp_err)."""
+    """A connected UDP socket is told of closed ports and prohibitions, not of host or net unreachable."""
     made = cluster()
     made.n2.iptables(filter_table(f"-A FORWARD -d 10.244.2.10/32 -p udp -j REJECT {option}"))
     assert made.walk(made.a, made.b, protocol="udp").outcome is outcome
@@ -137,7 +139,10 @@ def test_a_drop_of_established_packets_only_is_a_timeout() -> None:
 def test_stateful_rules_let_answers_through() -> None:
     """A firewall that accepts one direction and ESTABLISHED passes the flow, and not the other way round."""
     made = cluster()
-    rules = ("-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-A FORWARD -s 10.244.1.0/24 -j ACCEPT")
+    rules = (
+        "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-A FORWARD -s 10.244.1.0/24 -j ACCEPT",
+    )
     made.n1.iptables(filter_table(*rules, policy="ACCEPT").replace(":FORWARD ACCEPT", ":FORWARD DROP"))
     assert made.walk(made.a, made.b).verdict is Verdict.PASS
     assert made.walk(made.b, made.a).disposition is Disposition.DROPPED
@@ -146,7 +151,9 @@ def test_stateful_rules_let_answers_through() -> None:
 def test_masquerade_hides_the_client_and_is_undone() -> None:
     """The server sees the node's address, and the answer comes back to the pod."""
     made = cluster()
-    made.n1.iptables(filter_table("-A POSTROUTING -s 10.244.1.0/24 -o flannel.1 -j MASQUERADE --random-fully", table="nat"))
+    made.n1.iptables(
+        filter_table("-A POSTROUTING -s 10.244.1.0/24 -o flannel.1 -j MASQUERADE --random-fully", table="nat")
+    )
     for protocol in ("tcp", "udp", "icmp"):
         result = made.walk(made.a, made.b, protocol=protocol)
         assert result.verdict is Verdict.PASS
@@ -157,7 +164,10 @@ def test_endpoints_of_a_service_are_branches() -> None:
     """One of two endpoints refuses: MIXED, with each endpoint's weight and name."""
     made = cluster()
     rules = (
-        '-A PREROUTING -d 10.96.0.1/32 -p tcp -m comment --comment "one" -m statistic --mode random --probability 0.25 -j DNAT --to-destination 10.244.2.10:80',
+        (
+            '-A PREROUTING -d 10.96.0.1/32 -p tcp -m comment --comment "one" -m statistic --mode random '
+            "--probability 0.25 -j DNAT --to-destination 10.244.2.10:80"
+        ),
         '-A PREROUTING -d 10.96.0.1/32 -p tcp -m comment --comment "two" -j DNAT --to-destination 10.244.2.10:81',
     )
     made.n1.iptables(filter_table(*rules, table="nat"))
@@ -177,7 +187,10 @@ def test_multipath_hops_are_branches() -> None:
     made = cluster()
     made.n1.routes = [r for r in made.n1.routes if str(r.destination) != "10.244.2.0/24"]
     device = made.n1.index("flannel.1")
-    hops = (NextHop(device, ip_address("10.244.2.0")), NextHop(made.n1.index("cni0"), ip_address("10.244.1.77"), weight=3))
+    hops = (
+        NextHop(device, ip_address("10.244.2.0")),
+        NextHop(made.n1.index("cni0"), ip_address("10.244.1.77"), weight=3),
+    )
     made.n1.route("10.244.2.0/24", next_hops=hops)
     result = made.walk(made.a, made.b)
     assert result.verdict is Verdict.MIXED

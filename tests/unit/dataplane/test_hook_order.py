@@ -16,7 +16,14 @@ from tests.support.worlds import At, Box, filter_table, packet, says, through
 ALL = "".join(filter_table(table=name) for name in ("raw", "mangle", "nat", "filter"))
 
 
-def chain(name: str, priority: int, *exprs: list[dict[str, Any]], kind: str = "filter", hook: str = "forward", family: str = "ip") -> list[dict[str, Any]]:
+def chain(
+    name: str,
+    priority: int,
+    *exprs: list[dict[str, Any]],
+    kind: str = "filter",
+    hook: str = "forward",
+    family: str = "ip",
+) -> list[dict[str, Any]]:
     """Return the objects of one nft table with one base chain."""
     place = {"family": family, "table": name}
     base = place | {"name": "c", "type": kind, "hook": hook, "prio": priority, "policy": "accept"}
@@ -75,7 +82,13 @@ def test_nft_chains_stand_between_tables() -> None:
     made = router()
     made.iptables(ALL)
     made.nftables(*chain("late", 10), *chain("early", -160), *chain("between", -10, family="inet"))
-    assert names(made, Hook.FORWARD) == ["nft ip early c", "mangle", "nft inet between c", "filter", "nft ip late c"]
+    assert names(made, Hook.FORWARD) == [
+        "nft ip early c",
+        "mangle",
+        "nft inet between c",
+        "filter",
+        "nft ip late c",
+    ]
 
 
 def test_a_family_meets_its_own_tables_only() -> None:
@@ -123,7 +136,9 @@ def test_conntrack_stands_at_minus_200() -> None:
 
 def test_a_chain_after_dnat_sees_the_endpoint() -> None:
     """Priority -99 in PREROUTING comes after NAT, -101 before."""
-    to_endpoint = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "10.1.0.9"}}
+    to_endpoint = {
+        "match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "10.1.0.9"}
+    }
     for priority, expected in ((-101, "miss"), (-99, "hit")):
         made = router()
         made.iptables(filter_table("-A PREROUTING -p tcp -j DNAT --to-destination 10.1.0.9", table="nat"))

@@ -6,6 +6,8 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skoopctl.dataplane.conntrack import Entry
 from skoopctl.dataplane.packet import Ports, Unreachable
@@ -41,7 +43,11 @@ def forward(*rules: str, chains: str = "", policy: str = "ACCEPT") -> At:
         ("A", ["-A FORWARD -g A", "-A A -j DROP"], "hit"),
         ("A B", ["-A FORWARD -j A", "-A FORWARD -j DROP", "-A A -g B", "-A A -j ACCEPT"], "hit"),
         ("A B", ["-A FORWARD -j A", "-A FORWARD -j DROP", "-A A -g B", "-A B -j ACCEPT"], "miss"),
-        ("A B", ["-A FORWARD -j A", "-A FORWARD -j DROP", "-A A -j B", "-A A -j ACCEPT", "-A B -j RETURN"], "miss"),
+        (
+            "A B",
+            ["-A FORWARD -j A", "-A FORWARD -j DROP", "-A A -j B", "-A A -j ACCEPT", "-A B -j RETURN"],
+            "miss",
+        ),
         ("", ["-A FORWARD -j RETURN", "-A FORWARD -j DROP"], "miss"),
         ("", ["-A FORWARD -s 10.0.0.1/32", "-A FORWARD -j DROP"], "hit"),
         ("", ["-A FORWARD -j ACCEPT", "-A FORWARD -j DROP"], "miss"),
@@ -86,7 +92,8 @@ def test_an_unreadable_rule_may_match_and_do_anything() -> None:
 
 def test_a_rule_that_decides_is_the_last_evidence() -> None:
     """The evidence of a drop ends with the rule that did it: its text, place and counter."""
-    text = "*filter\n:FORWARD ACCEPT [0:0]\n:A - [0:0]\n[5:300] -A FORWARD -j A\n[4:240] -A A -s 10.0.0.1/32 -j DROP\nCOMMIT\n"
+    chains = "*filter\n:FORWARD ACCEPT [0:0]\n:A - [0:0]\n"
+    text = chains + "[5:300] -A FORWARD -j A\n[4:240] -A A -s 10.0.0.1/32 -j DROP\nCOMMIT\n"
     (seen,) = through(At(router(text, Backend.LEGACY)), packet())
     jump, rule = seen.scene.evidence
     assert jump.text == "-A FORWARD -j A"
@@ -138,6 +145,39 @@ def test_reject_tells_the_sender(name: str, error: Unreachable | None) -> None:
     """REJECT carries the ICMP error of its option, port unreachable without one, and a reset for tcp-reset."""
     (seen,) = through(forward(f"-A FORWARD -p tcp -j REJECT {name}"), packet())
     assert (seen.word, seen.ruling.error) == ("REJECT", error)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    "",
+                    "-d 10.0.0.1/32",
+                    "-d 10.0.0.2/32",
+                    "! -d 10.0.0.2/32",
+                    "-d 10.0.0.0/24",
+                    "-d 10.0.0.3/255.0.0.255",
+                ]
+            ),
+            st.sampled_from(["-p tcp -m tcp --dport 80", "-p tcp -m tcp --dport 81", "-s 10.0.0.1/32"]),
+            st.sampled_from(["ACCEPT", "DROP", "RETURN", "MARK --or-mark 0x1", "A"]),
+        ),
+        max_size=12,
+    ),
+    st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.9.0.3"]),
+)
+def test_a_long_chain_decides_as_rule_by_rule(rules: list[tuple[str, str, str]], destination: str) -> None:
+    """Finding rules by the packet's destination changes neither verdict, mark nor evidence, nor their order."""
+    lines = [f"-A FORWARD {address} {match} -j {target}" for address, match, target in rules]
+    place = forward(*lines, "-A A -j MARK --or-mark 0x2", chains="A")
+    told = []
+    for threshold in (1, 1000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("skoopctl.dataplane.iptables.INDEX_FROM", threshold)
+            (seen,) = through(place, packet(destination=destination))
+            told.append((seen.word, seen.scene.packet.mark, seen.scene.evidence))
+    assert told[0] == told[1]
 
 
 # --- marks, tracking -----------------------------------------------------------------------------------------
@@ -196,7 +236,11 @@ def test_connmark_moves_marks(option: str, packet_mark: int, entry_mark: int) ->
 def test_notrack_comes_before_conntrack(target: str) -> None:
     """A packet that raw marks untracked is UNTRACKED for every later table, and nat does not see it."""
     made = router(filter_table(f"-A PREROUTING -j {target}", table="raw"))
-    made.iptables(filter_table("-A PREROUTING -m conntrack --ctstate UNTRACKED -j MARK --set-xmark 0x1/0x1", table="mangle"))
+    made.iptables(
+        filter_table(
+            "-A PREROUTING -m conntrack --ctstate UNTRACKED -j MARK --set-xmark 0x1/0x1", table="mangle"
+        )
+    )
     made.iptables(filter_table("-A PREROUTING -p tcp -j DNAT --to-destination 10.1.0.9", table="nat"))
     (seen,) = through(At(made, Hook.PREROUTING, in_dev="eth0"), packet())
     assert seen.scene.packet.mark == 1
@@ -240,19 +284,39 @@ CLIENT = "10.0.0.1:32768-60999"
 @pytest.mark.parametrize(
     ("rule", "place", "expected"),
     [
-        ("-A PREROUTING -p tcp -j DNAT --to-destination 10.1.0.9", {"in_dev": "eth0"}, [f"{CLIENT} > 10.1.0.9:80"]),
-        ("-A PREROUTING -p tcp -j DNAT --to-destination 10.1.0.9:8080", {"in_dev": "eth0"}, [f"{CLIENT} > 10.1.0.9:8080"]),
-        ("-A PREROUTING -p tcp -j DNAT --to-destination :8080", {"in_dev": "eth0"}, [f"{CLIENT} > 10.0.0.2:8080"]),
+        (
+            "-A PREROUTING -p tcp -j DNAT --to-destination 10.1.0.9",
+            {"in_dev": "eth0"},
+            [f"{CLIENT} > 10.1.0.9:80"],
+        ),
+        (
+            "-A PREROUTING -p tcp -j DNAT --to-destination 10.1.0.9:8080",
+            {"in_dev": "eth0"},
+            [f"{CLIENT} > 10.1.0.9:8080"],
+        ),
+        (
+            "-A PREROUTING -p tcp -j DNAT --to-destination :8080",
+            {"in_dev": "eth0"},
+            [f"{CLIENT} > 10.0.0.2:8080"],
+        ),
         (
             "-A PREROUTING -p tcp -j DNAT --to-destination 10.1.0.8-10.1.0.9",
             {"in_dev": "eth0"},
             [f"{CLIENT} > 10.1.0.8:80", f"{CLIENT} > 10.1.0.9:80"],
         ),
-        ("-A OUTPUT -p tcp -j DNAT --to-destination 10.1.0.9", {"out_dev": "eth0"}, [f"{CLIENT} > 10.1.0.9:80"]),
+        (
+            "-A OUTPUT -p tcp -j DNAT --to-destination 10.1.0.9",
+            {"out_dev": "eth0"},
+            [f"{CLIENT} > 10.1.0.9:80"],
+        ),
         ("-A PREROUTING -p tcp -j REDIRECT", {"in_dev": "cni0"}, [f"{CLIENT} > 10.1.0.1:80"]),
         ("-A PREROUTING -p tcp -j REDIRECT --to-ports 99", {"in_dev": "eth0"}, [f"{CLIENT} > 10.0.0.254:99"]),
         ("-A OUTPUT -p tcp -j REDIRECT --to-ports 99", {"out_dev": "eth0"}, [f"{CLIENT} > 127.0.0.1:99"]),
-        ("-A POSTROUTING -j SNAT --to-source 10.9.9.9", {"out_dev": "eth0"}, ["10.9.9.9:32768-60999 > 10.0.0.2:80"]),
+        (
+            "-A POSTROUTING -j SNAT --to-source 10.9.9.9",
+            {"out_dev": "eth0"},
+            ["10.9.9.9:32768-60999 > 10.0.0.2:80"],
+        ),
         (
             "-A POSTROUTING -p tcp -j SNAT --to-source 10.9.9.9:1024-2047",
             {"out_dev": "eth0"},
@@ -315,7 +379,9 @@ def test_only_a_new_flow_meets_the_nat_table() -> None:
 
 def test_a_split_before_snat_stays_narrow() -> None:
     """Source NAT that keeps ports keeps what an earlier rule left of their range."""
-    made = router(filter_table("-A POSTROUTING -p tcp -m tcp --sport 40000:50000 -j MARK --set-xmark 1", table="mangle"))
+    made = router(
+        filter_table("-A POSTROUTING -p tcp -m tcp --sport 40000:50000 -j MARK --set-xmark 1", table="mangle")
+    )
     made.iptables(filter_table("-A POSTROUTING -j SNAT --to-source 10.9.9.9", table="nat"))
     ways = through(At(made, Hook.POSTROUTING, out_dev="eth0"), tracked(packet()))
     assert [way.scene.packet.source_ports for way in ways] == [

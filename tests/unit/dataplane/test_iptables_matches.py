@@ -135,7 +135,9 @@ def at(matches: str, hook: Hook = Hook.FORWARD, **more: str) -> At:
 
 
 @pytest.mark.parametrize(("matches", "fields", "expected"), PLAIN)
-def test_a_match_decides_as_the_kernel_does(matches: str, fields: dict[str, Any], expected: str | float) -> None:
+def test_a_match_decides_as_the_kernel_does(
+    matches: str, fields: dict[str, Any], expected: str | float
+) -> None:
     """Each match hits, misses, happens by chance, or is UNKNOWN for one packet."""
     assert says(at(matches), packet(**fields)) == expected
 
@@ -181,7 +183,9 @@ TRACKED: list[tuple[str, str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("matches", "state", "entry", "expected"), TRACKED)
-def test_conntrack_matches_see_the_entry(matches: str, state: str, entry: dict[str, Any], expected: str) -> None:
+def test_conntrack_matches_see_the_entry(
+    matches: str, state: str, entry: dict[str, Any], expected: str
+) -> None:
     """State, status, direction, tuples and mark are those of the packet's conntrack entry."""
     assert says(at(matches), tracked(packet(), state, **entry)) == expected
 
@@ -193,7 +197,13 @@ def test_a_packet_without_an_entry_has_only_a_state(state: str) -> None:
     made.tracking = Tracking(CtState(state))
     made.untracked = state == "UNTRACKED"
     assert says(at(f"-m conntrack --ctstate {state}"), made) == "hit"
-    for matches in ("--ctorigsrc 10.0.0.1", "--ctproto 6", "--ctdir ORIGINAL", "--ctorigdstport 80", "--ctstatus NONE"):
+    for matches in (
+        "--ctorigsrc 10.0.0.1",
+        "--ctproto 6",
+        "--ctdir ORIGINAL",
+        "--ctorigdstport 80",
+        "--ctstatus NONE",
+    ):
         assert says(at(f"-m conntrack {matches}"), made) == "miss"
     assert says(at("-m connmark --mark 0x0"), made) == "miss"
 
@@ -216,7 +226,9 @@ def test_a_packet_without_an_entry_has_only_a_state(state: str) -> None:
         ("! -i eth0", Hook.OUTPUT, {"in_dev": ""}, "hit"),
     ],
 )
-def test_a_match_sees_the_hook_and_its_devices(matches: str, hook: Hook, more: dict[str, str], expected: str) -> None:
+def test_a_match_sees_the_hook_and_its_devices(
+    matches: str, hook: Hook, more: dict[str, str], expected: str
+) -> None:
     """Bridge ports, owners and the reverse path depend on where the packet is."""
     assert says(at(matches, hook, **more), packet()) == expected
 
@@ -234,7 +246,9 @@ def test_a_match_sees_the_hook_and_its_devices(matches: str, hook: Hook, more: d
         ("! --rcheck", {0x0A000001: (1.0, 2.0)}, "miss"),
     ],
 )
-def test_recent_looks_into_the_list(options: str, ages: dict[int, tuple[float, float]], expected: str) -> None:
+def test_recent_looks_into_the_list(
+    options: str, ages: dict[int, tuple[float, float]], expected: str
+) -> None:
     """``-m recent`` is decided by the list that was read, and unknown where its clock is too coarse."""
     place = at(f"-m recent {options} --name seen")
     place.box.more["recent"] = {"seen": ages}
@@ -268,7 +282,10 @@ def test_a_split_narrows_the_packet_to_every_part() -> None:
 def test_two_splits_cover_all_ports() -> None:
     """What one rule leaves over is what the next one sees: two rules divide the ports into three shares."""
     made = router()
-    rules = ("-A FORWARD -p tcp -m tcp --sport 40000:50000 -j ACCEPT", "-A FORWARD -p tcp -m tcp --sport 0:45000 -j DROP")
+    rules = (
+        "-A FORWARD -p tcp -m tcp --sport 40000:50000 -j ACCEPT",
+        "-A FORWARD -p tcp -m tcp --sport 0:45000 -j DROP",
+    )
     made.iptables(filter_table(*rules))
     assert says(At(made), packet()) == round(7_232 / EPHEMERAL, 3)
 

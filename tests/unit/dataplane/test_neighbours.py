@@ -34,7 +34,9 @@ def test_a_valid_entry_is_used(state: str) -> None:
     pod.neighbour("eth0", "10.0.0.254", host.dev("veth0").mac, state)
     result = world.walk(pod, host)
     assert result.verdict is Verdict.PASS
-    assert any(state in e.text for s in result.branches[0].forward.steps for e in s.evidence if e.kind == "neighbour")
+    assert any(
+        state in e.text for s in result.branches[0].forward.steps for e in s.evidence if e.kind == "neighbour"
+    )
 
 
 @pytest.mark.parametrize("state", ["FAILED", "INCOMPLETE"])

@@ -23,9 +23,9 @@ UDP = {"protocol": 17}
 SYN_ACK = {"flags": Flags.SYN_ACK}
 
 
-
-
-def box(*texts: str, hook: str = "forward", chain_type: str = "filter", policy: str = "accept", priority: int = 0) -> Box:
+def box(
+    *texts: str, hook: str = "forward", chain_type: str = "filter", policy: str = "accept", priority: int = 0
+) -> Box:
     """Make a router with one base chain that holds rules, given as nft text."""
     made = Box("n1", "n1", 1000, is_host=True)
     made.link("eth0")
@@ -37,7 +37,11 @@ def box(*texts: str, hook: str = "forward", chain_type: str = "filter", policy: 
 
 
 def table(
-    texts: tuple[str, ...], hook: str = "forward", chain_type: str = "filter", policy: str = "accept", priority: int = 0
+    texts: tuple[str, ...],
+    hook: str = "forward",
+    chain_type: str = "filter",
+    policy: str = "accept",
+    priority: int = 0,
 ) -> list[dict[str, Any]]:
     """Return the objects of one table with sets, maps, regular chains, and a base chain of rules."""
     place = {"family": "inet", "table": "t"}
@@ -46,10 +50,15 @@ def table(
         ((kind, body),) = entry.items()
         found.append({kind: body | place})
     base = {"name": "base", "type": chain_type, "hook": hook, "prio": priority, "policy": policy}
-    found += [{"chain": place | chain} for chain in ({"name": "deny"}, {"name": "nothing"}, {"name": "deny-udp"}, base)]
+    found += [
+        {"chain": place | chain}
+        for chain in ({"name": "deny"}, {"name": "nothing"}, {"name": "deny-udp"}, base)
+    ]
     numbered = [("base", CASES["rules"][text]) for text in texts]
     numbered += [(chain, expr) for chain, rules in CASES["chains"].items() for expr in rules]
-    return found + [{"rule": place | {"chain": c, "handle": n, "expr": e}} for n, (c, e) in enumerate(numbered, 1)]
+    return found + [
+        {"rule": place | {"chain": c, "handle": n, "expr": e}} for n, (c, e) in enumerate(numbered, 1)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +196,9 @@ def test_a_rule_decides_as_the_kernel_does(text: str, fields: dict[str, Any], ex
         ("ct mark 7 drop", "NEW", {"mark": 8}, "miss"),
     ],
 )
-def test_conntrack_expressions_see_the_entry(text: str, state: str, entry: dict[str, Any], expected: str) -> None:
+def test_conntrack_expressions_see_the_entry(
+    text: str, state: str, entry: dict[str, Any], expected: str
+) -> None:
     """``ct`` reads state, status, direction, tuple and mark of the packet's entry."""
     assert says(At(box(text), in_dev="eth0"), tracked(packet(), state, **entry)) == expected
 
@@ -236,7 +247,17 @@ def test_an_unknown_statement_may_do_anything() -> None:
     """A statement outside the model may go on, accept or drop: all three are walked, with the rule named."""
     made = box("drop")
     objects = table(())
-    objects.append({"rule": {"family": "inet", "table": "t", "chain": "base", "handle": 9, "expr": [{"xt": {"type": "target", "name": "ODD"}}]}})
+    objects.append(
+        {
+            "rule": {
+                "family": "inet",
+                "table": "t",
+                "chain": "base",
+                "handle": 9,
+                "expr": [{"xt": {"type": "target", "name": "ODD"}}],
+            }
+        }
+    )
     made.nft = []
     made.nftables(*objects)
     ways = through(At(made), packet())
@@ -249,7 +270,17 @@ def test_a_chain_that_calls_itself_is_unknown() -> None:
     made = box()
     objects = table(("jump deny",))
     objects = [o for o in objects if o.get("rule", {}).get("chain") != "deny"]
-    objects.append({"rule": {"family": "inet", "table": "t", "chain": "deny", "handle": 9, "expr": CASES["rules"]["jump deny"]}})
+    objects.append(
+        {
+            "rule": {
+                "family": "inet",
+                "table": "t",
+                "chain": "deny",
+                "handle": 9,
+                "expr": CASES["rules"]["jump deny"],
+            }
+        }
+    )
     made.nft = []
     made.nftables(*objects)
     assert says(At(made), packet()) == "unknown"
@@ -259,7 +290,13 @@ def test_a_jump_to_a_chain_that_is_not_there_is_unknown() -> None:
     """A chain that the dump does not hold may do anything."""
     made = box()
     made.nft = []
-    made.nftables(*[o for o in table(("jump deny",)) if "deny" not in (o.get("chain", {}).get("name"), o.get("rule", {}).get("chain"))])
+    made.nftables(
+        *[
+            o
+            for o in table(("jump deny",))
+            if "deny" not in (o.get("chain", {}).get("name"), o.get("rule", {}).get("chain"))
+        ]
+    )
     assert says(At(made), packet()) == "unknown"
 
 
@@ -292,7 +329,9 @@ def test_a_split_of_the_answers_ports_narrows_the_destination() -> None:
     assert [way.word for way in ways] == ["ACCEPT"]
     answer.destination_ports = Ports(70, 89)
     ways = through(At(box("tcp dport 80-90 drop")), answer)
-    assert [(way.word, way.scene.packet.destination_ports, way.scene.packet.source_ports) for way in ways] == [
+    assert [
+        (way.word, way.scene.packet.destination_ports, way.scene.packet.source_ports) for way in ways
+    ] == [
         ("DROP", Ports(80, 89), Ports.of(80)),
         ("ACCEPT", Ports(70, 79), Ports.of(80)),
     ]
@@ -339,11 +378,17 @@ def nat(text: str, hook: str, item: Any = None, **at: str) -> list[tuple[str, st
     [
         ("dnat to 10.1.1.1", ["10.1.1.1:80"]),
         ("tcp dport 80 dnat to 10.1.1.1:8080", ["10.1.1.1:8080"]),
-        ("dnat ip addr . port to ip daddr . tcp dport map { 10.0.0.2 . 80 : 10.1.1.1 . 8080 }", ["10.1.1.1:8080"]),
+        (
+            "dnat ip addr . port to ip daddr . tcp dport map { 10.0.0.2 . 80 : 10.1.1.1 . 8080 }",
+            ["10.1.1.1:8080"],
+        ),
         ("dnat ip addr . port to ip daddr . ip protocol . tcp dport map @endpoints", ["10.1.1.1:8080"]),
         ("dnat to numgen random mod 2 map { 0 : 10.1.1.1, 1 : 10.1.1.2 }", ["10.1.1.1:80", "10.1.1.2:80"]),
         (
-            "meta l4proto tcp dnat ip addr . port to numgen random mod 2 map { 0 : 10.1.1.1 . 8080, 1 : 10.1.1.2 . 8080 }",
+            (
+                "meta l4proto tcp dnat ip addr . port to numgen random mod 2 "
+                "map { 0 : 10.1.1.1 . 8080, 1 : 10.1.1.2 . 8080 }"
+            ),
             ["10.1.1.1:8080", "10.1.1.2:8080"],
         ),
         ("tcp dport 80 redirect to :99", ["10.0.0.254:99"]),
@@ -384,4 +429,6 @@ def test_masquerade_without_an_address_drops() -> None:
     made = box("masquerade", hook="postrouting", chain_type="nat", priority=100)
     made.link("tun0")
     made.addresses = [a for a in made.addresses if a.ip.is_loopback]
-    assert verdict(At(made, Hook.POSTROUTING, out_dev="tun0", next_hop="10.1.0.9"), tracked(packet())) == "DROP"
+    assert (
+        verdict(At(made, Hook.POSTROUTING, out_dev="tun0", next_hop="10.1.0.9"), tracked(packet())) == "DROP"
+    )

@@ -114,7 +114,9 @@ def test_a_broken_node_disagrees_with_the_recording(mode: str) -> None:
     rows = [
         row
         for row in healthy.recording.truth
-        if row.source in {"pod-tools-b", "pod-tools-a"} and row.address == "10.244.1.10" and row.protocol == "tcp"
+        if row.source in {"pod-tools-b", "pod-tools-a"}
+        and row.address == "10.244.1.10"
+        and row.protocol == "tcp"
     ]
     lost = disagreements(where, rows)
     assert lost

@@ -162,7 +162,9 @@ def test_an_undecodable_rule_makes_the_answer_doubtful() -> None:
     assert "100: odd" in Router(made.build()).lookup(query("8.8.8.8")).doubt
 
 
-@pytest.mark.parametrize(("part", "doubt"), [("route", "routes of n1: denied"), ("rule", "policy rules: denied")])
+@pytest.mark.parametrize(
+    ("part", "doubt"), [("route", "routes of n1: denied"), ("rule", "policy rules: denied")]
+)
 def test_what_was_not_read_is_doubt(part: str, doubt: str) -> None:
     """Missing routes or rules are never an empty table."""
     made = box()
@@ -171,7 +173,7 @@ def test_what_was_not_read_is_doubt(part: str, doubt: str) -> None:
 
 
 def test_dead_next_hops_are_not_used() -> None:
-    """A dead hop is passed over; when all are, the next route decides. linkdown counts when the sysctl says so."""
+    """A dead hop is passed over, and a route without live hops; linkdown counts when the sysctl says so."""
     made = box()
     made.route("default", "10.0.0.1", "eth0")
     dead = NextHop(made.index("eth1"), ip_address("10.1.0.1"), dead=True)
@@ -216,7 +218,7 @@ def test_an_address_type_may_be_asked_for_one_device() -> None:
 
 
 def test_the_source_is_the_routes_own_else_the_devices() -> None:
-    """prefsrc wins; else the address that shares the next hop's subnet; else the device's first."""
+    """A prefsrc wins; else the address that shares the next hop's subnet; else the device's first."""
     made = box()
     made.address("eth0", "10.7.0.1/24")
     made.route("10.5.0.0/16", "10.7.0.9", "eth0")

@@ -24,7 +24,10 @@ def asymmetric() -> Cluster:
     return made
 
 
-@pytest.mark.parametrize(("everywhere", "own", "dropped"), [(0, 0, False), (1, 0, True), (0, 1, True), (1, 2, False), (2, 1, False)])
+@pytest.mark.parametrize(
+    ("everywhere", "own", "dropped"),
+    [(0, 0, False), (1, 0, True), (0, 1, True), (1, 2, False), (2, 1, False)],
+)
 def test_the_larger_rp_filter_counts(everywhere: int, own: int, dropped: bool) -> None:
     """Strict (1) drops what came in by another device than its answer would take; loose (2) and off do not."""
     made = asymmetric()
@@ -69,7 +72,9 @@ def test_a_packet_from_the_receivers_own_address_is_dropped(accept_local: int) -
 def test_loopback_addresses_are_martians_on_a_device() -> None:
     """A packet to 127/8 that comes in by a real device is dropped unless route_localnet is on there."""
     made = cluster()
-    made.a.routes = [r for r in made.a.routes if r.type is not RouteType.LOCAL or not r.destination.is_loopback]
+    made.a.routes = [
+        r for r in made.a.routes if r.type is not RouteType.LOCAL or not r.destination.is_loopback
+    ]
     made.a.route("127.0.0.0/8", "10.244.1.1", "eth0")
     assert end(made.walk(made.a, "127.0.0.1", 22)) == (Disposition.DROPPED, "martian", "n1", "cni0")
     made.n1.set("net/ipv4/conf/cni0/route_localnet", 1)
@@ -78,7 +83,7 @@ def test_loopback_addresses_are_martians_on_a_device() -> None:
 
 
 def test_forwarding_counts_on_the_device_that_the_packet_came_in_on() -> None:
-    """A node drops what is not for it, silently, when the input device does not forward; the output's does not count."""
+    """A node drops what is not for it when the input device does not forward; the output's does not count."""
     made = cluster()
     made.n1.set("net/ipv4/conf/flannel.1/forwarding", 0)
     assert made.walk(made.a, made.b, protocol="udp").branches[0].forward.disposition is Disposition.DELIVERED

@@ -18,7 +18,9 @@ truth = st.one_of(
     st.booleans(),
     st.builds(Unknown, st.sampled_from(["a", "b"])),
     st.builds(Chance, st.floats(0.1, 0.9), st.just("chance")),
-    st.builds(Split, st.sampled_from(["source", "destination"]), ports, st.just((Ports(0, 0),)), st.just("split")),
+    st.builds(
+        Split, st.sampled_from(["source", "destination"]), ports, st.just((Ports(0, 0),)), st.just("split")
+    ),
 )
 
 
@@ -90,7 +92,9 @@ def test_ports_write_themselves(value: Ports) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), ports, ports)
-def test_the_inverse_of_the_inverse_is_the_tuple(source: int, destination: int, from_: Ports, to: Ports) -> None:
+def test_the_inverse_of_the_inverse_is_the_tuple(
+    source: int, destination: int, from_: Ports, to: Ports
+) -> None:
     """An answer's answer is the packet again; a tuple covers itself and every part of its ranges."""
     key = Tuple5(6, source, from_, destination, to)
     assert key.inverse().inverse() == key
@@ -102,7 +106,9 @@ def test_the_inverse_of_the_inverse_is_the_tuple(source: int, destination: int, 
 
 def test_a_view_is_what_people_read() -> None:
     """Addresses, ports, flags and marks are written out; protocols without ports have none."""
-    syn = Packet(4, int(IPv4Address("10.0.0.1")), int(IPv4Address("10.0.0.2")), 6, Ports(1, 2), Ports.of(80), Flags.SYN)
+    syn = Packet(
+        4, int(IPv4Address("10.0.0.1")), int(IPv4Address("10.0.0.2")), 6, Ports(1, 2), Ports.of(80), Flags.SYN
+    )
     assert describe(syn) == "tcp 10.0.0.1:1-2 > 10.0.0.2:80 SYN"
     ping = Packet(6, int(IPv6Address("fd00::1")), int(IPv6Address("fd00::2")), 58, icmp_type=128)
     assert describe(ping) == "ipv6-icmp fd00::1 > fd00::2"

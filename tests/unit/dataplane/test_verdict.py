@@ -9,7 +9,7 @@ from skoopctl.dataplane.flow import Transaction
 from skoopctl.dataplane.trace import Disposition, Outcome, Step, StepKind, Verdict, Walk
 from skoopctl.dataplane.verdict import branches_of, conclude
 
-PASS = "pass"
+WORKS = "works"
 DROP = "drop"
 REFUSE = "refuse"
 DOUBT = "doubt"
@@ -21,7 +21,7 @@ Tree = str | tuple[str, "Tree", "Tree"]
 def transaction(word: str) -> Transaction:
     """Return what one run comes to."""
     disposition, outcome = {
-        PASS: (Disposition.DELIVERED, Outcome.CONNECTED),
+        WORKS: (Disposition.DELIVERED, Outcome.CONNECTED),
         DROP: (Disposition.DROPPED, Outcome.TIMEOUT),
         REFUSE: (Disposition.REFUSED, Outcome.REFUSED),
         DOUBT: (Disposition.UNKNOWN, Outcome.UNKNOWN),
@@ -46,27 +46,27 @@ def walker(tree: Tree, choices: Choices) -> Transaction:
 @pytest.mark.parametrize(
     ("tree", "verdict", "reasons"),
     [
-        (PASS, Verdict.PASS, ()),
+        (WORKS, Verdict.PASS, ()),
         (DROP, Verdict.FAIL, ()),
         (DOUBT, Verdict.UNKNOWN, ("because doubt",)),
         (EXIT, Verdict.PASS, ()),
         (EXIT_DOUBT, Verdict.UNKNOWN, ("a route back?",)),
-        (("chance", PASS, PASS), Verdict.PASS, ()),
-        (("chance", PASS, DROP), Verdict.MIXED, ()),
+        (("chance", WORKS, WORKS), Verdict.PASS, ()),
+        (("chance", WORKS, DROP), Verdict.MIXED, ()),
         (("chance", DROP, REFUSE), Verdict.FAIL, ()),
-        (("doubt", PASS, PASS), Verdict.PASS, ()),
-        (("doubt", PASS, DROP), Verdict.UNKNOWN, ("doubt question",)),
+        (("doubt", WORKS, WORKS), Verdict.PASS, ()),
+        (("doubt", WORKS, DROP), Verdict.UNKNOWN, ("doubt question",)),
         (("doubt", DROP, DROP), Verdict.FAIL, ()),
         (("doubt", DROP, REFUSE), Verdict.FAIL, ("doubt question",)),
         (("doubt", DROP, DOUBT), Verdict.UNKNOWN, ("because doubt", "doubt question")),
-        (("chance", ("doubt", PASS, DROP), PASS), Verdict.UNKNOWN, ("doubt question",)),
-        (("chance", ("doubt", PASS, PASS), DROP), Verdict.MIXED, ()),
-        (("doubt", ("chance", PASS, DROP), ("chance", PASS, DROP)), Verdict.MIXED, ()),
-        (("chance", ("chance", PASS, DROP), PASS), Verdict.MIXED, ()),
+        (("chance", ("doubt", WORKS, DROP), WORKS), Verdict.UNKNOWN, ("doubt question",)),
+        (("chance", ("doubt", WORKS, WORKS), DROP), Verdict.MIXED, ()),
+        (("doubt", ("chance", WORKS, DROP), ("chance", WORKS, DROP)), Verdict.MIXED, ()),
+        (("chance", ("chance", WORKS, DROP), WORKS), Verdict.MIXED, ()),
     ],
 )
 def test_branches_come_to_one_verdict(tree: Tree, verdict: Verdict, reasons: tuple[str, ...]) -> None:
-    """A question whose answers end alike did not matter; chance that differs is MIXED, doubt that differs UNKNOWN."""
+    """Answers that end alike did not matter; chance that differs is MIXED, doubt that differs UNKNOWN."""
     conclusion = conclude(explore(lambda choices: walker(tree, choices)))
     assert (conclusion.verdict, conclusion.reasons) == (verdict, reasons)
 
@@ -81,10 +81,11 @@ def test_an_end_that_all_share_is_the_flows() -> None:
 
 def test_too_many_ways_are_unknown() -> None:
     """A walk that was cut short is UNKNOWN and says so, even if all that was seen passes."""
+
     def once(choices: Choices) -> Transaction:
         for _ in range(4):
             choices.unknown("x")
-        return transaction(PASS)
+        return transaction(WORKS)
 
     conclusion = conclude(explore(once, limit=4))
     assert conclusion.verdict is Verdict.UNKNOWN
@@ -93,11 +94,11 @@ def test_too_many_ways_are_unknown() -> None:
 
 def test_branches_that_differ_in_nothing_are_one() -> None:
     """Runs that differ only in a doubt without effect are one branch with their weights added."""
-    branches = branches_of(explore(lambda c: walker(("doubt", PASS, ("chance", PASS, DROP)), c)))
+    branches = branches_of(explore(lambda c: walker(("doubt", WORKS, ("chance", WORKS, DROP)), c)))
     assert [(b.weight, b.outcome, b.choices) for b in branches] == [
         (0.5, Outcome.CONNECTED, ()),
         (0.25, Outcome.CONNECTED, ("left",)),
         (0.25, Outcome.TIMEOUT, ("right",)),
     ]
-    merged = branches_of(explore(lambda c: walker(("doubt", PASS, PASS), c)))
+    merged = branches_of(explore(lambda c: walker(("doubt", WORKS, WORKS), c)))
     assert [(b.weight, b.unknowns) for b in merged] == [(1.0, ("doubt question",))]

@@ -143,9 +143,31 @@ def test_a_device_that_is_down_here_sends_nothing() -> None:
 def test_the_mark_stays_on_the_outer_packet() -> None:
     """A mark of the inner packet is on the outer one too, and a rule can see it there."""
     made = cluster()
-    made.n1.iptables(filter_table("-A FORWARD -s 10.244.1.10/32 -j MARK --set-xmark 0x7/0xffffffff", table="mangle"))
+    made.n1.iptables(
+        filter_table("-A FORWARD -s 10.244.1.10/32 -j MARK --set-xmark 0x7/0xffffffff", table="mangle")
+    )
     made.n1.iptables(filter_table("-A OUTPUT -p udp -m mark --mark 0x7 -j DROP"))
     assert end(made.walk(made.a, made.b)) == (Disposition.DROPPED, "netfilter-drop", "n1", 1)
+
+
+def test_a_mark_on_the_outer_packet_is_the_cargos() -> None:
+    """Within one namespace unwrapping keeps the mark (skb_scrub_packet without xnet)."""
+    made = cluster()
+    rule = "-A PREROUTING -p udp -m udp --dport 8472 -j MARK --set-xmark 0x7/0xffffffff"
+    made.n2.iptables(filter_table(rule, table="mangle"))
+    made.n2.iptables(filter_table("-A FORWARD -m mark --mark 0x7 -j DROP"))
+    assert end(made.walk(made.a, made.b)) == (Disposition.DROPPED, "netfilter-drop", "n2", 0)
+
+
+@pytest.mark.parametrize("vxlan", [True, False])
+def test_a_mark_stays_on_its_node(vxlan: bool) -> None:
+    """Neither the wire nor a veth into another namespace carries a mark."""
+    made = cluster(vxlan=vxlan)
+    for box, chain in ((made.a, "OUTPUT"), (made.n1, "POSTROUTING")):
+        box.iptables(filter_table(f"-A {chain} -j MARK --set-xmark 0x7/0xffffffff", table="mangle"))
+    for box, chain in ((made.n1, "FORWARD"), (made.n2, "FORWARD"), (made.b, "INPUT")):
+        box.iptables(filter_table(f"-A {chain} -m mark --mark 0x7 -j DROP"))
+    assert made.walk(made.a, made.b).verdict is Verdict.PASS
 
 
 def test_an_external_device_is_opaque() -> None:
@@ -158,7 +180,7 @@ def test_an_external_device_is_opaque() -> None:
 
 
 def test_a_tunnel_to_an_uncollected_node_is_unknown() -> None:
-    """An outer packet whose remote nobody collected has is UNKNOWN, with the address: it does not leave the cluster."""
+    """An outer packet whose remote nobody collected has is UNKNOWN with the address, not a way out."""
     made = cluster()
     made.n1.fdb.clear()
     made.n1.forward_to("flannel.1", made.n2.dev("flannel.1").mac, "192.168.3.88")

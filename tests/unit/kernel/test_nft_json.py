@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from skoopctl.kernel import nft
 from skoopctl.kernel.iptables import Backend, Table
+from skoopctl.kernel.iptables_save import decode_iptables_save
 from skoopctl.kernel.nft_expression import decode_expression
-from skoopctl.kernel.nft_json import NftDump, decode_nft_json, shown_by_iptables
+from skoopctl.kernel.nft_json import NftDump, decode_nft_json, only_foreign_chains, shown_by_iptables
 from skoopctl.kernel.nft_statement import decode_statement
 from tests.support.as_json import expect
 from tests.support.recorded import RECORDINGS
@@ -151,3 +152,20 @@ def test_rendered_text_matches_nft_for_most() -> None:
     assert any(r.text == "meta mark set meta mark & 0x000000ff ^ 0x00000010" for r in known)
     assert any(r.text == "fib saddr . iif oif missing drop" for r in known)
     assert any(r.text == "ip saddr @s1 reject with icmp host-unreachable" for r in known)
+
+
+def test_foreign_base_chains_are_read_from_nft() -> None:
+    """A base chain that iptables-save mentions and does not show is taken from nft; the others are not."""
+    save = (
+        "# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.\n"
+        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 10.0.0.1/32 -j DROP\nCOMMIT\n"
+    )
+    tables = decode_iptables_save(save, family=4, backend=Backend.NFT).tables
+    chains = [
+        {"chain": {"family": "ip", "table": "filter", "name": name, "hook": "input", "prio": priority}}
+        for name, priority in (("INPUT", 0), ("extra", 10))
+    ]
+    raw = json.dumps({"nftables": [{"table": {"family": "ip", "name": "filter"}}, *chains]})
+    found = only_foreign_chains(decode_nft_json(raw, leave_out=shown_by_iptables(tables)), tables)
+    assert [table.foreign_chains for table in tables] == [True]
+    assert [list(table.chains) for table in found.tables] == [["extra"]]

@@ -1,0 +1,177 @@
+"""Every finding is produced by a broken cluster, its fix is checked in the model, and nothing is touched."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from skoopctl.checks.catalogue import DOCS
+from skoopctl.checks.cause import cause_of
+from skoopctl.checks.diagnose import diagnose
+from skoopctl.checks.diagnosis import Diagnosis
+from skoopctl.checks.finding import Confidence, Finding, Severity
+from skoopctl.checks.remedy import _PROPOSERS
+from skoopctl.dataplane.path import walk
+from skoopctl.dataplane.trace import Verdict
+from tests.support.broken import CASES, Case
+
+NOT_PRODUCED: dict[str, str] = {}
+"""Findings of the catalogue that no case produces, with the reason."""
+
+
+def named(case: Case) -> str:
+    """Name a case for pytest."""
+    return f"{case.id} {case.name}".strip()
+
+
+def found(diagnosis: Diagnosis, identifier: str) -> Finding:
+    """Return the finding with that id."""
+    return next(f for f in diagnosis.findings if f.id == identifier)
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_the_finding_is_produced(case: Case) -> None:
+    """A broken cluster gives the finding, the cause first, with evidence or a sentence that names the place."""
+    diagnosis = diagnose(case.question, case.snapshot())
+    assert case.id in [f.id for f in diagnosis.findings]
+    finding = found(diagnosis, case.id)
+    assert finding.why == DOCS[case.id].why
+    assert finding.summary
+    if case.id not in {"evidence-incomplete", "unreadable-rules"}:
+        assert diagnosis.findings[0].id == case.id
+        assert finding.cause
+    if diagnosis.path.verdict is Verdict.UNKNOWN:
+        assert finding.severity is Severity.WARNING
+    else:
+        assert diagnosis.path.verdict is Verdict.FAIL
+        assert finding.severity is DOCS[case.id].severity
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.fix], ids=named)
+def test_the_fix_flips_the_verdict_and_touches_nothing(case: Case) -> None:
+    """The proposed change makes the flow PASS in a copy of the model; the hosts stay as they were."""
+    snapshot = case.snapshot()
+    before = copy.deepcopy(snapshot.hosts)
+    fix = found(diagnose(case.question, snapshot), case.id).fix
+    assert fix is not None
+    assert fix.summary.startswith(case.fix)
+    assert fix.checked
+    assert fix.commands
+    assert snapshot.hosts == before
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.fix], ids=named)
+def test_every_remedy_is_tried_by_a_walk(case: Case) -> None:
+    """The verdict with the remedy's change, walked here, is what `checked` claims; without it the flow fails."""
+    from skoopctl.checks.target import resolve
+    from skoopctl.dataplane.edit import edit_netns
+
+    snapshot = case.snapshot()
+    diagnosis = diagnose(case.question, snapshot)
+    assert diagnosis.path.verdict is not Verdict.PASS
+    cause = cause_of(diagnosis.path.representative, snapshot)
+    client = resolve(case.asked[0], snapshot).client
+    fix = found(diagnosis, case.id).fix
+    assert fix is not None
+    for proposer in _PROPOSERS[cause.id]:
+        for remedy in proposer(cause, diagnosis.path.representative, snapshot):
+            if remedy.summary == fix.summary:
+                hosts = edit_netns(snapshot.hosts, remedy.key, remedy.change)
+                assert walk(snapshot.network_of(hosts), diagnosis.path.flow, client).verdict is Verdict.PASS
+                return
+    pytest.fail(f"no proposer makes {fix.summary!r}")
+
+
+def test_every_finding_of_the_catalogue_is_produced() -> None:
+    """No finding is documented that nothing can produce, and every proposer is for a known finding."""
+    produced = {case.id for case in CASES}
+    assert set(DOCS) - produced == set(NOT_PRODUCED)
+    assert set(_PROPOSERS) <= set(DOCS)
+
+
+def test_every_proposer_flips_a_verdict() -> None:
+    """Each function that proposes a fix is the one whose fix is taken in at least one case."""
+    taken = set()
+    for case in CASES:
+        if not case.fix:
+            continue
+        snapshot = case.snapshot()
+        diagnosis = diagnose(case.question, snapshot)
+        cause = cause_of(diagnosis.path.representative, snapshot)
+        fix = found(diagnosis, case.id).fix
+        for proposer in _PROPOSERS[cause.id]:
+            proposed = [r.summary for r in proposer(cause, diagnosis.path.representative, snapshot)]
+            if fix is not None and fix.summary in proposed:
+                taken.add(proposer)
+                break
+    assert {p for proposers in _PROPOSERS.values() for p in proposers} == taken
+
+
+COMMANDS = {
+    "netfilter-drop": ("iptables -t filter -D INPUT -s 192.168.3.86/32 -j DROP",),
+    "netfilter-drop legacy": ("iptables-legacy -t filter -D INPUT -s 192.168.3.86/32 -j DROP",),
+    "netfilter-drop policy": ("iptables -t filter -P FORWARD ACCEPT",),
+    "netfilter-drop nft": ("nft delete rule inet fw forward handle 7",),
+    "netfilter-drop nft policy": ("nft chain inet fw forward '{ policy accept; }'",),
+    "netfilter-drop in the pod": ("nsenter -t 4711 -n iptables -t filter -D INPUT -p tcp -j DROP",),
+    "pod-route-missing": ("ip route replace 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink",),
+    "pod-route-missing host-gw": ("ip route replace 10.244.2.0/24 via 192.168.3.87 dev eth0",),
+    "blackhole-route": ("ip route del blackhole 10.244.2.10/32",),
+    "forwarding-off": ("sysctl -w net.ipv4.ip_forward=1",),
+    "rp-filter": ("sysctl -w net.ipv4.conf.flannel/1.rp_filter=2",),
+    "hairpin-off": ("bridge link set dev veth-a hairpin on",),
+    "link-down": ("ip link set dev flannel.1 up",),
+    "no-route": ("ip netns exec a ip route add default via 10.244.1.1 dev eth0",),
+}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if named(case) in COMMANDS], ids=named)
+def test_commands_are_what_an_administrator_would_type(case: Case) -> None:
+    """A fix's commands name the binary, the namespace, and exactly the thing to change."""
+    fix = found(diagnose(case.question, case.snapshot()), case.id).fix
+    assert fix is not None
+    assert fix.commands == COMMANDS[named(case)]
+
+
+SUMMARIES = {
+    "netfilter-drop": "Rule 1 of INPUT (table filter) on n2 drops VXLAN packets from 192.168.3.86",
+    "netfilter-drop policy": "The policy of filter FORWARD on n2 drops the SYN from 10.244.1.10 to 10.244.2.10",
+    "service-without-endpoints": "The service demo/web:http has no ready endpoints",
+    "service-port-unknown untranslated": "The service address 10.96.0.1 has no tcp port 81",
+    "no-local-endpoint": "n1 has no endpoint of demo/web, whose traffic policy is Local",
+    "stale-endpoint gone": "The service address 10.96.0.1:80 leads to 10.244.2.99, "
+    "and nothing collected has that address",
+    "pod-route-missing": "n1 has no route to 10.244.2.10 (pod demo/b on n2): "
+    "the packet follows the default route",
+    "address-nowhere": "No pod has the address 10.244.2.99",
+}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if named(case) in SUMMARIES], ids=named)
+def test_summaries_say_it_in_words(case: Case) -> None:
+    """The first line names rule, node and packet, or service, as a person would."""
+    assert found(diagnose(case.question, case.snapshot()), case.id).summary == SUMMARIES[named(case)]
+
+
+def test_a_guess_is_marked_likely() -> None:
+    """What rests on the absence of something is likely, what a rule did is certain."""
+    by_name = {named(case): case for case in CASES}
+    for name, confidence in (
+        ("stale-endpoint gone", Confidence.LIKELY),
+        ("no-local-endpoint", Confidence.LIKELY),
+        ("netfilter-drop", Confidence.CERTAIN),
+    ):
+        case = by_name[name]
+        assert found(diagnose(case.question, case.snapshot()), case.id).confidence is confidence
+
+
+def test_a_healthy_flow_has_no_findings() -> None:
+    """Nothing is wrong, nothing is found."""
+    from skoopctl.checks.diagnose import Question
+    from tests.support.broken import snapshot_of
+    from tests.support.worlds import cluster
+
+    diagnosis = diagnose(Question("pod/demo/a", "pod/demo/b", "tcp", 80), snapshot_of(cluster()))
+    assert diagnosis.path.verdict is Verdict.PASS
+    assert diagnosis.findings == ()
