@@ -284,7 +284,10 @@ class _Attempt:
     def _bad_news(self, ending: Ending) -> Transaction:
         """Send the reset or the ICMP error back, and see whether the client hears it."""
         if ending.error is not None:
-            news = _icmp_error(ending.packet, ending.error)
+            local = self.world.topology.router(ending.netns).is_local(
+                ending.packet.destination, ending.packet.family
+            )
+            news = _icmp_error(ending.packet, ending.error, from_destination=local)
             journey = Journey(self.world, f"ICMP error ({ending.error.value})")
         else:
             news = _inverse(ending.packet, Flags.RST)
@@ -365,14 +368,16 @@ def _inverse(packet: Packet, flags: Flags) -> Packet:
     )
 
 
-def _icmp_error(packet: Packet, error: Unreachable) -> Packet:
-    """Return the ICMP error about a packet; its source is chosen by routing (icmp_send).
+def _icmp_error(packet: Packet, error: Unreachable, *, from_destination: bool) -> Packet:
+    """Return the ICMP error about a packet (icmp_send).
+
+    A host that was the destination answers from that address; a router from one that routing chooses.
 
     It belongs to the packet's connection from the start (icmp_glue_bits: nf_ct_attach).
     """
     return Packet(
         family=packet.family,
-        source=0,
+        source=packet.destination if from_destination else 0,
         destination=packet.source,
         protocol=1 if packet.family == 4 else 58,
         error=error,
