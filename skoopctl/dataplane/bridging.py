@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from skoopctl.dataplane import ip, link_layer
 from skoopctl.dataplane.arp import resolve
-from skoopctl.dataplane.hooks import pass_hook
+from skoopctl.dataplane.hooks import pass_device_chains, pass_hook
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
-from skoopctl.dataplane.netfilter import device_stages
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.routing import Query
-from skoopctl.dataplane.ruling import Action
-from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.topology import Station
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
 from skoopctl.kernel.link import PortState
@@ -36,7 +34,7 @@ def into_bridge(journey: Journey, port: Station, bridge: Station, packet: Packet
     closed = _closed(journey, port, bridge, packet)
     if closed is not None:
         return closed
-    ended = _bridge_family(journey, netns, "prerouting", port, None, packet)
+    ended = pass_device_chains(journey, netns, packet, "bridge", "prerouting", in_link=port.link)
     if ended is not None:
         return ended
     filtered = calls_netfilter(netns, bridge, packet.family)
@@ -164,7 +162,9 @@ def _bridged_hooks(
 ) -> Ending | None:
     """FORWARD and POSTROUTING for a packet that stays in the bridge."""
     netns = bridge.netns
-    ended = _bridge_family(journey, netns, "forward", port, out, packet)
+    ended = pass_device_chains(
+        journey, netns, packet, "bridge", "forward", in_link=port.link, out_link=out.link
+    )
     if ended is not None or not calls_netfilter(netns, bridge, packet.family):
         return ended
     ended = pass_hook(
@@ -236,35 +236,3 @@ def _port_evidence(out: Station) -> tuple[Evidence, ...]:
     info = out.link.port
     text = f"{out.link.name}: hairpin {'on' if info and info.hairpin else 'off'}"
     return (link_evidence(out.netns, out.link, text),)
-
-
-def _bridge_family(
-    journey: Journey, netns: NetNamespace, hook: str, port: Station, out: Station | None, packet: Packet
-) -> Ending | None:
-    """Run nft chains of the bridge family."""
-    for evaluator, chain in device_stages(journey.topology, netns, hook, "bridge", port.link.name):
-        scene = Scene(
-            topology=journey.topology,
-            netns=netns,
-            router=journey.topology.router(netns),
-            connections=journey.world.table(netns),
-            choices=journey.world.choices,
-            packet=packet,
-            hook=Hook.FORWARD,
-            in_link=port.link,
-            out_link=out.link if out else None,
-        )
-        if evaluator.run(chain, scene).action is not Action.ACCEPT:
-            last = scene.evidence[-1].location if scene.evidence else chain.name
-            return journey.end(
-                Disposition.DROPPED,
-                netns,
-                packet,
-                f"dropped in the bridge by {last}",
-                cause="netfilter-drop",
-                link=port.link,
-                evidence=tuple(scene.evidence),
-                hook=f"bridge {hook}",
-                kind=StepKind.HOOK,
-            )
-    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skoopctl.dataplane.journey import Ending, Journey, gap
-from skoopctl.dataplane.netfilter import HookRuling, run_hook, stages_at
+from skoopctl.dataplane.netfilter import HookRuling, device_stages, run_hook, stages_at
 from skoopctl.dataplane.packet import Packet
 from skoopctl.dataplane.ruling import Action
 from skoopctl.dataplane.scene import Hook, Scene
@@ -55,6 +55,48 @@ def pass_hook(
         _record(journey, scene, device, before)
         return None
     return _stop(journey, scene, device, decided)
+
+
+def pass_device_chains(
+    journey: Journey,
+    netns: NetNamespace,
+    packet: Packet,
+    family: str,
+    hook: str,
+    *,
+    in_link: Link | None = None,
+    out_link: Link | None = None,
+) -> Ending | None:
+    """Send the packet through nft's chains of the ``netdev`` or ``bridge`` family at one of their hooks."""
+    device = in_link or out_link
+    chains = device_stages(journey.topology, netns, hook, family, device.name if device else "")
+    for evaluator, chain in chains:
+        scene = Scene(
+            topology=journey.topology,
+            netns=netns,
+            router=journey.topology.router(netns),
+            connections=journey.world.table(netns),
+            choices=journey.world.choices,
+            packet=packet,
+            hook=Hook.FORWARD,
+            in_link=in_link,
+            out_link=out_link,
+        )
+        if evaluator.run(chain, scene).action is not Action.ACCEPT:
+            last = scene.evidence[-1].location if scene.evidence else chain.name
+            return journey.end(
+                Disposition.DROPPED,
+                netns,
+                packet,
+                f"dropped by {last}",
+                cause="netfilter-drop",
+                link=device,
+                evidence=tuple(scene.evidence),
+                hook=f"{family} {hook}",
+                kind=StepKind.HOOK,
+                unknown="; ".join(dict.fromkeys(scene.unknowns)),
+            )
+    return None
 
 
 def _unread_rules(journey: Journey, netns: NetNamespace, packet: Packet, hook: Hook) -> Ending | None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from skoopctl.dataplane import bridging, ip, tunnel
 from skoopctl.dataplane.arp import Resolution, neighbour_evidence, resolve
 from skoopctl.dataplane.choice import ChoiceKind
+from skoopctl.dataplane.hooks import pass_device_chains
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
-from skoopctl.dataplane.netfilter import device_stages
 from skoopctl.dataplane.packet import Packet, Unreachable
-from skoopctl.dataplane.ruling import Action
-from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.topology import INVISIBLE_TUNNELS, Station
 from skoopctl.dataplane.trace import Disposition, StepKind
 from skoopctl.kernel.link import Link
@@ -22,21 +20,15 @@ from skoopctl.kernel.netns import NetNamespace
 def output(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, next_hop: int) -> Ending:
     """Send a packet to its next hop on a device."""
     if not link.up:
-        return journey.end(
-            Disposition.DROPPED,
-            netns,
-            packet,
-            f"{link.name} is down",
-            cause="link-down",
-            link=link,
-            evidence=(link_evidence(netns, link),),
-        )
+        return _down(journey, netns, link, packet)
     if link.kind in INVISIBLE_TUNNELS:
         reason = f"{link.name} is a {link.kind} device, which the walk does not follow"
         return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="not-decided")
-    opaque = _opaque(journey, netns, link, packet, "out of")
-    if opaque is not None:
-        return opaque
+    ended = _opaque(journey, netns, link, packet, "out of") or pass_device_chains(
+        journey, netns, packet, "netdev", "egress", out_link=link
+    )
+    if ended is not None:
+        return ended
     station = Station(netns, link)
     found = resolve(journey.topology, station, next_hop, packet.family)
     if found is None:
@@ -45,6 +37,19 @@ def output(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, ne
     decision = f"{packet.address(next_hop)} is at {mac}"
     journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
     return transmit(journey, station, packet, found, next_hop)
+
+
+def _down(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending:
+    """End at a device that is down: it neither sends nor receives."""
+    return journey.end(
+        Disposition.DROPPED,
+        netns,
+        packet,
+        f"{link.name} is down",
+        cause="link-down",
+        link=link,
+        evidence=(link_evidence(netns, link),),
+    )
 
 
 def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, next_hop: int) -> Ending:
@@ -93,16 +98,10 @@ def arrive(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, ma
     """Take a frame in on a device (__netif_receive_skb_core): programs, ingress chains, bridge, IP."""
     packet.tracking, packet.untracked, packet.zone, packet.bridge_port = None, False, 0, 0
     if not link.up:
-        return journey.end(
-            Disposition.DROPPED,
-            netns,
-            packet,
-            f"{link.name} is down",
-            cause="link-down",
-            link=link,
-            evidence=(link_evidence(netns, link),),
-        )
-    ended = _opaque(journey, netns, link, packet, "into") or _ingress(journey, netns, link, packet)
+        return _down(journey, netns, link, packet)
+    ended = _opaque(journey, netns, link, packet, "into") or pass_device_chains(
+        journey, netns, packet, "netdev", "ingress", in_link=link
+    )
     if ended is not None:
         return ended
     station = Station(netns, link)
@@ -192,33 +191,3 @@ def _opaque(
     if journey.world.choices.unknown(reason, key=("opaque", netns.host, netns.inode, link.index, direction)):
         return None
     return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")
-
-
-def _ingress(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending | None:
-    """Run nft chains of the netdev family at the device's ingress hook."""
-    chains = device_stages(journey.topology, netns, "ingress", "netdev", link.name)
-    for evaluator, chain in chains:
-        scene = Scene(
-            topology=journey.topology,
-            netns=netns,
-            router=journey.topology.router(netns),
-            connections=journey.world.table(netns),
-            choices=journey.world.choices,
-            packet=packet,
-            hook=Hook.PREROUTING,
-            in_link=link,
-        )
-        if evaluator.run(chain, scene).action is not Action.ACCEPT:
-            last = scene.evidence[-1].location if scene.evidence else chain.name
-            return journey.end(
-                Disposition.DROPPED,
-                netns,
-                packet,
-                f"dropped at ingress by {last}",
-                cause="netfilter-drop",
-                link=link,
-                evidence=tuple(scene.evidence),
-                hook="ingress",
-                kind=StepKind.HOOK,
-            )
-    return None

@@ -373,6 +373,17 @@ def test_ipvs_services_are_opaque() -> None:
     assert made.walk(made.a, made.n2, 22).verdict is Verdict.UNKNOWN
 
 
+def test_egress_chains_drop_last() -> None:
+    """An nft netdev chain at a device's egress drops what is about to leave there."""
+    made = cluster()
+    place = {"family": "netdev", "table": "d"}
+    base = {"name": "c", "type": "filter", "hook": "egress", "prio": 0, "policy": "drop", "dev": "eth0"}
+    made.n1.nftables({"table": {"family": "netdev", "name": "d"}}, {"chain": place | base})
+    result = made.walk(made.a, made.b)
+    last = result.branches[0].forward.last
+    assert (result.disposition, last.hook, last.node) == (Disposition.DROPPED, "netdev egress", "n1")
+
+
 def test_ingress_chains_drop_before_everything() -> None:
     """An nft netdev chain on one device drops what comes in there, and nothing elsewhere."""
     made = cluster()
@@ -380,7 +391,7 @@ def test_ingress_chains_drop_before_everything() -> None:
     base = {"name": "c", "type": "filter", "hook": "ingress", "prio": 0, "policy": "drop", "dev": "eth0"}
     made.n2.nftables({"table": {"family": "netdev", "name": "d"}}, {"chain": place | base})
     result = made.walk(made.a, made.b)
-    assert (result.disposition, result.branches[0].forward.last.hook) == (Disposition.DROPPED, "ingress")
+    assert (result.disposition, result.branches[0].forward.last.hook) == (Disposition.DROPPED, "netdev ingress")
     assert made.walk(made.a, made.n1, 22).verdict is Verdict.PASS
 
 
