@@ -6,9 +6,11 @@ collected, 4 none collected, 70 a bug, 130 interrupted.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 import click
@@ -24,8 +26,11 @@ COMMANDS = {
     "lab": ("skoopctl.cli.lab:lab", "A cluster of network namespaces to try things on."),
 }
 
+EXIT_USAGE = 2
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141
+"""What a shell reports for a program that wrote into a closed pipe (128 + SIGPIPE)."""
 
 
 class LateGroup(click.Group):
@@ -35,10 +40,12 @@ class LateGroup(click.Group):
         """Return the names in alphabetical order."""
         return sorted(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import and return one command."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command; an unknown one is an error that names the nearest."""
         if cmd_name not in COMMANDS:
-            return None
+            near = difflib.get_close_matches(cmd_name, COMMANDS, 1)
+            meant = f" Did you mean {near[0]!r}?" if near else " See 'skoopctl --help'."
+            ctx.fail(f"There is no command {cmd_name!r}.{meant}")
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
@@ -84,7 +91,14 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_BUG + 71)
+        sys.exit(EXIT_PIPE)
+    except OSError as error:
+        _say(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        sys.exit(EXIT_USAGE)
+    except Exception:  # noqa: BLE001 - whatever it is, it is ours, and the exit status says so
+        traceback.print_exc()
+        _say("this is a bug in skoopctl; please report it with the lines above")
+        sys.exit(EXIT_BUG)
 
 
 def _say(line: str) -> None:
