@@ -6,10 +6,11 @@ br_netfilter_hooks.c (br_nf_pre_routing_finish, br_nf_forward_ip, br_nf_post_rou
 
 from __future__ import annotations
 
-from skoopctl.dataplane import ip, link_layer
 from skoopctl.dataplane.arp import resolve
+from skoopctl.dataplane.forwarding import forwards
 from skoopctl.dataplane.hooks import pass_device_chains, pass_hook
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
+from skoopctl.dataplane.moves import Cross, IntoBridge, LeaveHost, Move, OutOfBridge, Receive
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.routing import Query
 from skoopctl.dataplane.scene import Hook
@@ -28,8 +29,9 @@ def calls_netfilter(netns: NetNamespace, bridge: Station, family: int) -> bool:
     return flagged or netns.sysctls.integer(f"net/bridge/bridge-nf-call-{name}") == 1
 
 
-def into_bridge(journey: Journey, port: Station, bridge: Station, packet: Packet, mac: str) -> Ending:
+def into_bridge(journey: Journey, move: IntoBridge) -> Ending | Move:
     """A frame comes in on a port."""
+    port, bridge, packet, mac = move.port, move.bridge, move.packet, move.mac
     netns = port.netns
     closed = _closed(journey, port, bridge, packet)
     if closed is not None:
@@ -51,14 +53,15 @@ def into_bridge(journey: Journey, port: Station, bridge: Station, packet: Packet
             mac = redirected
     if mac in {"", bridge.link.mac} or _is_own(netns, bridge, mac):
         journey.step(StepKind.BRIDGE, netns, port.link, f"to {bridge.link.name} itself", packet)
-        return ip.receive(journey, netns, bridge.link, packet, prerouted=filtered, in_port=port.link)
+        return Receive(netns, bridge.link, packet, prerouted=filtered, in_port=port.link)
     return _forward(journey, bridge, port, packet, mac)
 
 
-def from_bridge(journey: Journey, bridge: Station, packet: Packet, mac: str, next_hop: int) -> Ending:
+def out_of_bridge(journey: Journey, move: OutOfBridge) -> Ending | Move:
     """The host itself sends out of its bridge."""
+    bridge, packet, mac, next_hop = move.bridge, move.packet, move.mac, move.next_hop
     if not mac:
-        return link_layer.leave_host(journey, bridge, packet, mac, next_hop)
+        return LeaveHost(bridge, packet, mac, next_hop)
     return _forward(journey, bridge, None, packet, mac, next_hop)
 
 
@@ -85,7 +88,7 @@ def _closed(journey: Journey, port: Station, bridge: Station, packet: Packet) ->
 def _after_dnat(journey: Journey, bridge: Station, packet: Packet) -> str | Ending:
     """Return the MAC to go on with after DNAT in the bridge: the new endpoint's, or the bridge's own."""
     netns = bridge.netns
-    if ip.forwards(netns, bridge.link, packet.family) is False:
+    if forwards(netns, bridge.link, packet.family) is False:
         # The input lookup then gives a route that only rejects: the frame goes up to it (ip_route_input_slow).
         return bridge.link.mac
     query = Query(packet.destination, packet.family, packet.source, iif=bridge.link.name, mark=packet.mark)
@@ -117,7 +120,7 @@ def _is_own(netns: NetNamespace, bridge: Station, mac: str) -> bool:
 
 def _forward(
     journey: Journey, bridge: Station, port: Station | None, packet: Packet, mac: str, next_hop: int = 0
-) -> Ending:
+) -> Ending | Move:
     """Find the port for a MAC and send the frame out of it."""
     netns = bridge.netns
     out, evidence = _out_port(journey, bridge, port, mac)
@@ -153,8 +156,8 @@ def _forward(
             return ended
     peer = journey.topology.peer(out)
     if peer is not None:
-        return link_layer.cross(journey, out, peer, packet, mac)
-    return link_layer.leave_host(journey, out, packet, mac, next_hop or packet.destination)
+        return Cross(out, peer, packet, mac)
+    return LeaveHost(out, packet, mac, next_hop or packet.destination)
 
 
 def _bridged_hooks(

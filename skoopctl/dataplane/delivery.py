@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from skoopctl.dataplane import tunnel
 from skoopctl.dataplane.hooks import pass_hook
 from skoopctl.dataplane.journey import Ending, Journey, gap
+from skoopctl.dataplane.moves import Decapsulate, Deliver, Move
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
-from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.socket import Socket
 
@@ -18,8 +17,9 @@ _SOCKET_PARTS = {
 }
 
 
-def deliver(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending:
+def deliver(journey: Journey, move: Deliver) -> Ending | Move:
     """Take the packet to INPUT and to whoever waits for it."""
+    netns, link, packet = move.netns, move.link, move.packet
     ended = pass_hook(journey, netns, packet, Hook.INPUT, in_link=link)
     if ended is not None:
         return ended
@@ -28,7 +28,7 @@ def deliver(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -
         if not journey.world.choices.unknown(reason, key=("ipvs", netns.host)):
             return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")
     if packet.inner is not None:
-        return tunnel.decapsulate(journey, netns, link, packet)
+        return Decapsulate(netns, link, packet)
     if not journey.request or packet.protocol not in _SOCKET_PARTS:
         return _delivered(journey, netns, packet, None)
     return _to_socket(journey, netns, packet)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from skoopctl.dataplane import ip, link_layer
 from skoopctl.dataplane.conntrack import CtState, Tracking
 from skoopctl.dataplane.journey import Ending, Journey, World
+from skoopctl.dataplane.moves import Arrive, Cross, Send
 from skoopctl.dataplane.packet import NO_PORTS, Flags, Packet, Ports, Tuple5, Unreachable
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.topology import NsKey, Station
 from skoopctl.dataplane.trace import Disposition, Outcome, Step, StepKind, Walk
+from skoopctl.dataplane.travel import travel
 from skoopctl.kernel.netns import NetNamespace
 
 _DEFAULT_EPHEMERAL = Ports(32768, 60999)
@@ -127,10 +128,10 @@ class _Attempt:
 
     def _send_first(self, journey: Journey, packet: Packet) -> Ending:
         if self.question.client is not None:
-            return ip.send(journey, self.question.client, packet)
+            return travel(journey, Send(self.question.client, packet))
         entry = self.question.entry
         assert entry is not None  # noqa: S101 - a question has one or the other
-        return link_layer.arrive(journey, entry.netns, entry.link, packet, entry.link.mac)
+        return travel(journey, Arrive(entry.netns, entry.link, packet, entry.link.mac))
 
     def _label(self, tcp: str, udp: str, icmp: str) -> str:
         return {"tcp": tcp, "udp": udp, "icmp": icmp}[self.question.protocol]
@@ -159,9 +160,9 @@ class _Attempt:
     def _send_back(self, journey: Journey, ending: Ending, reply: Packet) -> Ending:
         """Send an answer from where the request ended; from outside it comes in where the request left."""
         if ending.disposition is Disposition.DELIVERED or ending.station is None:
-            return ip.send(journey, ending.netns, reply)
+            return travel(journey, Send(ending.netns, reply))
         station = ending.station
-        return link_layer.arrive(journey, station.netns, station.link, reply, station.link.mac)
+        return travel(journey, Arrive(station.netns, station.link, reply, station.link.mac))
 
     def _reaches_client(self, back: Ending) -> bool:
         client = self.question.client
@@ -234,7 +235,7 @@ class _Attempt:
             flags=Flags.ACK,
         )
         journey = Journey(self.world, "ACK")
-        ending = ip.send(journey, client, ack)
+        ending = travel(journey, Send(client, ack))
         self.walks.append(journey.walk(ending.disposition))
         if (
             ending.disposition is Disposition.DELIVERED
@@ -319,9 +320,9 @@ class _Attempt:
         station = Station(ending.netns, port) if port is not None and rejected else None
         peer = self.world.topology.peer(station) if station is not None else None
         if station is None or peer is None:
-            return ip.send(journey, ending.netns, news)
+            return travel(journey, Send(ending.netns, news))
         news.tracking = None
-        return link_layer.cross(journey, station, peer, news, peer.link.mac)
+        return travel(journey, Cross(station, peer, news, peer.link.mac))
 
     def _concerns_client(self, packet: Packet) -> bool:
         """Tell whether the client's socket recognises a reset or an error as its own."""

@@ -6,10 +6,11 @@ Sources: net/ipv4/ip_output.c (__ip_queue_xmit, ip_output), ip_input.c (ip_rcv_f
 
 from __future__ import annotations
 
-from skoopctl.dataplane import delivery, link_layer
 from skoopctl.dataplane.choice import ChoiceKind
+from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
 from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey, gap, sysctl_evidence
+from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Send
 from skoopctl.dataplane.packet import Packet, Unreachable, describe
 from skoopctl.dataplane.routing import Answer, Query
 from skoopctl.dataplane.scene import Hook
@@ -38,8 +39,9 @@ _NO_WAY: dict[RouteType | None, tuple[Disposition, str, Unreachable | None]] = {
 }
 
 
-def send(journey: Journey, netns: NetNamespace, packet: Packet, *, oif: int = 0) -> Ending:
+def send(journey: Journey, move: Send) -> Ending | Move:
     """Send a packet that is born in the namespace: route, OUTPUT, POSTROUTING, device."""
+    netns, packet, oif = move.netns, move.packet, move.oif
     answer = _lookup(journey, netns, packet, oif=oif)
     if isinstance(answer, Ending):
         return answer
@@ -85,7 +87,7 @@ def _leave(
     hop: NextHop,
     out_link: Link | None,
     in_link: Link | None = None,
-) -> Ending:
+) -> Ending | Move:
     """POSTROUTING, then the device."""
     if out_link is None:
         return journey.end(
@@ -102,25 +104,13 @@ def _leave(
     if ended is not None:
         return ended
     if answer.type is RouteType.LOCAL or out_link.loopback:
-        return receive(journey, netns, out_link, packet, looped=True)
-    return link_layer.output(journey, netns, out_link, packet, next_hop)
+        return Receive(netns, out_link, packet, looped=True)
+    return Output(netns, out_link, packet, next_hop)
 
 
-def receive(
-    journey: Journey,
-    netns: NetNamespace,
-    link: Link,
-    packet: Packet,
-    *,
-    looped: bool = False,
-    prerouted: bool = False,
-    in_port: Link | None = None,
-) -> Ending:
-    """Take a packet in from a device: PREROUTING, routing, then INPUT or FORWARD.
-
-    ``looped`` packets come from this namespace's own output and keep their route; ``prerouted`` ones met
-    PREROUTING already, in the bridge (br_netfilter_hooks.c: ip_sabotage_in).
-    """
+def receive(journey: Journey, move: Receive) -> Ending | Move:
+    """Take a packet in from a device: PREROUTING, routing, then INPUT or FORWARD."""
+    netns, link, packet = move.netns, move.link, move.packet
     journey.hops += 1
     if journey.hops > MAX_HOPS:
         return journey.end(
@@ -131,18 +121,18 @@ def receive(
             link=link,
             cause="routing-loop",
         )
-    if not looped:
+    if not move.looped:
         journey.step(StepKind.RECEIVE, netns, link, f"received on {link.name}", packet)
-    if not prerouted:
-        ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=link, in_port=in_port)
+    if not move.prerouted:
+        ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=link, in_port=move.in_port)
         if ended is not None:
             return ended
-    if looped:
-        return delivery.deliver(journey, netns, link, packet)
+    if move.looped:
+        return Deliver(netns, link, packet)
     return _route_in(journey, netns, link, packet)
 
 
-def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending:
+def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending | Move:
     """Decide between local delivery and forwarding (ip_route_input_slow)."""
     martian = _martian(journey, netns, link, packet)
     if martian is not None:
@@ -163,7 +153,7 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
         if ended is not None:
             return ended
         _record_route(journey, netns, answer, None, None, packet)
-        return delivery.deliver(journey, netns, link, packet)
+        return Deliver(netns, link, packet)
     forwarding = forwards(netns, link, packet.family)
     if forwarding is None:
         reason = f"whether {netns.host} forwards from {link.name} was not read"
@@ -172,7 +162,7 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
                 Disposition.UNKNOWN, netns, packet, reason, link=link, cause="evidence-incomplete"
             )
     elif not forwarding:
-        path = _forwarding_path(link, packet.family)
+        path = forwarding_path(link, packet.family)
         return journey.end(
             Disposition.DROPPED,
             netns,
@@ -185,7 +175,7 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
     return _forward(journey, netns, link, packet)
 
 
-def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending:
+def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending | Move:
     """Route the packet on: source check, FORWARD, POSTROUTING, device."""
     answer = _lookup(journey, netns, packet, iif=link)
     if isinstance(answer, Ending):
@@ -309,18 +299,6 @@ def _record_route(
 
 
 # --- source checks and forwarding ------------------------------------------------------------------------
-
-
-def _forwarding_path(link: Link, family: int) -> str:
-    return f"net/ipv4/conf/{link.name}/forwarding" if family == 4 else "net/ipv6/conf/all/forwarding"
-
-
-def forwards(netns: NetNamespace, link: Link, family: int) -> bool | None:
-    """Tell whether packets from a device are forwarded; None when the sysctl was not read."""
-    value = netns.sysctls.integer(_forwarding_path(link, family))
-    if value is None and family == 4:
-        value = netns.sysctls.integer("net/ipv4/ip_forward")
-    return None if value is None else bool(value)
 
 
 def _conf(netns: NetNamespace, name: str, link: Link) -> int:

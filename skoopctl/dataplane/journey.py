@@ -1,7 +1,7 @@
 """One packet's way through the model: what it carries along, and how it ends.
 
 The functions that move a packet live in `ip`, `link_layer`, `bridging`, `tunnel` and `delivery`; each takes
-the journey, does its part, and returns the `Ending` that the next one brought.
+the journey and a move, does its part, and returns the next move or the `Ending`; `travel` calls them.
 """
 
 from __future__ import annotations

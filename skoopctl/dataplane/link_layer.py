@@ -5,11 +5,21 @@ Sources: net/ipv4/ip_output.c (ip_finish_output2), arp.c (arp_process), drivers/
 
 from __future__ import annotations
 
-from skoopctl.dataplane import bridging, ip, tunnel
 from skoopctl.dataplane.arp import Resolution, neighbour_evidence, resolve
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
+from skoopctl.dataplane.moves import (
+    Arrive,
+    Cross,
+    Encapsulate,
+    IntoBridge,
+    LeaveHost,
+    Move,
+    OutOfBridge,
+    Output,
+    Receive,
+)
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.topology import INVISIBLE_TUNNELS, Station
 from skoopctl.dataplane.trace import Disposition, StepKind
@@ -17,8 +27,9 @@ from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
 
-def output(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, next_hop: int) -> Ending:
+def output(journey: Journey, move: Output) -> Ending | Move:
     """Send a packet to its next hop on a device."""
+    netns, link, packet, next_hop = move.netns, move.link, move.packet, move.next_hop
     if not link.up:
         return _down(journey, netns, link, packet)
     if link.kind in INVISIBLE_TUNNELS:
@@ -36,7 +47,7 @@ def output(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, ne
     mac = found.mac or "an unseen MAC"
     decision = f"{packet.address(next_hop)} is at {mac}"
     journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
-    return transmit(journey, station, packet, found, next_hop)
+    return _transmit(journey, station, packet, found, next_hop)
 
 
 def _down(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending:
@@ -71,31 +82,33 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
     )
 
 
-def transmit(journey: Journey, station: Station, packet: Packet, found: Resolution, next_hop: int) -> Ending:
+def _transmit(journey: Journey, station: Station, packet: Packet, found: Resolution, next_hop: int) -> Move:
     """Hand a frame to the device."""
     netns, link = station.netns, station.link
     if link.kind == "bridge":
-        return bridging.from_bridge(journey, station, packet, found.mac, next_hop)
+        return OutOfBridge(station, packet, found.mac, next_hop)
     if link.vxlan is not None:
-        return tunnel.encapsulate(journey, netns, link, packet, found.mac)
+        return Encapsulate(netns, link, packet, found.mac)
     peer = journey.topology.peer(station)
     if peer is not None:
-        return cross(journey, station, peer, packet, found.mac)
-    return leave_host(journey, station, packet, found.mac, next_hop)
+        return Cross(station, peer, packet, found.mac)
+    return LeaveHost(station, packet, found.mac, next_hop)
 
 
-def cross(journey: Journey, station: Station, peer: Station, packet: Packet, mac: str) -> Ending:
+def cross(journey: Journey, move: Cross) -> Move:
     """Cross a veth pair: conntrack's view ends here, and the mark too when the namespace changes."""
+    station, peer, packet, mac = move.station, move.peer, move.packet, move.mac
     there = journey.topology.label(peer.netns)
     decision = f"to {peer.link.name} in {there}"
     journey.step(StepKind.TRANSMIT, station.netns, station.link, decision, packet)
     if station.key != peer.key:
         packet.mark = 0
-    return arrive(journey, peer.netns, peer.link, packet, mac)
+    return Arrive(peer.netns, peer.link, packet, mac)
 
 
-def arrive(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, mac: str) -> Ending:
+def arrive(journey: Journey, move: Arrive) -> Ending | Move:
     """Take a frame in on a device (__netif_receive_skb_core): programs, ingress chains, bridge, IP."""
+    netns, link, packet, mac = move.netns, move.link, move.packet, move.mac
     packet.tracking, packet.untracked, packet.zone, packet.bridge_port = None, False, 0, 0
     if not link.up:
         return _down(journey, netns, link, packet)
@@ -110,7 +123,7 @@ def arrive(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, ma
         and (bridge := journey.topology.master(station)) is not None
         and bridge.link.kind == "bridge"
     ):
-        return bridging.into_bridge(journey, station, bridge, packet, mac)
+        return IntoBridge(station, bridge, packet, mac)
     if mac and link.mac and mac != link.mac and not link.promiscuous:
         return journey.end(
             Disposition.DROPPED,
@@ -121,11 +134,12 @@ def arrive(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, ma
             link=link,
             evidence=(link_evidence(netns, link, f"{link.name} link/ether {link.mac}"),),
         )
-    return ip.receive(journey, netns, link, packet)
+    return Receive(netns, link, packet)
 
 
-def leave_host(journey: Journey, station: Station, packet: Packet, mac: str, next_hop: int) -> Ending:
+def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     """Cross the network between the hosts, which nobody can see: it is taken to deliver."""
+    station, packet, mac, next_hop = move.station, move.packet, move.mac, move.next_hop
     netns, link = station.netns, station.link
     owners = journey.topology.underlay_owners(next_hop, station.key)
     if not owners and next_hop in journey.world.uncollected:
@@ -173,7 +187,7 @@ def leave_host(journey: Journey, station: Station, packet: Packet, mac: str, nex
     journey.step(StepKind.TRANSMIT, netns, link, f"over the underlay to {owner.netns.host}", packet)
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
     packet.mark = 0
-    return arrive(journey, owner.netns, owner.link, packet, mac or owner.link.mac)
+    return Arrive(owner.netns, owner.link, packet, mac or owner.link.mac)
 
 
 def _opaque(

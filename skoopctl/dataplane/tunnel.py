@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from skoopctl.dataplane import ip, link_layer
 from skoopctl.dataplane.journey import Ending, Journey
+from skoopctl.dataplane.moves import Arrive, Decapsulate, Encapsulate, Move, Send
 from skoopctl.dataplane.packet import Packet, Ports, Unreachable
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
 from skoopctl.kernel.link import Link
@@ -19,8 +19,9 @@ _ALL_ZERO = "00:00:00:00:00:00"
 _DEFAULT_PORTS = Ports(32768, 60999)
 
 
-def encapsulate(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, mac: str) -> Ending:
+def encapsulate(journey: Journey, move: Encapsulate) -> Ending | Move:
     """Wrap the packet for the remote that the forwarding database names for ``mac``, and send it."""
+    netns, link, packet, mac = move.netns, move.link, move.packet, move.mac
     vxlan = link.vxlan
     if vxlan is None or vxlan.external:
         reason = f"{link.name} takes its remote from metadata (external), which is not modelled"
@@ -53,11 +54,12 @@ def encapsulate(journey: Journey, netns: NetNamespace, link: Link, packet: Packe
     decision = f"VXLAN {vxlan.vni} to {outer.address(remote)} port {vxlan.port}"
     journey.depth += 1
     journey.step(StepKind.ENCAPSULATE, netns, link, decision, outer, evidence=evidence)
-    return ip.send(journey, netns, outer, oif=vxlan.lower)
+    return Send(netns, outer, vxlan.lower)
 
 
-def decapsulate(journey: Journey, netns: NetNamespace, link: Link, outer: Packet) -> Ending:
+def decapsulate(journey: Journey, move: Decapsulate) -> Ending | Move:
     """Take the cargo out at the device that listens for it, and receive it there."""
+    netns, link, outer = move.netns, move.link, move.packet
     inner = outer.inner
     assert inner is not None  # noqa: S101 - the caller looked
     device = next(
@@ -87,7 +89,7 @@ def decapsulate(journey: Journey, netns: NetNamespace, link: Link, outer: Packet
     cargo = inner.copy()
     cargo.mark, cargo.tracking, cargo.untracked, cargo.zone = outer.mark, None, False, 0
     journey.step(StepKind.DECAPSULATE, netns, device, f"VXLAN {outer.vni} unwrapped", cargo)
-    return link_layer.arrive(journey, netns, device, cargo, outer.inner_mac)
+    return Arrive(netns, device, cargo, outer.inner_mac)
 
 
 def _remote(netns: NetNamespace, link: Link, mac: str) -> tuple[int | None, FdbEntry | None]:
