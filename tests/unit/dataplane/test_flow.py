@@ -391,7 +391,10 @@ def test_ingress_chains_drop_before_everything() -> None:
     base = {"name": "c", "type": "filter", "hook": "ingress", "prio": 0, "policy": "drop", "dev": "eth0"}
     made.n2.nftables({"table": {"family": "netdev", "name": "d"}}, {"chain": place | base})
     result = made.walk(made.a, made.b)
-    assert (result.disposition, result.branches[0].forward.last.hook) == (Disposition.DROPPED, "netdev ingress")
+    assert (result.disposition, result.branches[0].forward.last.hook) == (
+        Disposition.DROPPED,
+        "netdev ingress",
+    )
     assert made.walk(made.a, made.n1, 22).verdict is Verdict.PASS
 
 
