@@ -92,9 +92,10 @@ def test_a_node_that_refuses_costs_its_row(lab: Lab, tmp_path: Path) -> None:
 def test_a_changed_host_key_is_fatal_for_that_host_only(lab: Lab, tmp_path: Path) -> None:
     """A host whose key is not the known one is not talked to; paths elsewhere are still decided."""
     lines = (lab.inventory.parent / "known_hosts").read_text().splitlines()
-    keys = {line.split()[0]: line.split(" ", 1)[1] for line in lines if line.strip()}
+    keys = {line.split()[0].split(",")[0]: line for line in lines if line.strip()}
+    other = keys["192.168.3.85"].split(" ", 1)[1]
     swapped = [
-        f"{name} {keys['192.168.3.85'] if '192.168.3.86' in name else key}" for name, key in keys.items()
+        f"192.168.3.86,node1-c4 {other}" if ip == "192.168.3.86" else line for ip, line in keys.items()
     ]
     known_hosts = tmp_path / "known_hosts"
     known_hosts.write_text("\n".join(swapped) + "\n")

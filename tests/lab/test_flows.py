@@ -20,7 +20,7 @@ import pytest
 from skoopctl.checks.load import snapshot_of
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane.path import walk
-from skoopctl.dataplane.trace import Flow, Outcome, PathResult, Verdict
+from skoopctl.dataplane.trace import Disposition, Flow, Outcome, PathResult, Verdict
 from skoopctl.evidence.collect import collect
 from skoopctl.inventory import load_inventory
 from skoopctl.lab import Backend, Lab, LabOptions, ProbeResult, ProxyMode, Source
@@ -33,7 +33,7 @@ CLOSED = 9
 HEADLESS = "None"
 PATIENCE_S = 2.5
 REFILL_S = 5.5
-"""A router sends at most five ICMP errors at once to one address, then one a second (ip_error)."""
+"""After five ICMP errors at once a router sends one a second (ip_error): this fills it up again."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,16 @@ class Row:
             for b in possible
         )
 
-    def may_be_held_back(self) -> bool:
-        """Tell whether an ICMP error is predicted where nothing was heard."""
-        return self.real.outcome is Heard.TIMEOUT and Outcome.UNREACHABLE in self.predicted.outcomes()
+    def depends_on_time(self) -> bool:
+        """Tell whether the kernel may answer otherwise a moment later.
+
+        It sends at most five ICMP errors at once to one address, and a packet that arrives in one batch behind
+        another one for the same address is not checked by rp_filter (ip_route_use_hint).
+        """
+        heard, predicted = self.real.outcome, self.predicted
+        if heard is Heard.TIMEOUT:
+            return Outcome.UNREACHABLE in predicted.outcomes()
+        return any(b.fatal_walk.disposition is Disposition.RP_FILTER for b in predicted.branches)
 
     def __str__(self) -> str:
         real = f"{self.real.outcome.value} {self.real.who} {self.real.seen} {self.real.errno}".strip()
@@ -115,18 +122,15 @@ def compare(lab: Lab) -> list[Row]:
 
 
 def _asked_again(lab: Lab, rows: list[Row]) -> list[Row]:
-    """Try those flows again whose ICMP error the kernel may have held back: its limit is a matter of time."""
+    """Try those flows again, one by one, whose outcome is a matter of time."""
     for _ in range(3):
-        silent = [row for row in rows if row.may_be_held_back() and not row.agrees()]
-        if not silent:
+        doubtful = [n for n, row in enumerate(rows) if row.depends_on_time() and not row.agrees()]
+        if not doubtful:
             break
         time.sleep(REFILL_S)
-        found: dict[tuple[str, tuple[str, str, int]], ProbeResult] = {}
-        for name in dict.fromkeys(row.source for row in silent):
-            flows = [row.flow for row in silent if row.source == name]
-            for flow, result in zip(flows, lab.probe(name, flows, timeout_s=PATIENCE_S), strict=True):
-                found[name, flow] = result
-        rows = [replace(row, real=found.get((row.source, row.flow), row.real)) for row in rows]
+        for n in doubtful:
+            (real,) = lab.probe(rows[n].source, [rows[n].flow], timeout_s=PATIENCE_S)
+            rows[n] = replace(rows[n], real=real)
     return rows
 
 
