@@ -65,10 +65,13 @@ class Row:
         It sends at most five ICMP errors at once to one address, and a packet that arrives in one batch behind
         another one for the same address is not checked by rp_filter (ip_route_use_hint).
         """
-        heard, predicted = self.real.outcome, self.predicted
-        if heard is Heard.TIMEOUT:
-            return Outcome.UNREACHABLE in predicted.outcomes()
-        return any(b.fatal_walk.disposition is Disposition.RP_FILTER for b in predicted.branches)
+        if self.real.outcome is Heard.TIMEOUT:
+            return Outcome.UNREACHABLE in self.predicted.outcomes()
+        return self.meets_rp_filter()
+
+    def meets_rp_filter(self) -> bool:
+        """Tell whether a packet of the flow, there or back, is predicted to be dropped by rp_filter."""
+        return any(w.disposition is Disposition.RP_FILTER for b in self.predicted.branches for w in b.walks)
 
     def __str__(self) -> str:
         real = f"{self.real.outcome.value} {self.real.who} {self.real.seen} {self.real.errno}".strip()
@@ -129,8 +132,7 @@ def _unchecked(snapshot: Snapshot, client: tuple[str, int], row: Row) -> Row:
     The kernel does not check a forwarded packet that arrives in one batch behind another one for the same
     address (ip_route_use_hint): such a flow then must behave exactly as if the filter were off.
     """
-    dropped = any(b.fatal_walk.disposition is Disposition.RP_FILTER for b in row.predicted.branches)
-    if not dropped or row.agrees():
+    if not row.meets_rp_filter() or row.agrees():
         return row
     hosts = snapshot.hosts
     for key in [(name, inode) for name, host in hosts.items() for inode in host.namespaces]:
