@@ -3,7 +3,7 @@
 The reader is skoopctl/evidence/frames.py. Private modules are imported first because the public ones pull
 in `re` and `enum`, which costs a node several milliseconds of CPU.
 """
-import os
+import posix
 import struct
 import zlib
 
@@ -105,7 +105,7 @@ class Frames:
         self.pending = []
         self.waiting = 0
         while len(data):
-            data = data[os.write(self.descriptor, data):]
+            data = data[posix.write(self.descriptor, data):]
 
     def item(self, netns, name, status, payload, detail, elapsed_ms):
         """Queue one item; what no longer fits into the total is named, not sent."""

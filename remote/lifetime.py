@@ -3,7 +3,7 @@
 A thread watches, because the main thread may be stuck in a read or wait for a child. SIGKILL to the process
 group needs no cooperation from anybody; SIGALRM stays behind it in case the thread itself cannot run.
 """
-import os
+import posix
 import time
 from _signal import SIGKILL, alarm
 from _thread import start_new_thread
@@ -12,8 +12,8 @@ from select import select
 
 def kill_group():
     """End this process and all its children, now."""
-    os.killpg(0, SIGKILL)
-    os._exit(1)
+    posix.killpg(0, SIGKILL)
+    posix._exit(1)
 
 
 def watch(deadline):
@@ -24,7 +24,7 @@ def watch(deadline):
             kill_group()
         if select([0], [], [], left)[0]:
             try:
-                if not os.read(0, 4096):
+                if not posix.read(0, 4096):
                     kill_group()
             except OSError:
                 kill_group()
@@ -32,10 +32,10 @@ def watch(deadline):
 
 def guard(deadline_s):
     """Become a process group of our own, be nice, and start the watcher; return the hard deadline."""
-    if os.getpgrp() != os.getpid():
-        os.setsid()
+    if posix.getpgrp() != posix.getpid():
+        posix.setsid()
     try:
-        os.nice(10)
+        posix.nice(10)
     except OSError:
         pass
     deadline = time.monotonic() + deadline_s

@@ -1,5 +1,5 @@
 """The order of things: who we are, which namespaces there are, then every item of every namespace."""
-import os
+import posix
 import sys
 import time
 
@@ -28,7 +28,7 @@ class Program:
         self.links = b""
         self.no_ip_vs = None
         self.root = root_inode()
-        self.current = os.stat("/proc/self/ns/net").st_ino
+        self.current = posix.stat("/proc/self/ns/net").st_ino
         self.found, self.hidden = find_namespaces()
 
     def run(self):
@@ -69,7 +69,7 @@ class Program:
 
     def identity(self):
         """Say which machine this is."""
-        system = os.uname()
+        system = posix.uname()
         release = dict(line.split("=", 1) for line in small_file("/etc/os-release").split("\n") if "=" in line)
         return text_payload(to_json({
             "hostname": system.nodename,
@@ -77,7 +77,7 @@ class Program:
             "machine": system.machine,
             "os": release.get("PRETTY_NAME", system.sysname).strip("\"'"),
             "boot_id": small_file("/proc/sys/kernel/random/boot_id"),
-            "uid": os.geteuid(),
+            "uid": posix.geteuid(),
             "wall_ns": int(time.time() * 1e9),
             "mono_ns": int(time.monotonic() * 1e9),
             "python": "%d.%d.%d" % sys.version_info[:3],
@@ -88,7 +88,7 @@ class Program:
     def namespaces(self):
         """List the namespaces."""
         payload, _ = text_payload(to_json([describe(each, self.root) for each in self.found.values()]), self.cap)
-        if self.hidden and os.geteuid():
+        if self.hidden and posix.geteuid():
             raise Outcome("denied", "the namespaces of %d processes cannot be read: root is needed" % self.hidden, payload)
         # Even root is refused some processes by security modules; their namespaces mostly show in others.
         return payload, "the namespaces of %d processes cannot be read" % self.hidden if self.hidden else ""
@@ -185,4 +185,4 @@ def main(request):
     except BaseException:
         program.frames.flush()  # what is whole stays useful; the missing end frame says that it is not all
         raise
-    os._exit(0)
+    posix._exit(0)

@@ -3,14 +3,14 @@
 Opening a netlink family or starting a tool can make the kernel load a module. A thing is asked for only when
 its module is loaded or built in, or when no module can be loaded at all.
 """
-import os
+import posix
 
 
 class Modules:
     """The modules of this kernel."""
 
     def __init__(self):
-        self.release = os.uname().release
+        self.release = posix.uname().release
         self.folder = "/lib/modules/" + self.release
         try:
             with open("/proc/modules", "rb") as file:
@@ -20,11 +20,11 @@ class Modules:
 
     def can_load(self):
         """Tell whether this kernel could load a module at all."""
-        if self.text is None or not os.path.isdir(self.folder):
+        if self.text is None or kind_of(self.folder) != FOLDER:
             return False
         try:
             with open("/proc/sys/kernel/modprobe") as file:
-                return os.path.exists(file.read().strip())
+                return kind_of(file.read().strip()) != 0
         except OSError:
             return True
 
@@ -32,7 +32,7 @@ class Modules:
         """Tell whether a module is loaded or built in; None when that cannot be known."""
         if self.text is not None and (b"\n" + self.text).find(("\n%s " % name).encode()) >= 0:
             return True
-        if os.path.isdir("/sys/module/" + name):
+        if kind_of("/sys/module/" + name):
             return True
         try:
             with open(self.folder + "/modules.builtin") as file:

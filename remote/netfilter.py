@@ -3,7 +3,7 @@
 Starting iptables-save where there are no tables would make the kernel load modules and, on new kernels,
 create tables. So the kernel is asked first: nftables by netlink, legacy tables by /proc.
 """
-import os
+import posix
 
 FAMILY_IP, FAMILY_IP6 = 2, 10
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
@@ -102,7 +102,7 @@ class Netfilter:
     def flavour(self, program):
         """Tell whether an iptables-save is the nft or the legacy one, without letting it touch the kernel."""
         if program not in self.flavours:
-            target = os.path.basename(os.path.realpath(program))
+            target = final_name(program)
             if "nft" in target or "legacy" in target:
                 self.flavours[program] = "nft" if "nft" in target else "legacy"
             else:

@@ -1,5 +1,5 @@
 """Programs of the node: found, run in the current namespace, with a time-out and a cap, and never a shell."""
-import os
+import posix
 import time
 from _signal import SIGKILL
 from select import select
@@ -9,9 +9,9 @@ FOLDERS = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin"
 
 def find_program(name):
     """Return the full path of a program, or None."""
-    for folder in (FOLDERS + ":" + os.environ.get("PATH", "")).split(":"):
+    for folder in (FOLDERS + ":" + posix.environ.get(b"PATH", b"").decode("utf-8", "surrogateescape")).split(":"):
         path = folder + "/" + name
-        if folder.startswith("/") and os.access(path, os.X_OK) and os.path.isfile(path):
+        if folder.startswith("/") and posix.access(path, posix.X_OK) and kind_of(path) == FILE:
             return path
     return None
 
@@ -19,62 +19,62 @@ def find_program(name):
 def spawn(argv, output, errors):
     """Start a program with stdin from /dev/null; it inherits the namespace of the calling thread."""
     environment = {"LC_ALL": "C", "PATH": FOLDERS, "HOME": "/"}
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    null = posix.open("/dev/null", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        if hasattr(os, "posix_spawn"):
-            moves = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, errors, 2)]
-            return os.posix_spawn(argv[0], argv, environment, file_actions=moves)
-        pid = os.fork()
+        if hasattr(posix, "posix_spawn"):
+            moves = [(posix.POSIX_SPAWN_DUP2, null, 0), (posix.POSIX_SPAWN_DUP2, output, 1), (posix.POSIX_SPAWN_DUP2, errors, 2)]
+            return posix.posix_spawn(argv[0], argv, environment, file_actions=moves)
+        pid = posix.fork()
         if pid == 0:
             try:
-                os.dup2(null, 0)
-                os.dup2(output, 1)
-                os.dup2(errors, 2)
-                os.execve(argv[0], argv, environment)
+                posix.dup2(null, 0)
+                posix.dup2(output, 1)
+                posix.dup2(errors, 2)
+                posix.execve(argv[0], argv, environment)
             finally:
-                os._exit(127)
+                posix._exit(127)
         return pid
     finally:
-        os.close(null)
+        posix.close(null)
 
 
 def kill_others():
     """End every other process of our group: a tool may be a script that has started more."""
-    group = os.getpgrp()
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and int(entry) != os.getpid():
+    group = posix.getpgrp()
+    for entry in posix.listdir("/proc"):
+        if entry.isdigit() and int(entry) != posix.getpid():
             fields = small_file("/proc/" + entry + "/stat").rpartition(")")[2].split()
             if len(fields) > 2 and int(fields[2]) == group:
                 try:
-                    os.kill(int(entry), SIGKILL)
+                    posix.kill(int(entry), SIGKILL)
                 except OSError:
                     pass  # it has ended meanwhile
 
 
 def run_program(argv, cap, timeout_s, watch=b""):
     """Return (payload, stderr text, wait status). Raises an outcome for a time-out or too much output."""
-    read_out, output = os.pipe()
-    read_errors, errors = os.pipe()
+    read_out, output = posix.pipe()
+    read_errors, errors = posix.pipe()
     try:
         pid = spawn(argv, output, errors)
     except OSError:
-        os.close(read_out)
-        os.close(read_errors)
+        posix.close(read_out)
+        posix.close(read_errors)
         raise
     finally:
-        os.close(output)
-        os.close(errors)
+        posix.close(output)
+        posix.close(errors)
     payload = Payload(cap, watch)
     complaint = [b""]
     why = None
     try:
         why = drain(read_out, read_errors, payload, complaint, time.monotonic() + timeout_s)
     finally:
-        os.close(read_out)
-        os.close(read_errors)
+        posix.close(read_out)
+        posix.close(read_errors)
         if why:
             kill_others()
-        status = os.waitpid(pid, 0)[1]
+        status = posix.waitpid(pid, 0)[1]
     if why == "timeout":
         raise Outcome(why, "%s did not end within %g s" % (argv[0], timeout_s), payload)
     if why:
@@ -90,7 +90,7 @@ def drain(read_out, read_errors, payload, complaint, deadline):
         if not ready:
             return "timeout"
         for descriptor in ready:
-            data = os.read(descriptor, 1 << 16)
+            data = posix.read(descriptor, 1 << 16)
             if not data:
                 waiting.remove(descriptor)
             elif descriptor == read_errors:
@@ -106,6 +106,6 @@ def output_of(argv, cap, timeout_s, watch=b""):
     lines = complaint.strip().split("\n")
     if status != 0:
         refused = "ermission denied" in complaint or "not permitted" in complaint or "you must be root" in complaint
-        detail = "%s ended with %d: %s" % (argv[0], os.WEXITSTATUS(status) if os.WIFEXITED(status) else -status, lines[0])
+        detail = "%s ended with %d: %s" % (argv[0], posix.WEXITSTATUS(status) if posix.WIFEXITED(status) else -status, lines[0])
         raise Outcome("denied" if refused else "failed", detail, payload)
     return payload, lines[0]

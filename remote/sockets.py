@@ -5,7 +5,7 @@ milliseconds for every pod of a node. sock_diag can be asked for listeners alone
 is here already; its answer is written in the format of /proc/net/tcp so that there is one decoder. The last
 column, v6only, is what /proc does not tell.
 """
-import os
+import posix
 import struct
 
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY = 4, 20
@@ -58,11 +58,11 @@ def proc_line(number, family, data):
 def proc_listeners(path, cap):
     """Return /proc/net/tcp or tcp6: whole, or, on a busy node, at least every listener (they come first)."""
     payload = Payload(cap)
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = posix.open(path, posix.O_RDONLY)
     try:
         tail = b""
         while True:
-            data = os.read(descriptor, 1 << 16)
+            data = posix.read(descriptor, 1 << 16)
             if not data:
                 return payload, ""
             if not payload.add(data):
@@ -73,4 +73,4 @@ def proc_listeners(path, cap):
             if payload.size >= LISTENERS_ENOUGH and len(last) > 3 and last[3] != b"0A":
                 return payload, "connections cut after %d bytes; every listener is here" % payload.size
     finally:
-        os.close(descriptor)
+        posix.close(descriptor)

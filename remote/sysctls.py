@@ -4,7 +4,7 @@ A file below /proc/sys costs a node some 15 microseconds, and there are a dozen 
 also puts each device's settings into its link message (IFLA_AF_SPEC), which is read anyway: they are taken
 from there, and the files are read for ``all``, for the namespace as a whole, and when a kernel tells no more.
 """
-import os
+import posix
 import struct
 
 SYSCTLS = (
@@ -36,7 +36,7 @@ IFLA_IFNAME, IFLA_AF_SPEC, RTM_NEWLINK = 3, 26, 16
 def names_in(folder):
     """Return the names in a folder, or none."""
     try:
-        return os.listdir(folder)
+        return posix.listdir(folder)
     except OSError:
         return []
 
@@ -68,17 +68,17 @@ class Sysctls:
     def read(self, path):
         """Read one file below /proc/sys/net; what does not exist here is left out."""
         try:
-            descriptor = os.open("/proc/sys/net/" + path, os.O_RDONLY)
+            descriptor = posix.open("/proc/sys/net/" + path, posix.O_RDONLY)
         except OSError as error:
             self.unreadable += error.errno in DENIED
             return
         try:
-            value = os.read(descriptor, 4096).strip().replace(b"\n", b" ")
-            self.lines.append(b"net/" + os.fsencode(path) + b"=" + value)
+            value = posix.read(descriptor, 4096).strip().replace(b"\n", b" ")
+            self.lines.append(b"net/" + raw(path) + b"=" + value)
         except OSError:
             self.unreadable += 1
         finally:
-            os.close(descriptor)
+            posix.close(descriptor)
 
     def read_devices(self, settings):
         """Take the devices' settings from the link messages, or from the files when those do not tell."""

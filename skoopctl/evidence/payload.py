@@ -1,15 +1,22 @@
-"""The node program on its way: one ``sh`` command, and one compressed source on stdin.
+"""The node program on its way: one ``sh`` command, and the program, compressed, on stdin.
 
-The command finds a Python and gives it a stub; the stub reads a length and that many bytes and runs them.
-Stdin stays open afterwards: its end is what ends the program. The files of ``remote/`` share one namespace
-and are joined in the order of ``PROGRAM_FILES``.
+The command finds a Python and gives it a stub; the stub reads the program and runs it. Stdin stays open
+afterwards: its end is what ends the program. The files of ``remote/`` share one namespace and are joined in the
+order of ``PROGRAM_FILES``.
+
+The program travels twice: as source, which every Python from 3.6 on reads, and as the bytecode of
+the Python that runs here. Compiling the source is a third of what the program costs a node (9 of 29 ms); a node
+whose Python has our bytecode's magic number need not.
 """
 
 from __future__ import annotations
 
+import marshal
 import zlib
 from functools import cache
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
+from types import CodeType
 
 import skoopctl
 from skoopctl.errors import EvidenceError
@@ -17,6 +24,7 @@ from skoopctl.evidence.request import Request
 from skoopctl.transport.base import Job
 
 PROGRAM_FILES = (
+    "paths.py",
     "outcome.py",
     "frames.py",
     "lifetime.py",
@@ -40,8 +48,10 @@ STUB_ALARM_S = 60
 
 def job(request: Request) -> Job:
     """Return the command and the bytes for its stdin."""
-    program = zlib.compress(program_source(request).encode(), 9)
-    return Job(command=bootstrap_command(), stdin=b"%08x" % len(program) + program)
+    source = program_source(request)
+    code, text = zlib.compress(bytecode(source)), zlib.compress(source.encode())
+    head = f"{MAGIC_NUMBER.hex()}{len(code):08x}{len(text):08x}"
+    return Job(command=bootstrap_command(), stdin=head.encode() + code + text)
 
 
 @cache
@@ -55,6 +65,20 @@ def bootstrap_command() -> str:
 def program_source(request: Request) -> str:
     """Return the whole program, with the call that answers ``request``."""
     return f"{_joined()}\nmain({request.literal()})\n"
+
+
+def bytecode(source: str) -> bytes:
+    """Return the program as this Python's bytecode, without docstrings and without line numbers.
+
+    Both are half of its bytes. A traceback names the functions; the same program from source has the lines.
+    """
+    return marshal.dumps(_bare(compile(source, "skoopctl", "exec", dont_inherit=True, optimize=2)))
+
+
+def _bare(code: CodeType) -> CodeType:
+    """Return code without its table of line numbers, at every depth."""
+    constants = tuple(_bare(each) if isinstance(each, CodeType) else each for each in code.co_consts)
+    return code.replace(co_consts=constants, co_linetable=b"")
 
 
 @cache

@@ -8,15 +8,16 @@ import shlex
 import subprocess
 import sys
 import zlib
+from importlib.util import MAGIC_NUMBER
 
 import pytest
 
-from skoopctl.evidence.payload import PROGRAM_FILES, bootstrap_command, job, program_source
+from skoopctl.evidence.payload import PROGRAM_FILES, bootstrap_command, bytecode, job, program_source
 from skoopctl.evidence.request import Request
 
 STANDARD_LIBRARY = {
-    "_json", "_sha2", "_sha256", "_signal", "_socket", "_thread", "ctypes", "errno", "hashlib", "json", "os",
-    "select", "socket", "struct", "sys", "time", "zlib",
+    "_ctypes", "_json", "_sha2", "_sha256", "_signal", "_socket", "_thread", "ctypes", "errno", "hashlib", "json",
+    "posix", "select", "socket", "struct", "sys", "time", "zlib",
 }  # fmt: skip
 NEWER_THAN_3_6 = {
     "time_ns", "monotonic_ns", "perf_counter_ns", "process_time_ns", "removeprefix", "removesuffix",
@@ -87,16 +88,36 @@ def test_never_evaluates_or_writes(tree: ast.Module) -> None:
 
 
 def test_size_on_the_wire() -> None:
-    """Command and standard input together are at most 20 KB."""
+    """Command and standard input together are at most 40 KB: the program once as source and once as bytecode."""
     asked = job(Request())
-    assert 5_000 < len(asked.command) + len(asked.stdin) <= 20_000
+    assert 10_000 < len(asked.command) + len(asked.stdin) <= 40_000
 
 
-def test_stdin_is_length_and_program() -> None:
-    """Standard input is eight hexadecimal digits and exactly that many bytes of zlib."""
+def test_stdin_is_head_bytecode_and_source() -> None:
+    """Standard input is our magic number, two lengths, and exactly that many bytes of zlib each."""
     stdin = job(Request()).stdin
-    assert int(stdin[:8], 16) == len(stdin) - 8
-    assert zlib.decompress(stdin[8:]).decode() == program_source(Request())
+    code_bytes, source_bytes = int(stdin[8:16], 16), int(stdin[16:24], 16)
+    assert bytes.fromhex(stdin[:8].decode()) == MAGIC_NUMBER
+    assert len(stdin) == 24 + code_bytes + source_bytes
+    assert zlib.decompress(stdin[24 : 24 + code_bytes]) == bytecode(program_source(Request()))
+    assert zlib.decompress(stdin[24 + code_bytes :]).decode() == program_source(Request())
+
+
+@pytest.mark.parametrize(("magic", "ran"), [(MAGIC_NUMBER, "bytecode"), (b"\x33\x0d\r\n", "source")])
+def test_a_python_of_another_version_runs_the_source(magic: bytes, ran: str) -> None:
+    """The stub runs the bytecode where the magic number is its Python's own, and the source everywhere else."""
+    code = zlib.compress(bytecode("print('bytecode')"))
+    source = zlib.compress(b"print('source')")
+    head = f"{magic.hex()}{len(code):08x}{len(source):08x}".encode()
+    script = shlex.split(bootstrap_command())[2]
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env={"PATH": "/usr/bin:/bin", "SKOOPCTL_PYTHON": sys.executable},
+        input=head + code + source,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().strip() == ran
 
 
 def test_command_means_the_same_in_every_login_shell() -> None:
