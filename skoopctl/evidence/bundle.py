@@ -4,7 +4,9 @@ On disk it is a ``.skoop`` file, a zip::
 
     manifest.json                    schema, tool version, time, inventory; per host its status, and per item
                                      its status, detail, time, size and SHA-256
-    hosts/<host>/<inode>/<item>      the raw bytes of an item (inode 0: the host); empty ones have no member
+    hosts/<host>/<inode>/<item>      the raw bytes of an item (inode 0: the host); empty ones have no member, and
+                                     of several with the same bytes only the first has one, which the manifest
+                                     names at the others (``member``)
     cluster/<kind>.json              Kubernetes lists
 
 The same bundle always gives the same bytes. A bundle may come from anybody: sizes are capped, names are

@@ -28,6 +28,10 @@ MAX_MANIFEST_BYTES = 256 << 20
 MAX_BUNDLE_BYTES = 4 << 30
 MAX_MEMBERS = 1_000_000
 
+COMPRESSION = 1
+WORTH_COMPRESSING = 2048
+"""Most items are smaller, and setting up a compressor costs more time than it saves bytes."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -57,14 +61,62 @@ def write_bundle(path: Path | str, bundle: Bundle) -> None:
 
 def write_to(file: IO[bytes], bundle: Bundle) -> None:
     """Write a bundle into an open file."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
-        _add(archive, MANIFEST, json.dumps(_manifest(bundle), indent=1, sort_keys=True).encode())
-        for host in sorted(bundle.results):
-            for item in _sorted_items(bundle.results[host].evidence):
-                if item.payload:
-                    _add(archive, _member(host, item.netns, item.name), item.payload)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
+        members = _Members(archive)
+        hosts = {name: members.of_host(name, bundle.results[name]) for name in sorted(bundle.results)}
         for kind in sorted(bundle.cluster):
-            _add(archive, f"cluster/{kind}.json", bundle.cluster[kind])
+            members.add(f"cluster/{kind}.json", bundle.cluster[kind])
+        # Without an indent: json writes that in C, ten times as fast, and a bundle of many hosts has a long one.
+        manifest = _manifest(bundle, [hosts[name] for name in bundle.results])
+        members.add(MANIFEST, json.dumps(manifest, sort_keys=True).encode())
+
+
+class _Members:
+    """The members of an archive that is being written. The same bytes are kept once: pods resemble each other."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._by_hash: dict[str, str] = {}
+
+    def add(self, name: str, data: bytes) -> None:
+        """Add a member without anything of this machine or this moment."""
+        info = zipfile.ZipInfo(name, _EPOCH)
+        info.compress_type = zipfile.ZIP_DEFLATED if len(data) >= WORTH_COMPRESSING else zipfile.ZIP_STORED
+        info.external_attr = 0o600 << 16
+        self._archive.writestr(info, data)
+
+    def of_host(self, name: str, record: HostRecord) -> dict[str, Any]:
+        """Add the items of a host, in its own order; return the host's entry of the manifest."""
+        folder = _folder(name)
+        return {
+            "name": name,
+            "status": record.status,
+            "detail": record.detail,
+            "address": record.address,
+            "elapsed_s": round(record.elapsed_s, 4),
+            "complete": record.evidence.complete,
+            "problem": record.evidence.problem,
+            "items": [self._item(folder, item) for item in record.evidence.items.values()],
+        }
+
+    def _item(self, folder: str, item: Item) -> dict[str, Any]:
+        """Add an item unless the same bytes are there already; return its entry."""
+        entry = {
+            "netns": item.netns,
+            "name": item.name,
+            "status": item.status,
+            "detail": item.detail,
+            "ms": item.elapsed_ms,
+            **_size_and_hash(item.payload),
+        }
+        if item.payload:
+            own = f"{folder}/{item.netns}/{item.name}"
+            kept = self._by_hash.setdefault(entry["sha256"], own)
+            if kept is own:
+                self.add(own, item.payload)
+            else:
+                entry["member"] = kept
+        return entry
 
 
 def read_bundle(path: Path | str) -> Bundle:
@@ -88,57 +140,20 @@ def read_bundle(path: Path | str) -> Bundle:
         ) from error
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    """Add a member without anything of this machine or this moment."""
-    info = zipfile.ZipInfo(name, _EPOCH)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.external_attr = 0o600 << 16
-    archive.writestr(info, data)
+def _folder(host: str) -> str:
+    """Return the folder of a host's members; its name may hold anything, a path may not."""
+    return f"hosts/{quote(host, safe='') if host.strip('.') else host.replace('.', '%2E')}"
 
 
-def _member(host: str, netns: int, item: str) -> str:
-    """Return an item's member name; a host's name may hold anything, a path may not."""
-    folder = quote(host, safe="") if host.strip(".") else host.replace(".", "%2E")
-    return f"hosts/{folder}/{netns}/{item}"
-
-
-def _sorted_items(evidence: HostEvidence) -> list[Item]:
-    """Return a host's items in an order of their own: the host's, then by namespace and name."""
-    return sorted(evidence.items.values(), key=lambda item: (item.netns, item.name))
-
-
-def _manifest(bundle: Bundle) -> dict[str, Any]:
+def _manifest(bundle: Bundle, hosts: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "tool_version": bundle.tool_version,
         "created": bundle.created.astimezone(UTC).isoformat(),
         "inventory": bundle.inventory,
-        "hosts": [{"name": name, **_host_entry(record)} for name, record in bundle.results.items()],
+        "hosts": hosts,
         "cluster": {kind: _size_and_hash(data) for kind, data in bundle.cluster.items()},
         "cluster_problem": bundle.cluster_problem,
-    }
-
-
-def _host_entry(record: HostRecord) -> dict[str, Any]:
-    return {
-        "status": record.status,
-        "detail": record.detail,
-        "address": record.address,
-        "elapsed_s": round(record.elapsed_s, 4),
-        "complete": record.evidence.complete,
-        "problem": record.evidence.problem,
-        "items": [_item_entry(item) for item in record.evidence.items.values()],
-    }
-
-
-def _item_entry(item: Item) -> dict[str, Any]:
-    return {
-        "netns": item.netns,
-        "name": item.name,
-        "status": item.status,
-        "detail": item.detail,
-        "ms": item.elapsed_ms,
-        **_size_and_hash(item.payload),
     }
 
 
@@ -202,8 +217,9 @@ class _Reader:
         for entry in entries:
             name = str(entry["name"])
             items = {}
+            folder = _folder(name)
             for row in entry["items"]:
-                item = self._item(name, row)
+                item = self._item(folder, row)
                 items[item.netns, item.name] = item
             evidence = HostEvidence(name, items, bool(entry["complete"]), str(entry["problem"]))
             record = HostRecord(
@@ -215,9 +231,10 @@ class _Reader:
             )
             yield name, record
 
-    def _item(self, host: str, row: dict[str, Any]) -> Item:
+    def _item(self, folder: str, row: dict[str, Any]) -> Item:
         netns, name = int(row["netns"]), str(row["name"])
-        payload = self._member(_member(host, netns, name), row) if row["size"] else b""
+        member = str(row.get("member") or f"{folder}/{netns}/{name}")
+        payload = self._member(member, row) if row["size"] else b""
         return Item(netns, name, ItemStatus(row["status"]), payload, str(row["detail"]), float(row["ms"]))
 
     def _member(self, name: str, entry: dict[str, Any]) -> bytes:

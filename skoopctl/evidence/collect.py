@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,22 +44,51 @@ async def collect(
     asked = request or request_within(limits)
     created = datetime.now(UTC)
     lists = asyncio.create_task(_cluster(kubeconfig))
+    records = _Records({host.name: host.address for host in hosts}, observer)
     try:
-        results = await run_fleet(
-            hosts, job(asked), deadlines=limits, forks=forks, observer=observer, transports=transports
+        await run_fleet(
+            hosts, job(asked), deadlines=limits, forks=forks, observer=records, transports=transports
         )
         cluster, problem = await lists
     finally:
         lists.cancel()
     return Bundle(
-        results={
-            result.host: record_of(result, host.address) for host, result in zip(hosts, results, strict=True)
-        },
+        results={host.name: records.decoded[host.name] for host in hosts},
         cluster=cluster,
         cluster_problem=problem,
         inventory=inventory,
         created=created,
     )
+
+
+class _Records:
+    """Decodes each answer when it comes, while other hosts still work, and tells the caller's observer."""
+
+    def __init__(self, addresses: Mapping[str, str], observer: FleetObserver | None) -> None:
+        self._addresses = addresses
+        self._observer = observer
+        self.decoded: dict[str, HostRecord] = {}
+
+    def run_started(self, hosts: Sequence[InventoryHost]) -> None:
+        """Pass it on."""
+        if self._observer is not None:
+            self._observer.run_started(hosts)
+
+    def host_started(self, host: InventoryHost) -> None:
+        """Pass it on."""
+        if self._observer is not None:
+            self._observer.host_started(host)
+
+    def host_finished(self, result: HostResult) -> None:
+        """Decode the answer, then pass it on."""
+        self.decoded[result.host] = record_of(result, self._addresses[result.host])
+        if self._observer is not None:
+            self._observer.host_finished(result)
+
+    def run_finished(self, results: Sequence[HostResult]) -> None:
+        """Pass it on."""
+        if self._observer is not None:
+            self._observer.run_finished(results)
 
 
 def request_within(deadlines: Deadlines) -> Request:

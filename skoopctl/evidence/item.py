@@ -28,17 +28,21 @@ class Item:
     netns: int
     name: str
     status: ItemStatus
-    payload: bytes = b""
+    payload: bytes = field(default=b"", repr=False)
     detail: str = ""
     elapsed_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class HostEvidence:
-    """All items of one host. ``complete`` is false when the answer had no end frame."""
+    """All items of one host. ``complete`` is false when the answer had no end frame.
+
+    The items are left out of its repr: asyncio.run makes one of a task's whole result (signal.getsignal, by way
+    of enum's error message), and megabytes of evidence cost it more time than decoding them did.
+    """
 
     host: str
-    items: Mapping[tuple[int, str], Item] = field(default_factory=dict)
+    items: Mapping[tuple[int, str], Item] = field(default_factory=dict, repr=False)
     complete: bool = True
     problem: str = ""
 

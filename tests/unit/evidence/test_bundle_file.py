@@ -86,12 +86,32 @@ def test_layout_is_the_documented_one(sample: Bundle, tmp_path: Path) -> None:
     """The members are the manifest, raw items by host and inode, and the cluster's lists."""
     write_bundle(tmp_path / "b.skoop", sample)
     with zipfile.ZipFile(tmp_path / "b.skoop") as archive:
-        assert archive.namelist() == ["manifest.json", "hosts/node1/4026531840/link", "cluster/nodes.json"]
+        assert archive.namelist() == ["hosts/node1/4026531840/link", "cluster/nodes.json", "manifest.json"]
         assert archive.read("hosts/node1/4026531840/link") == b"\x01" * 3000
         manifest = json.loads(archive.read("manifest.json"))
     assert manifest["schema"] == "skoopctl.bundle/1"
     assert manifest["hosts"][0]["items"][1]["status"] == "absent"
     assert len(manifest["hosts"][0]["items"][0]["sha256"]) == 64
+
+
+def test_the_same_bytes_are_kept_once(tmp_path: Path) -> None:
+    """Two items with the same payload share a member, and both are read back in the host's own order."""
+    items = [Item(netns, "rule", ItemStatus.OK, b"the same" * 9) for netns in (9, 7)]
+    evidence = HostEvidence("node1", {(item.netns, item.name): item for item in items})
+    bundle = Bundle(results={"node1": HostRecord(HostStatus.OK, "", evidence)})
+    write_bundle(tmp_path / "b.skoop", bundle)
+    with zipfile.ZipFile(tmp_path / "b.skoop") as archive:
+        assert [name for name in archive.namelist() if name.startswith("hosts/")] == ["hosts/node1/9/rule"]
+    read = read_bundle(tmp_path / "b.skoop").results["node1"].evidence
+    assert list(read.items.values()) == items
+    assert read.namespaces() == [9, 7]
+
+
+def test_evidence_is_not_in_a_repr() -> None:
+    """The repr of a record is short whatever it holds: asyncio makes one of every result, and logs may too."""
+    item = Item(1, "link", ItemStatus.OK, b"x" * 100_000)
+    evidence = HostEvidence("node1", {(1, "link"): item})
+    assert len(repr(HostRecord(HostStatus.OK, "", evidence)) + repr(item)) < 1000
 
 
 def test_only_the_owner_may_read_it(sample: Bundle, tmp_path: Path) -> None:
