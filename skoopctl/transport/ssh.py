@@ -231,6 +231,7 @@ class SshTransport:
                 client_host_keysign=None,
                 gss_host=None,
                 compression_algs=["none"],
+                encryption_algs=login.ciphers,
                 connect_timeout=None,
                 login_timeout=0,
                 keepalive_interval=KEEPALIVE_S,
