@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -181,6 +180,8 @@ def _url(text: str, snapshot: Snapshot) -> Target:
 
 
 def _nearest(name: str, known: list[str]) -> str:
+    import difflib  # noqa: PLC0415 - only a mistake needs it
+
     near = difflib.get_close_matches(name, known, 1, 0.5)
     return f"did you mean {near[0]}?" if near else ""
 

@@ -6,7 +6,6 @@ group, and so is every key under ``children`` (docs.ansible.com, "How to build y
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -173,6 +172,8 @@ class _Reader:
         return names
 
     def _unknown_key(self, group: Group, word: str, node: Node) -> Exception:
+        import difflib  # noqa: PLC0415 - only a mistake needs it
+
         near = difflib.get_close_matches(word.lower(), KEYS, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]!r}?" if near else "a group holds hosts, vars and children"
         if not near and (word in variables.HONOURED or word.startswith(("ansible_", "skoop_"))):

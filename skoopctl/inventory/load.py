@@ -7,7 +7,6 @@ host.
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
@@ -63,6 +62,8 @@ def _check_children(document: Document, tree: Tree) -> None:
             if tree.groups[child].defined:
                 continue
             known = [other.name for other in tree.groups.values() if other.defined]
+            import difflib  # noqa: PLC0415 - only a mistake needs it
+
             near = difflib.get_close_matches(child, known, n=1)
             hint = (
                 f"did you mean {near[0]!r}?"

@@ -6,7 +6,6 @@ would mean looking at the wrong machine. Everything else is kept and left alone.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable
@@ -180,6 +179,8 @@ def read(name: str, value: object, folder: Path) -> object:
         except VariableError as error:
             raise VariableError(f"{name}: {error}", error.hint) from None
     if name.startswith(("ansible_", "skoop_")):
+        import difflib  # noqa: PLC0415 - only a mistake needs it
+
         near = difflib.get_close_matches(name, [*HONOURED, *REFUSED], n=1, cutoff=_CLOSE)
         if near or name.startswith("skoop_"):
             known = ", ".join(sorted(key for key in HONOURED if key.startswith("skoop_")))

@@ -13,7 +13,7 @@ from skoopctl.cli import app as cli
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the program as it is installed."""
-    command = [sys.executable, "-c", "from skoopctl.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from skoopctl.cli import script; script()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -70,3 +70,14 @@ def test_a_file_that_cannot_be_written_is_2(
     error = PermissionError(13, "Permission denied", "/etc/report.html")
     assert leaving(monkeypatch, error) == 2
     assert capsys.readouterr().err == "skoopctl: /etc/report.html: Permission denied\n"
+
+
+def test_a_full_disk_behind_stdout_is_told() -> None:
+    """Output that could not be written is one line on standard error and exit status 2, never a success."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        command = [sys.executable, "-c", "from skoopctl.cli import script; script()", "--help"]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
