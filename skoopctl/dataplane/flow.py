@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from skoopctl.dataplane.conntrack import CtState, Tracking
+from skoopctl.dataplane.full_size import Direction, Sized, full_size, small_only
 from skoopctl.dataplane.journey import Ending, Journey, World
 from skoopctl.dataplane.moves import Arrive, Cross, Send
 from skoopctl.dataplane.packet import NO_PORTS, Flags, Packet, Ports, Tuple5, Unreachable
+from skoopctl.dataplane.passage import Narrow
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.topology import NsKey, Station
-from skoopctl.dataplane.trace import Disposition, Outcome, Step, StepKind, Walk
+from skoopctl.dataplane.trace import Disposition, Outcome, PathMtu, Step, StepKind, Walk
 from skoopctl.dataplane.travel import travel
 from skoopctl.kernel.netns import NetNamespace
 
@@ -40,6 +42,7 @@ _BY_ERROR = {
     Unreachable.NET_PROHIBITED: Outcome.UNREACHABLE,
     Unreachable.HOST_PROHIBITED: Outcome.UNREACHABLE,
     Unreachable.ADMIN_PROHIBITED: Outcome.UNREACHABLE,
+    Unreachable.FRAGMENTATION_NEEDED: Outcome.CONNECTED,
 }
 # icmp_err_convert[]: a connected UDP socket is told of fatal errors only, and these are not (udp_err).
 _SOFT = frozenset({Unreachable.NET, Unreachable.HOST})
@@ -79,6 +82,7 @@ class Transaction:
     responder: str
     seen_source: str
     assumptions: tuple[str, ...]
+    mtu: PathMtu | None = None
 
 
 class _Attempt:
@@ -93,6 +97,9 @@ class _Attempt:
         self.responder = ""
         self.seen_source = ""
         self.expected: Tuple5 | None = None
+        self.sent: tuple[Journey, Ending] | None = None
+        self.answered: tuple[Journey, Ending] | None = None
+        self.mtu: PathMtu | None = None
 
     def run(self) -> Transaction:
         first = self._first_packet()
@@ -100,6 +107,7 @@ class _Attempt:
         ending = self._send_first(journey, first)
         self.expected = (journey.origin or first.tuple5).inverse()
         self.walks.append(journey.walk(ending.disposition))
+        self.sent = journey, ending
         if ending.disposition in {Disposition.DELIVERED, Disposition.EXITS_CLUSTER}:
             return self._answered(ending)
         return self._failed(ending, journey)
@@ -149,6 +157,7 @@ class _Attempt:
         back = self._send_back(journey, ending, reply)
         self.reply = journey.walk(back.disposition)
         self.walks.append(self.reply)
+        self.answered = journey, back
         if not self._reaches_client(back):
             return self._lost_answer(back, ending)
         if not self._is_expected(back.packet):
@@ -223,7 +232,7 @@ class _Attempt:
         """TCP's third packet meets ESTABLISHED; UDP and ICMP are done with the answer."""
         client = self.question.client
         if self.question.protocol != "tcp" or client is None or self.expected is None:
-            return self._result(Disposition.DELIVERED, Outcome.CONNECTED, "")
+            return self._with_sizes()
         tuple5 = self.expected.inverse()
         ack = Packet(
             family=self.question.family,
@@ -241,12 +250,49 @@ class _Attempt:
             ending.disposition is Disposition.DELIVERED
             and (ending.netns.host, ending.netns.inode) == self.server
         ):
-            return self._result(Disposition.DELIVERED, Outcome.CONNECTED, "")
+            return self._with_sizes()
         if ending.disposition in _UNDECIDED:
             return self._result(ending.disposition, Outcome.UNKNOWN, ending.reason)
         # connect() returns at the SYN-ACK: the client believes it is connected, and nothing it sends arrives.
         reason = f"connect() succeeds, and then nothing that is sent arrives: {ending.reason}"
         return self._result(ending.disposition, Outcome.TIMEOUT, reason)
+
+    # --- large packets ------------------------------------------------------------------------------------
+
+    def _with_sizes(self) -> Transaction:
+        """All packets of the handshake arrive: see whether full-size ones do."""
+        client = self.question.client
+        assert self.sent is not None  # noqa: S101 - what was answered was sent
+        assert self.answered is not None  # noqa: S101 - the caller saw the answer
+        (there, arrived), (back, returned) = self.sent, self.answered
+        if self.question.protocol != "tcp" or client is None:
+            self.mtu = small_only(there, back).mtu
+            return self._result(Disposition.DELIVERED, Outcome.CONNECTED, "")
+        sized = full_size(
+            self.world,
+            Direction("forward", client, there, arrived.packet, returned.packet.mss),
+            Direction("reply", arrived.netns, back, returned.packet, arrived.packet.mss),
+            self._error_home,
+        )
+        self.mtu = sized.mtu
+        return self._after(sized)
+
+    def _after(self, sized: Sized) -> Transaction:
+        if sized.stalled:
+            self.walks += sized.walks
+            return self._result(Disposition.MTU, Outcome.CONNECTED, sized.reason)
+        if sized.undecided:
+            self.walks += sized.walks
+            return self._result(Disposition.UNKNOWN, Outcome.UNKNOWN, sized.undecided)
+        return self._result(Disposition.DELIVERED, Outcome.CONNECTED, "")
+
+    def _error_home(self, narrow: Narrow, about: Journey) -> tuple[Ending, Walk]:
+        """Send "fragmentation needed" (or "packet too big") from where a packet did not fit."""
+        error = Unreachable.FRAGMENTATION_NEEDED
+        news = _icmp_error(narrow.packet, error, from_destination=False)
+        journey = Journey(self.world, f"ICMP error ({error.value}, about the {about.label}'s way)")
+        back = travel(journey, Send(narrow.netns, news))
+        return back, journey.walk(back.disposition)
 
     # --- failures ----------------------------------------------------------------------------------------
 
@@ -346,6 +392,7 @@ class _Attempt:
             responder=self.responder,
             seen_source=self.seen_source,
             assumptions=tuple(self.world.assumptions),
+            mtu=self.mtu,
         )
 
 
@@ -383,7 +430,7 @@ def _icmp_error(packet: Packet, error: Unreachable, *, from_destination: bool) -
         protocol=1 if packet.family == 4 else 58,
         error=error,
         about=packet.tuple5,
-        icmp_type=3,
+        icmp_type=3 if packet.family == 4 or error is not Unreachable.FRAGMENTATION_NEEDED else 2,
         tracking=_answering(packet, CtState.RELATED),
     )
 

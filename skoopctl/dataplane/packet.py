@@ -126,6 +126,28 @@ class Unreachable(StrEnum):
     NET_PROHIBITED = "icmp-net-prohibited"
     HOST_PROHIBITED = "icmp-host-prohibited"
     ADMIN_PROHIBITED = "icmp-admin-prohibited"
+    FRAGMENTATION_NEEDED = "icmp-frag-needed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """What an outer packet says about its cargo.
+
+    ``tunnel`` is the tunnel's name, ``kind`` that of its device; ``number`` the VNI, or GRE's key (-1: none).
+    ``mac`` and ``source_mac`` are the frame's addresses inside ('' where there are none, or they are not
+    known). ``overhead`` is how many bytes the outer packet is larger; ``checked`` the GRE fields that it has;
+    ``sender`` and ``receiver`` are WireGuard's public keys.
+    """
+
+    tunnel: str
+    kind: str
+    number: int = -1
+    mac: str = ""
+    source_mac: str = ""
+    overhead: int = 0
+    checked: int = 0
+    sender: str = ""
+    receiver: str = ""
 
 
 @dataclass(slots=True)
@@ -134,7 +156,8 @@ class Packet:
 
     ``family`` is 4 or 6; addresses are integers; ``protocol`` is the IP protocol number. ``error`` and
     ``about`` are set for an ICMP error: its type, and the tuple of the packet that caused it. ``inner`` is
-    the packet inside a tunnel's outer packet, and ``inner_mac`` the MAC address it is sent to in there.
+    the packet inside a tunnel's outer packet, and ``wrapping`` what the tunnel's header says. ``mss`` is the
+    option of a SYN (0: none).
     ``tracking`` is the conntrack entry attached in the current namespace; ``untracked`` is set by NOTRACK.
     ``bridge_port`` is the port's ifindex while netfilter remembers that the packet came in by a bridge.
     """
@@ -150,8 +173,8 @@ class Packet:
     error: Unreachable | None = None
     about: Tuple5 | None = None
     inner: Packet | None = None
-    inner_mac: str = ""
-    vni: int = 0
+    wrapping: Wrapping | None = None
+    mss: int = 0
     icmp_type: int = 0
     tracking: Tracking | None = None
     untracked: bool = False

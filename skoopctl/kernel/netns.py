@@ -13,6 +13,7 @@ from skoopctl.kernel.nft import NftTable
 from skoopctl.kernel.route import PolicyRule, Route
 from skoopctl.kernel.socket import Socket
 from skoopctl.kernel.sysctl import Sysctls
+from skoopctl.kernel.tunnel import Wireguard
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class NetNamespace:
     tc_devices: frozenset[int] = frozenset()
     ipvs_services: bool = False
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
+    wireguard: tuple[Wireguard, ...] = ()
     gaps: Mapping[str, str] = field(default_factory=dict)
 
     def link_named(self, name: str) -> Link | None:

@@ -102,6 +102,7 @@ _ICMP_CODES = {
     Unreachable.NET_PROHIBITED: (3, 9),
     Unreachable.HOST_PROHIBITED: (3, 10),
     Unreachable.ADMIN_PROHIBITED: (3, 13),
+    Unreachable.FRAGMENTATION_NEEDED: (3, 4),
 }
 _ICMP_NAMES = {
     "echo-reply": (0, None),
