@@ -22,7 +22,6 @@ from skoopctl.kernel.netns import NetNamespace
 ErrorHome = Callable[[Narrow, Journey], tuple[Ending, Walk]]
 """Walks the ICMP error about a packet that did not fit, from there to wherever it gets."""
 
-_DF_OFF, _DEAF = 1, 2  # net.ipv4.ip_no_pmtu_disc
 _PROBE_SIZE = 1024  # TCP_BASE_MSS: what mtu probing falls back to
 
 
@@ -100,16 +99,17 @@ def _send(world: World, direction: Direction, error_home: ErrorHome) -> _Passed:
     found = _Passed(size, passage.largest, [], [])
     if not passage.narrows or size <= min(narrow.size for narrow in passage.narrows):
         return found
-    mode = direction.sender.sysctls.integer("net/ipv4/ip_no_pmtu_disc") or 0
-    cut = mode == _DF_OFF and direction.arrived.family == 4
+    # inet_create(): with any value but 0 new sockets send without DF, and routers cut what is too large.
+    without_df = direction.sender.sysctls.integer("net/ipv4/ip_no_pmtu_disc") or 0
+    cut = bool(without_df) and direction.arrived.family == 4
     for narrow in passage.narrows:
         if found.size <= narrow.size:
             continue
-        told, ended = _told(direction, narrow, mode, error_home)
-        found.walks += ended
         if narrow.too_big in {TooBig.FRAGMENTS, TooBig.UNSEEN} or (cut and narrow.too_big is TooBig.ERROR):
             found.concerns.append(_concern(world, direction, narrow, found.size, cut=cut))
             continue
+        told, ended = _told(direction, narrow, error_home)
+        found.walks += ended
         if told is None:
             found.undecided = (
                 f"whether the ICMP error about large packets comes home: {ended[-1].last.decision}"
@@ -128,13 +128,11 @@ def _send(world: World, direction: Direction, error_home: ErrorHome) -> _Passed:
     return found
 
 
-def _told(
-    direction: Direction, narrow: Narrow, mode: int, error_home: ErrorHome
-) -> tuple[bool | None, list[Walk]]:
+def _told(direction: Direction, narrow: Narrow, error_home: ErrorHome) -> tuple[bool | None, list[Walk]]:
     """Tell whether the sender learns of a narrow place; None when that cannot be decided."""
     if narrow.too_big is TooBig.TOLD:
         return True, []
-    if narrow.too_big is not TooBig.ERROR or (mode == _DF_OFF and narrow.packet.family == 4):
+    if narrow.too_big is not TooBig.ERROR:
         return False, []
     ending, walk = error_home(narrow, direction.journey)
     if ending.disposition in {Disposition.UNKNOWN, Disposition.OPAQUE}:
@@ -143,8 +141,7 @@ def _told(
     home = ending.disposition is Disposition.DELIVERED and _key(ending.netns) == key
     origin = direction.journey.origin
     own = ending.packet.about is not None and origin is not None and origin.covers(ending.packet.about)
-    deaf = mode == _DEAF and narrow.packet.family == 4
-    return home and own and not deaf, [walk]
+    return home and own, [walk]
 
 
 def _probes(sender: NetNamespace, narrow: Narrow) -> bool:

@@ -39,6 +39,7 @@ Value = Scalar | tuple[Scalar, ...]
 
 _ICMP_TYPES = {
     0: "echo-reply",
+    2: "packet-too-big",
     3: "destination-unreachable",
     8: "echo-request",
     11: "time-exceeded",
