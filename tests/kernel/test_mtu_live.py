@@ -34,9 +34,7 @@ def agree(net: LiveHosts) -> tuple[PathResult, bool, bool]:
         client, accepted = net.connect("c", server)
         with client, accepted:
             there = arrives(client, accepted)
-        for short in ("c", "s"):
-            # What the first connection learnt (PMTU exceptions, which are not collected) must not help the next.
-            net.run(short, "ip route flush cache", "ip tcp_metrics flush")
+        net.forget()
         client, accepted = net.connect("c", server)
         with client, accepted:
             back = arrives(accepted, client)

@@ -97,14 +97,23 @@ class LiveHosts:
         server.settimeout(TIMEOUT_S)
         return server
 
+    def forget(self) -> None:
+        """Forget what connections learnt (PMTU exceptions, which are not collected), so the next starts afresh."""
+        for short in (name for names in self.hosts.values() for name in names):
+            self.run(short, "ip route flush cache", "ip -6 route flush cache", "ip tcp_metrics flush")
+
     def connect(self, short: str, server: socket.socket) -> tuple[socket.socket, socket.socket]:
         """Connect from a namespace; return the client's and the server's end. Raises OSError."""
         address = server.getsockname()[:2]
         with inside(self.name(short)):
             client = socket.socket(server.family)
         client.settimeout(TIMEOUT_S)
-        client.connect(address)
-        accepted, _ = server.accept()
+        try:
+            client.connect(address)
+            accepted, _ = server.accept()
+        except OSError:
+            client.close()
+            raise
         accepted.settimeout(TIMEOUT_S)
         return client, accepted
 
