@@ -112,6 +112,7 @@ class Program:
             ("proc-net-udp", lambda: text_file("/proc/self/net/udp", cap, "this kernel has no IPv4")),
             ("proc-net-udp6", lambda: text_file("/proc/self/net/udp6", cap, "this kernel has no IPv6")),
             ("ip_vs", self.ip_vs),
+            ("wireguard", lambda: wireguard(self.links, self.modules, cap, timeout_s)),
             ("xt-recent", lambda: recent_lists(cap)),
             ("iptables-nft", lambda: self.netfilter.iptables_nft("iptables", FAMILY_IP)),
             ("ip6tables-nft", lambda: self.netfilter.iptables_nft("ip6tables", FAMILY_IP6)),

@@ -34,6 +34,7 @@ PROGRAM_FILES = (
     "files.py",
     "sysctls.py",
     "sockets.py",
+    "wireguard.py",
     "programs.py",
     "netfilter.py",
     "main.py",

@@ -25,6 +25,7 @@ NETNS_ITEMS = (
     "proc-net-udp",
     "proc-net-udp6",
     "ip_vs",
+    "wireguard",
     "xt-recent",
     "iptables-nft",
     "ip6tables-nft",

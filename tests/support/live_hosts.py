@@ -98,7 +98,7 @@ class LiveHosts:
         return server
 
     def forget(self) -> None:
-        """Forget what connections learnt (PMTU exceptions, which are not collected), so the next starts afresh."""
+        """Forget what connections learnt (PMTU exceptions are not collected), so the next starts afresh."""
         for short in (name for names in self.hosts.values() for name in names):
             self.run(short, "ip route flush cache", "ip -6 route flush cache", "ip tcp_metrics flush")
 
