@@ -85,7 +85,7 @@ def _success(ends: str, branch: Branch) -> str:
 def _fate_of(branch: Branch, ends: str) -> str:
     walk = deciding_walk(branch)
     about = f"{walk.label} {ends}".strip()
-    if walk is not branch.forward:
+    if walk is not branch.forward and walk.disposition is not Disposition.MTU:
         about = f"{walk.label} that answers the {branch.forward.label} {ends}".strip()
     last = branch.walks[-1]
     more = ""

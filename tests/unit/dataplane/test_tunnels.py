@@ -240,7 +240,7 @@ def test_wireguard_sends_to_the_peer_of_the_destination() -> None:
 
 
 def test_wireguard_drops_a_source_that_its_peer_may_not_use() -> None:
-    """The answer comes from n2's pod, which n1 does not allow: the SYN arrives, the SYN-ACK does not."""
+    """The pod's address must be among the allowed IPs that n2 has for n1."""
     allowed = (ip_network("10.244.2.10/32"), ip_network("10.244.1.0/24"))
     made = wireguard(peer=only("n2", allowed_ips=allowed))
     assert walked(made).verdict is Verdict.PASS
