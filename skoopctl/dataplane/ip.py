@@ -78,6 +78,7 @@ def send(journey: Journey, move: Send) -> Ending | Move:
         answer, hop = again, _pick_hop(journey, netns, again, packet)
         out_link = _out_link(netns, answer, hop)
         _record_route(journey, netns, answer, hop, out_link, packet)
+        mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
     return _leave(journey, netns, packet, answer, hop, out_link)
 
 
