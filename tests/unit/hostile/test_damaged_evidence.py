@@ -1,4 +1,4 @@
-"""Nodes are untrusted input: whatever an item holds, a diagnosis comes out, and it says what it could not read."""
+"""Nodes are untrusted input: whatever an item holds, a diagnosis comes out and says what was unreadable."""
 
 from __future__ import annotations
 
