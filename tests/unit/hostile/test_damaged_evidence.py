@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from skoopctl.checks.diagnose import Question, diagnose
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.load import snapshot_of
-from skoopctl.dataplane.trace import Verdict
+from skoopctl.dataplane.trace import Outcome, Verdict
 from skoopctl.errors import SkoopError
 from skoopctl.evidence import Bundle, Item, ItemStatus, read_bundle
 from skoopctl.recorded import recorded_bundle
@@ -179,6 +179,14 @@ def test_a_rule_that_cannot_be_read_does_not_widen() -> None:
     assert found.path.verdict is Verdict.UNKNOWN
     found = with_rules("-A FORWARD -p udp --what 7 -j DROP", "-A FORWARD -p tcp --dport 8080 -j DROP")
     assert found.path.verdict is Verdict.FAIL
+
+
+def test_a_rule_cut_before_its_target_may_do_anything() -> None:
+    """Where the rest of a rule is missing or stray, what it does is unknown too: it is not taken to do nothing."""
+    for rule in ("-A FORWARD -p tcp stray words", "-A FORWARD -m bpf --bytecode '1,6 0 0 1' -j DROP"):
+        found = with_rules(rule)
+        assert found.path.verdict is Verdict.UNKNOWN
+        assert {branch.outcome for branch in found.path.branches} == {Outcome.CONNECTED, Outcome.TIMEOUT}
 
 
 def test_marks_are_unsigned() -> None:
