@@ -182,7 +182,7 @@ def test_a_rule_that_cannot_be_read_does_not_widen() -> None:
 
 
 def test_a_rule_cut_before_its_target_may_do_anything() -> None:
-    """Where the rest of a rule is missing or stray, what it does is unknown too: it is not taken to do nothing."""
+    """Where the rest of a rule is missing or stray, what it does is unknown too; it is not nothing."""
     for rule in ("-A FORWARD -p tcp stray words", "-A FORWARD -m bpf --bytecode '1,6 0 0 1' -j DROP"):
         found = with_rules(rule)
         assert found.path.verdict is Verdict.UNKNOWN
