@@ -111,6 +111,7 @@ class Program:
             ("proc-net-tcp6", lambda: tcp_listeners("tcp6", self.modules, cap, timeout_s)),
             ("proc-net-udp", lambda: text_file("/proc/self/net/udp", cap, "this kernel has no IPv4")),
             ("proc-net-udp6", lambda: text_file("/proc/self/net/udp6", cap, "this kernel has no IPv6")),
+            ("proc-net-sctp-eps", lambda: text_file("/proc/self/net/sctp/eps", cap, "this kernel has no SCTP loaded")),
             ("ip_vs", self.ip_vs),
             ("xt-recent", lambda: recent_lists(cap)),
             ("iptables-nft", lambda: self.netfilter.iptables_nft("iptables", FAMILY_IP)),

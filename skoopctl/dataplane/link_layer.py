@@ -20,6 +20,7 @@ from skoopctl.dataplane.moves import (
     Output,
     Receive,
 )
+from skoopctl.dataplane.ndp import solicit
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.topology import INVISIBLE_TUNNELS, Station
 from skoopctl.dataplane.trace import Disposition, StepKind
@@ -44,6 +45,8 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     found = resolve(journey.topology, station, next_hop, packet.family)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
+    if packet.family == 6 and (ended := solicit(journey, station, packet, found, next_hop)) is not None:
+        return ended
     mac = found.mac or "an unseen MAC"
     decision = f"{packet.address(next_hop)} is at {mac}"
     journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)

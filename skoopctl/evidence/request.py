@@ -24,6 +24,7 @@ NETNS_ITEMS = (
     "proc-net-tcp6",
     "proc-net-udp",
     "proc-net-udp6",
+    "proc-net-sctp-eps",
     "ip_vs",
     "xt-recent",
     "iptables-nft",

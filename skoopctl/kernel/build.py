@@ -32,7 +32,13 @@ from skoopctl.kernel.nft_json import (
     only_foreign_chains,
     shown_by_iptables,
 )
-from skoopctl.kernel.proc_net import decode_proc_net, has_virtual_services, join_families
+from skoopctl.kernel.proc_net import (
+    SocketDump,
+    decode_proc_net,
+    decode_sctp_eps,
+    has_virtual_services,
+    join_families,
+)
 from skoopctl.kernel.recent import Ages, decode_recent
 from skoopctl.kernel.route import PolicyRule
 from skoopctl.kernel.route_text import TABLE_NAMES
@@ -152,6 +158,7 @@ class _NamespaceReader:
             nft=nft.tables,
             nsids=self._nsids(),
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
+            speaks_sctp=self._speaks_sctp(),
             ipvs_services=has_virtual_services(self._text("ip_vs")),
             recent=self._recent(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
@@ -171,6 +178,11 @@ class _NamespaceReader:
         if not is_nothing(item):
             self._gap(name, item.status.value, item.detail)
         return item.payload or None
+
+    def _speaks_sctp(self) -> bool | None:
+        """Tell whether SCTP is there; None when it was not read, which only such a flow minds."""
+        item = self.evidence.item("proc-net-sctp-eps", self.facts.inode)
+        return None if item is None else not is_nothing(item)
 
     def _text(self, name: str) -> str:
         return (self._raw(name) or b"").decode("utf-8", "backslashreplace")
@@ -202,11 +214,15 @@ class _NamespaceReader:
         for name, protocol in _SOCKETS:
             text = self._text(name)
             if text:
-                found = decode_proc_net(text, protocol)
-                sockets += found.sockets
-                if found.problem:
-                    self._gap(name, "malformed", found.problem)
+                sockets += self._decoded(name, decode_proc_net(text, protocol))
+        if self._speaks_sctp():
+            sockets += self._decoded("proc-net-sctp-eps", decode_sctp_eps(self._text("proc-net-sctp-eps")))
         return join_families(sockets)
+
+    def _decoded(self, name: str, found: SocketDump) -> tuple[Socket, ...]:
+        if found.problem:
+            self._gap(name, "malformed", found.problem)
+        return found.sockets
 
     def _iptables(self) -> tuple[Table, ...]:
         tables: tuple[Table, ...] = ()

@@ -34,7 +34,8 @@ class NetNamespace:
     ``pid`` is a process in it (0: none is known). ``pod_uids`` are the pods whose processes live here, by the
     cgroups of those processes. ``recent`` holds the lists of iptables' ``recent`` match: per list, addresses
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
-    None when it was not read.
+    None when it was not read. ``speaks_sctp`` is false when the kernel has no SCTP loaded, None
+    when that was not read.
     """
 
     host: str
@@ -57,6 +58,7 @@ class NetNamespace:
     nsids: Mapping[int, int] = field(default_factory=dict)
     tc_devices: frozenset[int] = frozenset()
     ipvs_services: bool = False
+    speaks_sctp: bool | None = True
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
     gaps: Mapping[str, str] = field(default_factory=dict)
 
