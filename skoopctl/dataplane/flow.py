@@ -328,9 +328,10 @@ class _Attempt:
             return self._result(
                 disposition, clients.not_sent(disposition), f"{ending.reason}; the sender gets EINVAL"
             )
-        if at_sender and self._is_refused_to_send(ending, journey):
-            return self._result(disposition, clients.NOT_PERMITTED, f"{ending.reason}; the sender gets EPERM")
-        if at_sender and self.question.family == 6 and ending.packet.source == 0:
+        refused = clients.not_permitted(self.question.protocol, self.question.family)
+        if at_sender and refused is not None and _at_output(journey):
+            return self._result(disposition, refused, f"{ending.reason}; the sender gets EPERM")
+        if at_sender and ending.packet.source == 0 and ending.error is None and self.question.family == 6:
             # ip6_dst_lookup_tail: without an address, connect() fails at once.
             return self._result(disposition, clients.NO_SOURCE, ending.reason)
         if disposition in _SILENT or journey.depth > 0:
@@ -340,18 +341,10 @@ class _Attempt:
         if client is not None and (ending.netns.host, ending.netns.inode) == (client.host, client.inode):
             at_birth = ending.packet.tracking is None
             if at_birth and ending.error is not None:
-                return self._result(disposition, clients.not_sent(disposition), ending.reason)
+                return self._result(disposition, clients.not_sent(disposition, ending.error), ending.reason)
         if ending.error is None and not ending.reset:
             return self._result(disposition, clients.TIMEOUT, ending.reason)
         return self._bad_news(ending)
-
-    def _is_refused_to_send(self, ending: Ending, journey: Journey) -> bool:
-        """Tell whether send() itself fails: a drop on the way out is EPERM, but TCP and SCTP ignore it."""
-        return (
-            ending.disposition is Disposition.DROPPED
-            and self.question.protocol in {"udp", "icmp"}
-            and journey.steps[-1].hook in {Hook.OUTPUT.value, Hook.POSTROUTING.value}
-        )
 
     def _bad_news(self, ending: Ending) -> Transaction:
         """Send the reset or the ICMP error back, and see whether the client hears it."""
@@ -421,6 +414,13 @@ class _Attempt:
 def attempt(question: Question, world: World) -> Transaction:
     """Walk all packets of one flow, with the answers to branches that ``world.choices`` gives."""
     return _Attempt(question, world).run()
+
+
+def _at_output(journey: Journey) -> bool:
+    """Tell whether a rule ended the packet before it left its sender."""
+    last = journey.steps[-1]
+    rules = {"netfilter-drop", "netfilter-reject"}
+    return last.hook in {Hook.OUTPUT.value, Hook.POSTROUTING.value} and last.cause in rules
 
 
 def _inverse(packet: Packet, flags: Flags) -> Packet:
