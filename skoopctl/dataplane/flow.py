@@ -13,6 +13,7 @@ from skoopctl.dataplane.client import Seen
 from skoopctl.dataplane.conntrack import CtState, Tracking
 from skoopctl.dataplane.journey import Ending, Journey, World
 from skoopctl.dataplane.moves import Arrive, Cross, Send
+from skoopctl.dataplane.opaque import at_connect, at_socket
 from skoopctl.dataplane.packet import (
     NO_PORTS,
     Flags,
@@ -167,8 +168,10 @@ class _Attempt:
         return Ports(int(words[0]), int(words[1])) if len(words) == 2 else _DEFAULT_EPHEMERAL
 
     def _send_first(self, journey: Journey, packet: Packet) -> Ending:
-        if self.question.client is not None:
-            return travel(journey, Send(self.question.client, packet))
+        client = self.question.client
+        if client is not None:
+            ended = at_connect(journey, client, packet) or at_socket(journey, client, packet, "egress")
+            return ended or travel(journey, Send(client, packet))
         entry = self.question.entry
         assert entry is not None  # noqa: S101 - a question has one or the other
         return travel(journey, Arrive(entry.netns, entry.link, packet, entry.link.mac))
@@ -217,7 +220,8 @@ class _Attempt:
     def _send_back(self, journey: Journey, ending: Ending, reply: Packet) -> Ending:
         """Send an answer from where the request ended; from outside it comes in where the request left."""
         if ending.disposition is Disposition.DELIVERED or ending.station is None:
-            return travel(journey, Send(ending.netns, reply))
+            ended = at_socket(journey, ending.netns, reply, "egress")
+            return ended or travel(journey, Send(ending.netns, reply))
         station = ending.station
         return travel(journey, Arrive(station.netns, station.link, reply, station.link.mac))
 
