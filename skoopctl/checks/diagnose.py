@@ -78,7 +78,7 @@ def _with_source_note(path: PathResult, source: Target) -> PathResult:
     """Say so when the kernel would send from another address than the one that was asked for."""
     first = path.representative.forward.steps[0] if path.representative.forward.steps else None
     used = first.after.source if first is not None and first.after is not None else ""
-    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0"}:  # noqa: S104
+    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0", "::"}:  # noqa: S104
         return path
     note = (
         f"a program on {source.endpoint.node or source.endpoint.address} that does not bind sends from {used}"

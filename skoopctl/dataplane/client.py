@@ -24,8 +24,6 @@ TIMEOUT = Seen(Outcome.TIMEOUT)
 CONNECTED = Seen(Outcome.CONNECTED)
 UNDECIDED = Seen(Outcome.UNKNOWN)
 REFUSED = Seen(Outcome.REFUSED, "ECONNREFUSED")
-NOT_PERMITTED = Seen(Outcome.UNREACHABLE, "EPERM")
-"""A drop on the way out of the sender: send() of UDP, SCTP's and TCP's ignore it, and ICMP fails."""
 NO_SOURCE = Seen(Outcome.UNREACHABLE, "EADDRNOTAVAIL")
 
 _ERRNO = {
@@ -71,6 +69,20 @@ def told(protocol: str, family: int, error: Unreachable) -> Seen:
     return Seen(Outcome.REFUSED if refused else Outcome.UNREACHABLE, errno)
 
 
-def not_sent(disposition: Disposition) -> Seen:
-    """Return what connect() or send() says when its own routing lookup ends without a way."""
-    return Seen(Outcome.UNREACHABLE, _NO_ROUTE.get(disposition, ""))
+def not_sent(disposition: Disposition, error: Unreachable | None = None) -> Seen:
+    """Return what connect() or send() says when its own routing lookup ends without a way.
+
+    A policy rule of type unreachable is ENETUNREACH, a route of that type EHOSTUNREACH (fib4_rule_action).
+    """
+    errno = "ENETUNREACH" if error is Unreachable.NET else _NO_ROUTE.get(disposition, "")
+    return Seen(Outcome.UNREACHABLE, errno)
+
+
+def not_permitted(protocol: str, family: int) -> Seen | None:
+    """Return what send() says when netfilter drops or rejects on the way out of the sender.
+
+    The error of the OUTPUT hook is send()'s own, and comes before any ICMP error. TCP and SCTP take no notice of
+    it, and neither does an IPv6 ping socket (ping_v6_sendmsg). None: the program is told nothing.
+    """
+    sends_itself = protocol == "udp" or (protocol == "icmp" and family == 4)
+    return Seen(Outcome.UNREACHABLE, "EPERM") if sends_itself else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from skoopctl.dataplane.hooks import pass_hook
 from skoopctl.dataplane.journey import Ending, Journey, gap, sysctl_evidence
 from skoopctl.dataplane.moves import Decapsulate, Deliver, Move
+from skoopctl.dataplane.opaque import at_socket
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
@@ -32,6 +33,8 @@ def deliver(journey: Journey, move: Deliver) -> Ending | Move:
             return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")
     if packet.inner is not None:
         return Decapsulate(netns, link, packet)
+    if (ended := at_socket(journey, netns, packet, "ingress")) is not None:
+        return ended
     if journey.request and packet.protocol in {1, 58} and packet.icmp_type in _ECHO:
         return _to_kernel(journey, netns, packet)
     if not journey.request or packet.protocol not in _SOCKET_PARTS:

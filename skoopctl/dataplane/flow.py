@@ -13,6 +13,7 @@ from skoopctl.dataplane.client import Seen
 from skoopctl.dataplane.conntrack import CtState, Tracking
 from skoopctl.dataplane.journey import Ending, Journey, World
 from skoopctl.dataplane.moves import Arrive, Cross, Send
+from skoopctl.dataplane.opaque import at_connect, at_socket
 from skoopctl.dataplane.packet import (
     NO_PORTS,
     Flags,
@@ -167,8 +168,10 @@ class _Attempt:
         return Ports(int(words[0]), int(words[1])) if len(words) == 2 else _DEFAULT_EPHEMERAL
 
     def _send_first(self, journey: Journey, packet: Packet) -> Ending:
-        if self.question.client is not None:
-            return travel(journey, Send(self.question.client, packet))
+        client = self.question.client
+        if client is not None:
+            ended = at_connect(journey, client, packet) or at_socket(journey, client, packet, "egress")
+            return ended or travel(journey, Send(client, packet))
         entry = self.question.entry
         assert entry is not None  # noqa: S101 - a question has one or the other
         return travel(journey, Arrive(entry.netns, entry.link, packet, entry.link.mac))
@@ -217,7 +220,8 @@ class _Attempt:
     def _send_back(self, journey: Journey, ending: Ending, reply: Packet) -> Ending:
         """Send an answer from where the request ended; from outside it comes in where the request left."""
         if ending.disposition is Disposition.DELIVERED or ending.station is None:
-            return travel(journey, Send(ending.netns, reply))
+            ended = at_socket(journey, ending.netns, reply, "egress")
+            return ended or travel(journey, Send(ending.netns, reply))
         station = ending.station
         return travel(journey, Arrive(station.netns, station.link, reply, station.link.mac))
 
@@ -328,9 +332,10 @@ class _Attempt:
             return self._result(
                 disposition, clients.not_sent(disposition), f"{ending.reason}; the sender gets EINVAL"
             )
-        if at_sender and self._is_refused_to_send(ending, journey):
-            return self._result(disposition, clients.NOT_PERMITTED, f"{ending.reason}; the sender gets EPERM")
-        if at_sender and self.question.family == 6 and ending.packet.source == 0:
+        refused = clients.not_permitted(self.question.protocol, self.question.family)
+        if at_sender and refused is not None and _at_output(journey):
+            return self._result(disposition, refused, f"{ending.reason}; the sender gets EPERM")
+        if at_sender and ending.packet.source == 0 and ending.error is None and self.question.family == 6:
             # ip6_dst_lookup_tail: without an address, connect() fails at once.
             return self._result(disposition, clients.NO_SOURCE, ending.reason)
         if disposition in _SILENT or journey.depth > 0:
@@ -340,18 +345,10 @@ class _Attempt:
         if client is not None and (ending.netns.host, ending.netns.inode) == (client.host, client.inode):
             at_birth = ending.packet.tracking is None
             if at_birth and ending.error is not None:
-                return self._result(disposition, clients.not_sent(disposition), ending.reason)
+                return self._result(disposition, clients.not_sent(disposition, ending.error), ending.reason)
         if ending.error is None and not ending.reset:
             return self._result(disposition, clients.TIMEOUT, ending.reason)
         return self._bad_news(ending)
-
-    def _is_refused_to_send(self, ending: Ending, journey: Journey) -> bool:
-        """Tell whether send() itself fails: a drop on the way out is EPERM, but TCP and SCTP ignore it."""
-        return (
-            ending.disposition is Disposition.DROPPED
-            and self.question.protocol in {"udp", "icmp"}
-            and journey.steps[-1].hook in {Hook.OUTPUT.value, Hook.POSTROUTING.value}
-        )
 
     def _bad_news(self, ending: Ending) -> Transaction:
         """Send the reset or the ICMP error back, and see whether the client hears it."""
@@ -421,6 +418,13 @@ class _Attempt:
 def attempt(question: Question, world: World) -> Transaction:
     """Walk all packets of one flow, with the answers to branches that ``world.choices`` gives."""
     return _Attempt(question, world).run()
+
+
+def _at_output(journey: Journey) -> bool:
+    """Tell whether a rule ended the packet before it left its sender."""
+    last = journey.steps[-1]
+    rules = {"netfilter-drop", "netfilter-reject"}
+    return last.hook in {Hook.OUTPUT.value, Hook.POSTROUTING.value} and last.cause in rules
 
 
 def _inverse(packet: Packet, flags: Flags) -> Packet:

@@ -232,8 +232,9 @@ def _lookup(
             )
     if answer.type in _NO_WAY:
         disposition, words, error = _NO_WAY[answer.type]
-        if packet.family == 6 and answer.type is RouteType.UNREACHABLE and iif is not None:
-            error = Unreachable.NET  # ip6_pkt_discard
+        if answer.type is RouteType.UNREACHABLE and (answer.route is None or (packet.family == 6 and iif)):
+            # fib4_rule_action: a policy rule is -ENETUNREACH; ip6_pkt_discard: IPv6 has "no route" for both.
+            error = Unreachable.NET
         return journey.end(
             disposition,
             netns,

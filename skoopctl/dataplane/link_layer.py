@@ -21,6 +21,7 @@ from skoopctl.dataplane.moves import (
     Receive,
 )
 from skoopctl.dataplane.ndp import solicit
+from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.topology import INVISIBLE_TUNNELS, Station
 from skoopctl.dataplane.trace import Disposition, StepKind
@@ -36,7 +37,7 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     if link.kind in INVISIBLE_TUNNELS:
         reason = f"{link.name} is a {link.kind} device, which the walk does not follow"
         return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="not-decided")
-    ended = _opaque(journey, netns, link, packet, "out of") or pass_device_chains(
+    ended = at_device(journey, netns, link, packet, "out of") or pass_device_chains(
         journey, netns, packet, "netdev", "egress", out_link=link
     )
     if ended is not None:
@@ -115,7 +116,7 @@ def arrive(journey: Journey, move: Arrive) -> Ending | Move:
     packet.tracking, packet.untracked, packet.zone, packet.bridge_port = None, False, 0, 0
     if not link.up:
         return _down(journey, netns, link, packet)
-    ended = _opaque(journey, netns, link, packet, "into") or pass_device_chains(
+    ended = at_device(journey, netns, link, packet, "into") or pass_device_chains(
         journey, netns, packet, "netdev", "ingress", in_link=link
     )
     if ended is not None:
@@ -196,20 +197,3 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
     packet.mark = 0
     return Arrive(owner.netns, owner.link, packet, mac or owner.link.mac)
-
-
-def _opaque(
-    journey: Journey, netns: NetNamespace, link: Link, packet: Packet, direction: str
-) -> Ending | None:
-    """A tc or XDP program on the device may do anything: said by name, never guessed."""
-    programs = []
-    if link.xdp and direction == "into":
-        programs.append("an XDP program")
-    if link.index in netns.tc_devices:
-        programs.append("a tc filter or program")
-    if not programs:
-        return None
-    reason = f"{' and '.join(programs)} on {link.name} of {netns.host} decides, and was not read"
-    if journey.world.choices.unknown(reason, key=("opaque", netns.host, netns.inode, link.index, direction)):
-        return None
-    return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")

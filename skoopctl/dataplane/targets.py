@@ -196,11 +196,11 @@ def dnat(scene: Scene, item: Target) -> Ruling:
 
 @target("REDIRECT")
 def redirect(scene: Scene, item: Target) -> Ruling:
-    """DNAT to the address of the device that the packet came in on (127.0.0.1 for packets born here)."""
+    """DNAT to the address of the device that the packet came in on (loopback's for packets born here)."""
     entry = _entry(scene)
     if entry is not None:
         if scene.hook is Hook.OUTPUT or scene.in_link is None:
-            address: int | None = 0x7F000001
+            address: int | None = 0x7F000001 if scene.packet.family == 4 else 1
         else:
             address = scene.router.select_source(scene.in_link.index, 0, scene.packet.family)
         if address is None:

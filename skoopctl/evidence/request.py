@@ -25,6 +25,8 @@ NETNS_ITEMS = (
     "proc-net-udp",
     "proc-net-udp6",
     "proc-net-sctp-eps",
+    "tc-filter",
+    "bpf",
     "ip_vs",
     "xt-recent",
     "iptables-nft",

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from skoopctl.evidence.item import HostEvidence, Item, ItemStatus
 from skoopctl.kernel import netlink
+from skoopctl.kernel.bpf import Attachment, decode_programs, decode_tc_filters
 from skoopctl.kernel.host_facts import (
     HostIdentity,
     NamespaceFacts,
@@ -159,6 +160,7 @@ class _NamespaceReader:
             nsids=self._nsids(),
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
             speaks_sctp=self._speaks_sctp(),
+            programs=self._programs(),
             ipvs_services=has_virtual_services(self._text("ip_vs")),
             recent=self._recent(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
@@ -245,6 +247,19 @@ class _NamespaceReader:
         if found.problems:
             self._gap("nft", "malformed", "; ".join(found.problems[:4]))
         return only_foreign_chains(found, iptables)
+
+    def _programs(self) -> tuple[Attachment, ...] | None:
+        """Return programs and tc filters; None when the node was not asked, or would not say."""
+        items = [self.evidence.item(name, self.facts.inode) for name in ("tc-filter", "bpf")]
+        if any(item is None or not (item.status is ItemStatus.OK or is_nothing(item)) for item in items):
+            return None
+        filters = self._dump("tc-filter", decode_tc_filters)
+        text = self._text("bpf")
+        try:
+            return decode_programs(text, filters) if text else filters
+        except ValueError as error:
+            self._gap("bpf", "malformed", str(error)[:200])
+            return None
 
     def _recent(self) -> dict[str, dict[int, Ages]] | None:
         """Return the lists of ``-m recent``; None when they were not read, which only such a rule minds."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skoopctl.kernel.address import Address
+from skoopctl.kernel.bpf import Attachment
 from skoopctl.kernel.iptables import Table
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour
@@ -35,7 +36,8 @@ class NetNamespace:
     cgroups of those processes. ``recent`` holds the lists of iptables' ``recent`` match: per list, addresses
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
     None when it was not read. ``speaks_sctp`` is false when the kernel has no SCTP loaded, None
-    when that was not read.
+    when that was not read. ``programs`` are the eBPF programs and tc filters on packets' way; None
+    when they were not read, and then ``tc_devices`` and `Link.xdp` tell where some may be.
     """
 
     host: str
@@ -58,6 +60,7 @@ class NetNamespace:
     nsids: Mapping[int, int] = field(default_factory=dict)
     tc_devices: frozenset[int] = frozenset()
     ipvs_services: bool = False
+    programs: tuple[Attachment, ...] | None = None
     speaks_sctp: bool | None = True
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
     gaps: Mapping[str, str] = field(default_factory=dict)
