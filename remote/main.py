@@ -116,6 +116,7 @@ class Program:
             ("tc-filter", self.tc_filters),
             ("bpf", self.bpf_programs),
             ("ip_vs", self.ip_vs),
+            ("wireguard", lambda: wireguard(self.links, self.modules, cap, timeout_s)),
             ("xt-recent", lambda: recent_lists(cap)),
             ("iptables-nft", lambda: self.netfilter.iptables_nft("iptables", FAMILY_IP)),
             ("ip6tables-nft", lambda: self.netfilter.iptables_nft("ip6tables", FAMILY_IP6)),

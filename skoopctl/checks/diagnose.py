@@ -16,7 +16,7 @@ from skoopctl.checks.snapshot import Snapshot
 from skoopctl.checks.target import Target, resolve
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.topology import NsKey
-from skoopctl.dataplane.trace import Branch, Flow, Outcome, PathResult, Verdict
+from skoopctl.dataplane.trace import Branch, Flow, PathResult, Verdict
 from skoopctl.errors import TargetError
 
 PROTOCOLS = ("tcp", "udp", "sctp", "icmp")
@@ -99,7 +99,7 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
         return
     groups: dict[object, tuple[Cause, Branch, float]] = {}
     for branch in path.branches:
-        if branch.outcome is Outcome.CONNECTED:
+        if branch.works:
             continue
         cause = cause_of(branch, snapshot)
         key = (cause.id, cause.step.node, cause.step.netns, cause.evidence[-1:])
@@ -122,7 +122,7 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
 
 
 def _ways(path: PathResult, branch: Branch) -> str:
-    failing = [b for b in path.branches if b.outcome is not Outcome.CONNECTED]
+    failing = [b for b in path.branches if not b.works]
     names = list(dict.fromkeys(b.choices[-1] for b in failing if b.choices))
     return ", ".join(names[:3]) or (branch.choices[-1] if branch.choices else "some of the ways")
 

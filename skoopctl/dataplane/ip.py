@@ -6,6 +6,7 @@ Sources: net/ipv4/ip_output.c (__ip_queue_xmit, ip_output), ip_input.c (ip_rcv_f
 
 from __future__ import annotations
 
+from skoopctl.dataplane import mtu
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
@@ -63,6 +64,7 @@ def send(journey: Journey, move: Send) -> Ending | Move:
     if journey.depth == 0 and journey.origin is None:
         journey.origin = packet.tuple5
     out_link = _out_link(netns, answer, hop)
+    mtu.at_birth(journey, packet, answer.route, out_link)
     journey.step(StepKind.SEND, netns, None, f"sends {describe(packet)}", packet)
     _record_route(journey, netns, answer, hop, out_link, packet)
     before = (packet.destination, packet.mark)
@@ -194,6 +196,7 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     if ended is not None:
         return ended
     _record_route(journey, netns, answer, hop, out_link, packet)
+    mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:
         return ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skoopctl.dataplane import tcpmss  # noqa: F401 - its target and match go into the tables
 from skoopctl.dataplane.matches import Predicate, compile_match
 from skoopctl.dataplane.matches.address import network_of
 from skoopctl.dataplane.ruling import ACCEPT, DROP, RETURN, Action, Ruling

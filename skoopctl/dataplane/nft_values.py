@@ -40,6 +40,7 @@ Value = Scalar | tuple[Scalar, ...]
 _ICMP_TYPES = {
     0: "echo-reply",
     1: "destination-unreachable",
+    2: "packet-too-big",
     3: "destination-unreachable",
     8: "echo-request",
     11: "time-exceeded",

@@ -55,7 +55,6 @@ for _name in (
     "ULOG",
     "TRACE",
     "AUDIT",
-    "TCPMSS",
     "DSCP",
     "TOS",
     "CHECKSUM",

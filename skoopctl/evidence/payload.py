@@ -35,6 +35,7 @@ PROGRAM_FILES = (
     "sysctls.py",
     "sockets.py",
     "bpf.py",
+    "wireguard.py",
     "programs.py",
     "netfilter.py",
     "main.py",

@@ -28,6 +28,7 @@ NETNS_ITEMS = (
     "tc-filter",
     "bpf",
     "ip_vs",
+    "wireguard",
     "xt-recent",
     "iptables-nft",
     "ip6tables-nft",

@@ -6,7 +6,7 @@ Every part that was not read, or not read whole, is a gap: it is unknown, never 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from skoopctl.kernel.host_facts import (
 )
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
+from skoopctl.kernel.link import Link
 from skoopctl.kernel.netlink import Dump
 from skoopctl.kernel.netns import Gap, Host, NetNamespace
 from skoopctl.kernel.nft_json import (
@@ -45,6 +46,7 @@ from skoopctl.kernel.route import PolicyRule
 from skoopctl.kernel.route_text import TABLE_NAMES
 from skoopctl.kernel.socket import Socket
 from skoopctl.kernel.sysctl import Sysctls
+from skoopctl.kernel.tunnel import Wireguard
 
 T = TypeVar("T")
 
@@ -163,6 +165,7 @@ class _NamespaceReader:
             programs=self._programs(),
             ipvs_services=has_virtual_services(self._text("ip_vs")),
             recent=self._recent(),
+            wireguard=self._wireguard(links.values()),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
         )
 
@@ -267,6 +270,12 @@ class _NamespaceReader:
         if item is None or not (item.status is ItemStatus.OK or is_nothing(item)):
             return None
         return decode_recent(item.payload.decode("utf-8", "backslashreplace"), self.uptime_s)
+
+    def _wireguard(self, links: Iterable[Link]) -> tuple[Wireguard, ...]:
+        """Return the WireGuard devices; where there is none, nobody minds that they were not asked for."""
+        if all(link.kind != "wireguard" for link in links):
+            return ()
+        return self._dump("wireguard", netlink.decode_wireguard)
 
     def _nsids(self) -> dict[int, int]:
         raw = self._raw("nsid")

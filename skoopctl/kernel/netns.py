@@ -14,6 +14,7 @@ from skoopctl.kernel.nft import NftTable
 from skoopctl.kernel.route import PolicyRule, Route
 from skoopctl.kernel.socket import Socket
 from skoopctl.kernel.sysctl import Sysctls
+from skoopctl.kernel.tunnel import Wireguard
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class NetNamespace:
     programs: tuple[Attachment, ...] | None = None
     speaks_sctp: bool | None = True
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
+    wireguard: tuple[Wireguard, ...] = ()
     gaps: Mapping[str, str] = field(default_factory=dict)
 
     def link_named(self, name: str) -> Link | None:
