@@ -113,6 +113,7 @@ class Program:
             ("proc-net-udp6", lambda: text_file("/proc/self/net/udp6", cap, "this kernel has no IPv6")),
             ("ip_vs", self.ip_vs),
             ("xt-recent", lambda: recent_lists(cap)),
+            ("ipset", self.netfilter.ipset),
             ("iptables-nft", lambda: self.netfilter.iptables_nft("iptables", FAMILY_IP)),
             ("ip6tables-nft", lambda: self.netfilter.iptables_nft("ip6tables", FAMILY_IP6)),
             ("iptables-legacy", lambda: self.netfilter.iptables_legacy("iptables", "ip_tables_names")),

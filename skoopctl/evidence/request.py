@@ -26,6 +26,7 @@ NETNS_ITEMS = (
     "proc-net-udp6",
     "ip_vs",
     "xt-recent",
+    "ipset",
     "iptables-nft",
     "ip6tables-nft",
     "iptables-legacy",

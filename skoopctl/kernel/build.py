@@ -20,6 +20,8 @@ from skoopctl.kernel.host_facts import (
     decode_nsids,
     decode_sysctls,
 )
+from skoopctl.kernel.ipset import IpSet
+from skoopctl.kernel.ipset_save import decode_ipset_save
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
 from skoopctl.kernel.netlink import Dump
@@ -152,6 +154,7 @@ class _NamespaceReader:
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
             ipvs_services=has_virtual_services(self._text("ip_vs")),
             recent=self._recent(),
+            ipsets=self._ipsets(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
         )
 
@@ -227,6 +230,19 @@ class _NamespaceReader:
         if item is None or not (item.status is ItemStatus.OK or is_nothing(item)):
             return None
         return decode_recent(item.payload.decode("utf-8", "backslashreplace"), self.uptime_s)
+
+    def _ipsets(self) -> dict[str, IpSet]:
+        """Return the sets, from the kernel's dump or from the text of ``ipset save`` (recorded clusters)."""
+        raw = self._raw("ipset")
+        if not raw:
+            return {}
+        if raw.startswith((b"create ", b"add ", b"#")):
+            found = decode_ipset_save(raw.decode("utf-8", "backslashreplace"))
+        else:
+            found = netlink.decode_ipset_dump(raw)
+        if found.problem:
+            self._gap("ipset", "malformed", found.problem)
+        return found.sets
 
     def _nsids(self) -> dict[int, int]:
         raw = self._raw("nsid")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skoopctl.kernel.address import Address
+from skoopctl.kernel.ipset import IpSet
 from skoopctl.kernel.iptables import Table
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour
@@ -34,7 +35,8 @@ class NetNamespace:
     ``pid`` is a process in it (0: none is known). ``pod_uids`` are the pods whose processes live here, by the
     cgroups of those processes. ``recent`` holds the lists of iptables' ``recent`` match: per list, addresses
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
-    None when it was not read.
+    None when it was not read. ``ipsets`` are the sets of ipset(8) by name; with ``ipset`` among the gaps a set
+    that is not there may only be unread.
     """
 
     host: str
@@ -58,6 +60,7 @@ class NetNamespace:
     tc_devices: frozenset[int] = frozenset()
     ipvs_services: bool = False
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
+    ipsets: Mapping[str, IpSet] = field(default_factory=dict)
     gaps: Mapping[str, str] = field(default_factory=dict)
 
     def link_named(self, name: str) -> Link | None:
