@@ -96,6 +96,9 @@ class Table:
         if is_reply:
             entry.seen_reply = True
             return Tracking(CtState.ESTABLISHED, entry, is_reply=True)
+        if packet.flags is Flags.ACK and not entry.seen_reply:
+            # tcp_conntracks: an ACK of the client while the answer was not seen (it was NOTRACK's).
+            return Tracking(CtState.INVALID)
         state = CtState.ESTABLISHED if entry.seen_reply else CtState.NEW
         return Tracking(state, entry)
 

@@ -161,7 +161,8 @@ def look_up(
         return _in_list(scene, ipset, flags, return_nomatch, depth)
     if len(flags) < len(dimensions) or ipset.family not in {0, scene.packet.family}:
         return Found(truth=False)
-    found = _in_members(scene, ipset, flags, return_nomatch)
+    # Only types with networks have exceptions (IPSET_TYPE_NOMATCH); for the others the flag does nothing.
+    found = _in_members(scene, ipset, flags, return_nomatch and Dimension.NET in dimensions)
     if ipset.problem and (found.truth is False or Dimension.NET in dimensions):
         return Found(Unknown(f"the set {name} was not read whole: {ipset.problem}"))
     return found
