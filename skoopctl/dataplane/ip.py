@@ -7,6 +7,7 @@ Sources: net/ipv4/ip_output.c (__ip_queue_xmit, ip_output), ip_input.c (ip_rcv_f
 from __future__ import annotations
 
 from skoopctl.dataplane import mtu
+from skoopctl.dataplane.birth import give_birth
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
@@ -67,6 +68,7 @@ def send(journey: Journey, move: Send) -> Ending | Move:
     mtu.at_birth(journey, packet, answer.route, out_link)
     journey.step(StepKind.SEND, netns, None, f"sends {describe(packet)}", packet)
     _record_route(journey, netns, answer, hop, out_link, packet)
+    give_birth(netns, packet, out_link)
     before = (packet.destination, packet.mark)
     ended = pass_hook(journey, netns, packet, Hook.OUTPUT, out_link=out_link)
     if ended is not None:
@@ -197,6 +199,8 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
         return ended
     _record_route(journey, netns, answer, hop, out_link, packet)
     mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
+    # ip_forward and ip6_forward count down before the hook; the walk's own limit of hops ends a loop.
+    packet.ttl = max(packet.ttl - 1, 1) if packet.ttl else 0
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:
         return ended

@@ -216,6 +216,10 @@ class Packet:
     option of a SYN (0: none).
     ``tracking`` is the conntrack entry attached in the current namespace; ``untracked`` is set by NOTRACK.
     ``bridge_port`` is the port's ifindex while netfilter remembers that the packet came in by a bridge.
+    ``tos`` is the TOS or traffic class octet; ``ttl`` the TTL or hop limit (0: not known); ``mss`` the segment
+    size that a SYN announces (0: none, or not known). ``source_mac`` is the frame's ('' : not known).
+    ``birthplace`` is the namespace (host, inode) that sent it. ``zone`` and ``zone_reply`` are conntrack's, for
+    the connection's original direction and for its answers.
     """
 
     family: int
@@ -230,13 +234,18 @@ class Packet:
     about: Tuple5 | None = None
     inner: Packet | None = None
     wrapping: Wrapping | None = None
-    mss: int = 0
     icmp_type: int = 0
     tracking: Tracking | None = None
     untracked: bool = False
     zone: int = 0
+    zone_reply: int = 0
     bridge_port: int = 0
     length: int = field(default=60)
+    tos: int = 0
+    ttl: int = 0
+    mss: int = 0
+    source_mac: str = ""
+    birthplace: tuple[str, int] | None = None
 
     @property
     def tuple5(self) -> Tuple5:

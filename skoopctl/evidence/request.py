@@ -30,6 +30,7 @@ NETNS_ITEMS = (
     "ip_vs",
     "wireguard",
     "xt-recent",
+    "ipset",
     "iptables-nft",
     "ip6tables-nft",
     "iptables-legacy",

@@ -22,6 +22,8 @@ from skoopctl.kernel.host_facts import (
     decode_sysctls,
     foreign_sysctl_line,
 )
+from skoopctl.kernel.ipset import IpSet
+from skoopctl.kernel.ipset_save import decode_ipset_save
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
 from skoopctl.kernel.link import Link
@@ -166,6 +168,7 @@ class _NamespaceReader:
             ipvs_services=has_virtual_services(self._text("ip_vs")),
             recent=self._recent(),
             wireguard=self._wireguard(links.values()),
+            ipsets=self._ipsets(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
         )
 
@@ -276,6 +279,19 @@ class _NamespaceReader:
         if all(link.kind != "wireguard" for link in links):
             return ()
         return self._dump("wireguard", netlink.decode_wireguard)
+
+    def _ipsets(self) -> dict[str, IpSet]:
+        """Return the sets, from the kernel's dump or from the text of ``ipset save`` (recorded clusters)."""
+        raw = self._raw("ipset")
+        if not raw:
+            return {}
+        if raw.startswith((b"create ", b"add ", b"#")):
+            found = decode_ipset_save(raw.decode("utf-8", "backslashreplace"))
+        else:
+            found = netlink.decode_ipset_dump(raw)
+        if found.problem:
+            self._gap("ipset", "malformed", found.problem)
+        return found.sets
 
     def _nsids(self) -> dict[int, int]:
         raw = self._raw("nsid")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from skoopctl.kernel.address import Address
 from skoopctl.kernel.bpf import Attachment
+from skoopctl.kernel.ipset import IpSet
 from skoopctl.kernel.iptables import Table
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour
@@ -38,7 +39,8 @@ class NetNamespace:
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
     None when it was not read. ``speaks_sctp`` is false when the kernel has no SCTP loaded, None
     when that was not read. ``programs`` are the eBPF programs and tc filters on packets' way; None
-    when they were not read, and then ``tc_devices`` and `Link.xdp` tell where some may be.
+    when they were not read, and then ``tc_devices`` and `Link.xdp` tell where some may be. ``ipsets`` are
+    the sets of ipset(8) by name; with ``ipset`` among the gaps a set that is not there may only be unread.
     """
 
     host: str
@@ -65,6 +67,7 @@ class NetNamespace:
     speaks_sctp: bool | None = True
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
     wireguard: tuple[Wireguard, ...] = ()
+    ipsets: Mapping[str, IpSet] = field(default_factory=dict)
     gaps: Mapping[str, str] = field(default_factory=dict)
 
     def link_named(self, name: str) -> Link | None:

@@ -2,6 +2,7 @@
 
 from skoopctl.kernel.netlink.address import decode_addresses
 from skoopctl.kernel.netlink.dump import Dump
+from skoopctl.kernel.netlink.ipset import decode_ipset_dump
 from skoopctl.kernel.netlink.link import decode_links
 from skoopctl.kernel.netlink.neighbour import decode_fdb, decode_neighbours
 from skoopctl.kernel.netlink.nexthop import decode_nexthops
@@ -14,6 +15,7 @@ __all__ = [
     "Dump",
     "decode_addresses",
     "decode_fdb",
+    "decode_ipset_dump",
     "decode_links",
     "decode_neighbours",
     "decode_nexthops",
