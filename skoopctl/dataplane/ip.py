@@ -6,11 +6,15 @@ Sources: net/ipv4/ip_output.c (__ip_queue_xmit, ip_output), ip_input.c (ip_rcv_f
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
 from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey, gap, sysctl_evidence
-from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Send
+from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Resend, Send
+from skoopctl.dataplane.netfilter import has_nat
 from skoopctl.dataplane.packet import Packet, Unreachable, describe
 from skoopctl.dataplane.routing import Answer, Query
 from skoopctl.dataplane.scene import Hook
@@ -76,6 +80,41 @@ def send(journey: Journey, move: Send) -> Ending | Move:
         answer, hop = again, _pick_hop(journey, netns, again, packet)
         out_link = _out_link(netns, answer, hop)
         _record_route(journey, netns, answer, hop, out_link, packet)
+    return _leave(journey, netns, packet, answer, hop, out_link)
+
+
+def resend(journey: Journey, move: Resend) -> Ending | Move:
+    """Send a packet that IPVS took: route, OUTPUT from its first table on, POSTROUTING, device.
+
+    ip_vs_xmit.c (do_output_route4) looks only at the real server's address. Then NAT's hook at OUTPUT looks
+    again, with mark and source, where conntrack knows the packet as translated (nf_nat_ipv4_local_fn); and
+    mangle does where it changes the mark. A packet for direct routing keeps the service's address and goes to the
+    server's MAC address.
+    """
+    netns, packet, towards = move.netns, move.packet, move.towards
+    answer = _lookup(journey, netns, Packet(packet.family, 0, towards, packet.protocol))
+    if isinstance(answer, Ending):
+        return answer
+    hop = _pick_hop(journey, netns, answer, packet)
+    out_link = _out_link(netns, answer, hop)
+    direct = packet.destination != towards
+    if direct and hop.gateway is None:
+        hop = replace(hop, gateway=IPv4Address(towards) if packet.family == 4 else IPv6Address(towards))
+    _record_route(journey, netns, answer, hop, out_link, packet)
+    mark = packet.mark
+    ended = pass_hook(journey, netns, packet, Hook.OUTPUT, out_link=out_link)
+    if ended is not None:
+        return ended
+    translated = packet.tracking is not None and packet.tracking.entry is not None
+    if packet.mark != mark or (not direct and translated and has_nat(journey.topology, netns, packet.family)):
+        again = _lookup(journey, netns, packet)
+        if isinstance(again, Ending):
+            again.rerouted = True
+            return again
+        if again.route is not answer.route:
+            answer, hop = again, _pick_hop(journey, netns, again, packet)
+            out_link = _out_link(netns, answer, hop)
+            _record_route(journey, netns, answer, hop, out_link, packet)
     return _leave(journey, netns, packet, answer, hop, out_link)
 
 
@@ -182,9 +221,9 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
         return answer
     hop = _pick_hop(journey, netns, answer, packet)
     out_link = _out_link(netns, answer, hop)
-    ended = _validate_source(journey, netns, link, packet, out_link.index if out_link else 0)
-    if ended is not None:
-        return ended
+    spoofed = _validate_source(journey, netns, link, packet, out_link.index if out_link else 0)
+    if spoofed is not None:
+        return spoofed
     _record_route(journey, netns, answer, hop, out_link, packet)
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:

@@ -102,7 +102,7 @@ def cross(journey: Journey, move: Cross) -> Move:
     decision = f"to {peer.link.name} in {there}"
     journey.step(StepKind.TRANSMIT, station.netns, station.link, decision, packet)
     if station.key != peer.key:
-        packet.mark = 0
+        packet.mark, packet.ipvs = 0, False
     return Arrive(peer.netns, peer.link, packet, mac)
 
 
@@ -186,7 +186,7 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     owner = owners[index]
     journey.step(StepKind.TRANSMIT, netns, link, f"over the underlay to {owner.netns.host}", packet)
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
-    packet.mark = 0
+    packet.mark, packet.ipvs = 0, False
     return Arrive(owner.netns, owner.link, packet, mac or owner.link.mac)
 
 

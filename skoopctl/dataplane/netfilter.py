@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from skoopctl.dataplane.conntrack import CtState, Manip, apply_nat
 from skoopctl.dataplane.iptables import TableEvaluator
+from skoopctl.dataplane.ipvs import ipvs_hooks
 from skoopctl.dataplane.nft import NftEvaluator
 from skoopctl.dataplane.ruling import ACCEPT, Action, Ruling
 from skoopctl.dataplane.scene import Hook, Scene
@@ -23,6 +24,7 @@ from skoopctl.kernel.nft import NftChain, NftTable
 CONNTRACK_PRIORITY = -200
 NAT_DST_PRIORITY = -100
 NAT_SRC_PRIORITY = 100
+IPVS = "IPVS"
 
 _TABLE_HOOKS: dict[str, dict[Hook, int]] = {
     "raw": {Hook.PREROUTING: -300, Hook.OUTPUT: -300},
@@ -75,11 +77,17 @@ def stages_at(topology: Topology, netns: NetNamespace, hook: Hook, family: int) 
         stages = [
             *_iptables_stages(topology, netns, hook, family),
             *_nft_stages(topology, netns, hook, family),
+            *(Stage(priority, 0, IPVS, is_nat=False, run=run) for priority, run in ipvs_hooks(netns, hook)),
         ]
         # Of equal priorities the newest hook runs first (net/netfilter/core.c: nf_hook_entries_grow).
         cached = tuple(sorted(stages, key=lambda stage: (stage.priority, -stage.order)))
         topology.caches[key] = cached
     return cached  # type: ignore[return-value]
+
+
+def has_nat(topology: Topology, netns: NetNamespace, family: int) -> bool:
+    """Tell whether NAT looks at packets that are born here: all its hooks come with the first nat chain."""
+    return any(stage.is_nat for hook in _MANIP for stage in stages_at(topology, netns, hook, family))
 
 
 def run_hook(scene: Scene) -> HookRuling:

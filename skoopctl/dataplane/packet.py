@@ -136,6 +136,7 @@ class Packet:
     ``about`` are set for an ICMP error: its type, and the tuple of the packet that caused it. ``inner`` is
     the packet inside a tunnel's outer packet, and ``inner_mac`` the MAC address it is sent to in there.
     ``tracking`` is the conntrack entry attached in the current namespace; ``untracked`` is set by NOTRACK.
+    ``ipvs`` is set once IPVS has dealt with it (skb->ipvs_property): it looks at no packet twice.
     ``bridge_port`` is the port's ifindex while netfilter remembers that the packet came in by a bridge.
     """
 
@@ -156,6 +157,7 @@ class Packet:
     tracking: Tracking | None = None
     untracked: bool = False
     zone: int = 0
+    ipvs: bool = False
     bridge_port: int = 0
     length: int = field(default=60)
 

@@ -36,6 +36,8 @@ PROGRAM_FILES = (
     "sockets.py",
     "programs.py",
     "netfilter.py",
+    "ipvs.py",
+    "conntrack.py",
     "main.py",
 )
 

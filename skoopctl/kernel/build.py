@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from skoopctl.evidence.item import HostEvidence, Item, ItemStatus
 from skoopctl.kernel import netlink
+from skoopctl.kernel.conntrack import ConnectionTable, connection_table
 from skoopctl.kernel.host_facts import (
     HostIdentity,
     NamespaceFacts,
@@ -22,6 +23,8 @@ from skoopctl.kernel.host_facts import (
 )
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
+from skoopctl.kernel.ipvs import Ipvs, IpvsDump, Template, merged
+from skoopctl.kernel.ipvs_text import decode_proc_ip_vs, decode_proc_ip_vs_conn
 from skoopctl.kernel.netlink import Dump
 from skoopctl.kernel.netns import Gap, Host, NetNamespace
 from skoopctl.kernel.nft_json import (
@@ -151,6 +154,8 @@ class _NamespaceReader:
             nsids=self._nsids(),
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
             ipvs_services=has_virtual_services(self._text("ip_vs")),
+            ipvs=self._ipvs(),
+            conntrack=self._conntrack(),
             recent=self._recent(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
         )
@@ -227,6 +232,40 @@ class _NamespaceReader:
         if item is None or not (item.status is ItemStatus.OK or is_nothing(item)):
             return None
         return decode_recent(item.payload.decode("utf-8", "backslashreplace"), self.uptime_s)
+
+    def _ipvs(self) -> Ipvs:
+        """Return the services as netlink tells them; as ``/proc`` does, which says less, where it did not."""
+        listed = decode_proc_ip_vs(self._text("ip_vs")) if self._has_data("ip_vs") else IpvsDump(())
+        if listed.problem:
+            self._gap("ip_vs", "malformed", listed.problem)
+        templates: tuple[Template, ...] | None = ()
+        if listed.services:
+            item = self.evidence.item("ip_vs_conn", self.facts.inode)
+            read = item is not None and item.status is ItemStatus.OK
+            templates = (
+                decode_proc_ip_vs_conn(item.payload.decode("ascii", "replace")) if read and item else None
+            )
+        more = netlink.decode_ipvs(self._bytes("ipvs")) if self._has_data("ipvs") else IpvsDump(())
+        return Ipvs(merged(listed.services, more.services), templates)
+
+    def _has_data(self, name: str) -> bool:
+        return bool(self._bytes(name))
+
+    def _bytes(self, name: str) -> bytes:
+        """Return what there is of an item whose absence leaves no gap: only what asks for it minds."""
+        item = self.evidence.item(name, self.facts.inode)
+        return item.payload if item is not None else b""
+
+    def _conntrack(self) -> ConnectionTable | None:
+        """Return the connections; None when they were not read, which leaves no gap: no walk needs them."""
+        item = self.evidence.item("conntrack", self.facts.inode)
+        if item is None or not (item.payload or item.status is ItemStatus.OK or is_nothing(item)):
+            return None
+        if not item.payload:
+            return ConnectionTable()
+        found = netlink.decode_conntrack(item.payload)
+        complete = item.status is ItemStatus.OK and not item.detail and not found.problem
+        return connection_table(found.entries, complete=complete, detail=item.detail or found.problem)
 
     def _nsids(self) -> dict[int, int]:
         raw = self._raw("nsid")

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skoopctl.kernel.address import Address
+from skoopctl.kernel.conntrack import ConnectionTable
 from skoopctl.kernel.iptables import Table
+from skoopctl.kernel.ipvs import Ipvs
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour
 from skoopctl.kernel.nft import NftTable
@@ -34,7 +36,8 @@ class NetNamespace:
     ``pid`` is a process in it (0: none is known). ``pod_uids`` are the pods whose processes live here, by the
     cgroups of those processes. ``recent`` holds the lists of iptables' ``recent`` match: per list, addresses
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
-    None when it was not read.
+    None when it was not read. ``ipvs_services`` says that IPVS has services, ``ipvs`` which; ``conntrack``
+    is None when it was not read.
     """
 
     host: str
@@ -57,6 +60,8 @@ class NetNamespace:
     nsids: Mapping[int, int] = field(default_factory=dict)
     tc_devices: frozenset[int] = frozenset()
     ipvs_services: bool = False
+    ipvs: Ipvs = field(default_factory=Ipvs)
+    conntrack: ConnectionTable | None = None
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
     gaps: Mapping[str, str] = field(default_factory=dict)
 
