@@ -118,6 +118,7 @@ class Program:
             ("ip_vs_conn", lambda: self.if_ipvs(lambda: ipvs_templates(cap))),
             ("conntrack", lambda: self.connections.read(self.current == self.root)),
             ("xt-recent", lambda: recent_lists(cap)),
+            ("ipset", self.netfilter.ipset),
             ("iptables-nft", lambda: self.netfilter.iptables_nft("iptables", FAMILY_IP)),
             ("ip6tables-nft", lambda: self.netfilter.iptables_nft("ip6tables", FAMILY_IP6)),
             ("iptables-legacy", lambda: self.netfilter.iptables_legacy("iptables", "ip_tables_names")),

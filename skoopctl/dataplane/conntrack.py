@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from skoopctl.dataplane.packet import Flags, Packet, Ports, Tuple5
+from skoopctl.kernel.ipset import Member, Value
 
 
 class CtState(StrEnum):
@@ -37,6 +38,7 @@ class Entry:
     original: Tuple5
     reply: Tuple5
     zone: int = 0
+    zone_reply: int = 0
     confirmed: bool = False
     seen_reply: bool = False
     source_nat: bool = False
@@ -76,24 +78,30 @@ class Tracking:
 class Table:
     """The connections of one namespace that this walk has made.
 
-    ``balanced`` are IPVS's. ``loose`` is nf_conntrack_tcp_loose: a segment in the middle may begin a connection.
+    ``set_changes`` are what ``-j SET`` has done to the namespace's ipsets on this walk: by set, the members
+    added (or None: deleted) by key; None in place of all that when it cannot be told. ``balanced`` are IPVS's
+    connections. ``loose`` is nf_conntrack_tcp_loose: a segment in the middle may begin a connection.
     """
 
-    __slots__ = ("balanced", "entries", "loose")
+    __slots__ = ("balanced", "entries", "loose", "set_changes")
 
     def __init__(self, *, loose: bool = True) -> None:
         self.entries: list[Entry] = []
         self.balanced: list[Balanced] = []
         self.loose = loose
+        self.set_changes: dict[str, dict[tuple[Value, ...], Member | None] | None] = {}
 
-    def find(self, key: Tuple5, zone: int) -> tuple[Entry, bool] | None:
-        """Return the entry of a tuple and whether the tuple is its reply direction."""
+    def find(self, key: Tuple5, zone: int, zone_reply: int | None = None) -> tuple[Entry, bool] | None:
+        """Return the entry of a tuple and whether the tuple is its reply direction.
+
+        Each direction of an entry is in a zone of its own (nf_conntrack.h: nf_ct_key_equal); ``zone_reply`` is
+        ``zone`` when it is not given.
+        """
+        reply = zone if zone_reply is None else zone_reply
         for entry in self.entries:
-            if entry.zone != zone:
-                continue
-            if entry.original.covers(key):
+            if entry.zone == zone and entry.original.covers(key):
                 return entry, False
-            if entry.reply.covers(key):
+            if entry.zone_reply == reply and entry.reply.covers(key):
                 return entry, True
         return None
 
@@ -103,7 +111,7 @@ class Table:
             return Tracking(CtState.UNTRACKED)
         if packet.error is not None:
             return self._track_error(packet)
-        found = self.find(packet.tuple5, packet.zone)
+        found = self.find(packet.tuple5, packet.zone, packet.zone_reply)
         if found is None:
             return self._first_packet(packet)
         entry, is_reply = found
@@ -122,14 +130,14 @@ class Table:
         if packet.protocol in {1, 58} and packet.icmp_type in {0, 129}:
             return Tracking(CtState.INVALID)
         key = packet.tuple5
-        return Tracking(CtState.NEW, Entry(key, key.inverse(), packet.zone))
+        return Tracking(CtState.NEW, Entry(key, key.inverse(), packet.zone, packet.zone_reply))
 
     def _track_error(self, packet: Packet) -> Tracking:
         """Relate an ICMP error to the connection of the packet that it is about (nf_conntrack_inet_error)."""
         about = packet.about
         if about is None:
             return Tracking(CtState.INVALID)
-        found = self.find(about.inverse(), packet.zone)
+        found = self.find(about.inverse(), packet.zone, packet.zone_reply)
         if found is None:
             return Tracking(CtState.INVALID)
         entry, is_reply = found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
+from skoopctl.dataplane.birth import give_birth
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
@@ -68,6 +69,7 @@ def send(journey: Journey, move: Send) -> Ending | Move:
     out_link = _out_link(netns, answer, hop)
     journey.step(StepKind.SEND, netns, None, f"sends {describe(packet)}", packet)
     _record_route(journey, netns, answer, hop, out_link, packet)
+    give_birth(netns, packet, out_link)
     before = (packet.destination, packet.mark)
     ended = pass_hook(journey, netns, packet, Hook.OUTPUT, out_link=out_link)
     if ended is not None:
@@ -225,6 +227,8 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     if spoofed is not None:
         return spoofed
     _record_route(journey, netns, answer, hop, out_link, packet)
+    # ip_forward and ip6_forward count down before the hook; the walk's own limit of hops ends a loop.
+    packet.ttl = max(packet.ttl - 1, 1) if packet.ttl else 0
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:
         return ended

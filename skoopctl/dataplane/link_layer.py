@@ -85,6 +85,7 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
 def _transmit(journey: Journey, station: Station, packet: Packet, found: Resolution, next_hop: int) -> Move:
     """Hand a frame to the device."""
     netns, link = station.netns, station.link
+    packet.source_mac = link.mac
     if link.kind == "bridge":
         return OutOfBridge(station, packet, found.mac, next_hop)
     if link.vxlan is not None:
@@ -109,7 +110,8 @@ def cross(journey: Journey, move: Cross) -> Move:
 def arrive(journey: Journey, move: Arrive) -> Ending | Move:
     """Take a frame in on a device (__netif_receive_skb_core): programs, ingress chains, bridge, IP."""
     netns, link, packet, mac = move.netns, move.link, move.packet, move.mac
-    packet.tracking, packet.untracked, packet.zone, packet.bridge_port = None, False, 0, 0
+    packet.tracking, packet.untracked, packet.bridge_port = None, False, 0
+    packet.zone = packet.zone_reply = 0
     if not link.up:
         return _down(journey, netns, link, packet)
     ended = _opaque(journey, netns, link, packet, "into") or pass_device_chains(

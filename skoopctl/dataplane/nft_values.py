@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
 from skoopctl.dataplane.matches.connection import states_of
-from skoopctl.dataplane.matches.transport import any_of
 from skoopctl.dataplane.packet import PROTOCOL_NUMBERS, Packet, Ports
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.truth import Truth, Unknown, ports_within
+from skoopctl.dataplane.truth import Truth, Unknown, any_of, ports_within
 from skoopctl.kernel.nft import (
     AnonymousSet,
     Binary,

@@ -29,6 +29,7 @@ NETNS_ITEMS = (
     "ip_vs_conn",
     "conntrack",
     "xt-recent",
+    "ipset",
     "iptables-nft",
     "ip6tables-nft",
     "iptables-legacy",

@@ -21,6 +21,8 @@ from skoopctl.kernel.host_facts import (
     decode_nsids,
     decode_sysctls,
 )
+from skoopctl.kernel.ipset import IpSet
+from skoopctl.kernel.ipset_save import decode_ipset_save
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
 from skoopctl.kernel.ipvs import Ipvs, IpvsDump, Template, merged
@@ -157,6 +159,7 @@ class _NamespaceReader:
             ipvs=self._ipvs(),
             conntrack=self._conntrack(),
             recent=self._recent(),
+            ipsets=self._ipsets(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
         )
 
@@ -266,6 +269,19 @@ class _NamespaceReader:
         found = netlink.decode_conntrack(item.payload)
         complete = item.status is ItemStatus.OK and not item.detail and not found.problem
         return connection_table(found.entries, complete=complete, detail=item.detail or found.problem)
+
+    def _ipsets(self) -> dict[str, IpSet]:
+        """Return the sets, from the kernel's dump or from the text of ``ipset save`` (recorded clusters)."""
+        raw = self._raw("ipset")
+        if not raw:
+            return {}
+        if raw.startswith((b"create ", b"add ", b"#")):
+            found = decode_ipset_save(raw.decode("utf-8", "backslashreplace"))
+        else:
+            found = netlink.decode_ipset_dump(raw)
+        if found.problem:
+            self._gap("ipset", "malformed", found.problem)
+        return found.sets
 
     def _nsids(self) -> dict[int, int]:
         raw = self._raw("nsid")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from skoopctl.kernel.address import Address
 from skoopctl.kernel.conntrack import ConnectionTable
+from skoopctl.kernel.ipset import IpSet
 from skoopctl.kernel.iptables import Table
 from skoopctl.kernel.ipvs import Ipvs
 from skoopctl.kernel.link import Link
@@ -37,7 +38,8 @@ class NetNamespace:
     cgroups of those processes. ``recent`` holds the lists of iptables' ``recent`` match: per list, addresses
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
     None when it was not read. ``ipvs_services`` says that IPVS has services, ``ipvs`` which; ``conntrack``
-    is None when it was not read.
+    is None when it was not read. ``ipsets`` are the sets of ipset(8) by name; with ``ipset`` among the gaps a
+    set that is not there may only be unread.
     """
 
     host: str
@@ -63,6 +65,7 @@ class NetNamespace:
     ipvs: Ipvs = field(default_factory=Ipvs)
     conntrack: ConnectionTable | None = None
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
+    ipsets: Mapping[str, IpSet] = field(default_factory=dict)
     gaps: Mapping[str, str] = field(default_factory=dict)
 
     def link_named(self, name: str) -> Link | None:

@@ -3,6 +3,7 @@
 from skoopctl.kernel.netlink.address import decode_addresses
 from skoopctl.kernel.netlink.conntrack import decode_conntrack
 from skoopctl.kernel.netlink.dump import Dump
+from skoopctl.kernel.netlink.ipset import decode_ipset_dump
 from skoopctl.kernel.netlink.ipvs import decode_ipvs
 from skoopctl.kernel.netlink.link import decode_links
 from skoopctl.kernel.netlink.neighbour import decode_fdb, decode_neighbours
@@ -16,6 +17,7 @@ __all__ = [
     "decode_addresses",
     "decode_conntrack",
     "decode_fdb",
+    "decode_ipset_dump",
     "decode_ipvs",
     "decode_links",
     "decode_neighbours",
