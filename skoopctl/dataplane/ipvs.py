@@ -208,6 +208,8 @@ def _transmit(scene: Scene, connection: Balanced) -> Ruling:
     if connection.method == Forwarding.MASQ:
         packet.destination = connection.server
         packet.destination_ports = connection.ports
+    if not local and scene.hook is Hook.INPUT and packet.ttl:
+        packet.ttl = max(packet.ttl - 1, 1)  # decrement_ttl
     return ACCEPT if local else Ruling(Action.STOLEN, towards=connection.server)
 
 

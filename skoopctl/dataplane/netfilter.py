@@ -14,6 +14,7 @@ from skoopctl.dataplane.conntrack import CtState, Manip, apply_nat
 from skoopctl.dataplane.iptables import TableEvaluator
 from skoopctl.dataplane.ipvs import ipvs_hooks
 from skoopctl.dataplane.nft import NftEvaluator
+from skoopctl.dataplane.recall import recall, room_for
 from skoopctl.dataplane.ruling import ACCEPT, Action, Ruling
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.topology import Topology
@@ -101,7 +102,9 @@ def run_hook(scene: Scene) -> HookRuling:
         priority = stage.priority if stage is not None else 1 << 31
         if not tracked and priority > CONNTRACK_PRIORITY:
             tracked = True
-            _attach(scene)
+            refused = _attach(scene)
+            if refused is not None:
+                return HookRuling(refused, "conntrack")
         if (
             not translated
             and priority >= nat_priority
@@ -124,10 +127,17 @@ def run_hook(scene: Scene) -> HookRuling:
     return HookRuling(ACCEPT)
 
 
-def _attach(scene: Scene) -> None:
-    """Attach conntrack's entry, unless the packet still carries one (loopback, a reset that answers)."""
-    if scene.packet.tracking is None or scene.packet.tracking.state is CtState.UNTRACKED:
-        scene.packet.tracking = scene.connections.track(scene.packet)
+def _attach(scene: Scene) -> Ruling | None:
+    """Attach conntrack's entry, unless the packet still carries one (loopback, a reset that answers).
+
+    An entry that was there before the walk goes first; a new one needs room.
+    """
+    packet = scene.packet
+    if packet.tracking is not None and packet.tracking.state is not CtState.UNTRACKED:
+        return None
+    packet.tracking = recall(scene) or scene.connections.track(packet)
+    entry = packet.tracking.entry
+    return room_for(scene) if entry is not None and not entry.confirmed else None
 
 
 def _translate(scene: Scene, nat_stages: list[Stage]) -> HookRuling:

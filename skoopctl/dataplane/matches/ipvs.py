@@ -8,6 +8,7 @@ from skoopctl.dataplane.conntrack import Balanced
 from skoopctl.dataplane.matches.address import network_of, protocol_number
 from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option
 from skoopctl.dataplane.scene import Scene
+from skoopctl.dataplane.truth import Truth, Unknown
 from skoopctl.kernel.iptables import Match, Option
 from skoopctl.kernel.ipvs import Forwarding
 
@@ -17,7 +18,17 @@ _METHODS = {"GATE": Forwarding.ROUTE, "IPIP": Forwarding.TUNNEL, "MASQ": Forward
 @option("ipvs", "ipvs")
 def is_ipvs(_opt: Option, _match: Match) -> Predicate:
     """``[!] --ipvs``: IPVS has dealt with the packet."""
-    return lambda scene: scene.packet.ipvs
+    return lambda scene: _unread(scene) or scene.packet.ipvs
+
+
+def _unread(scene: Scene) -> Unknown | None:
+    """Say why nobody can tell what IPVS does here, or None where it is known."""
+    netns = scene.netns
+    if "ip_vs" in netns.gaps:
+        return Unknown(f"-m ipvs: the services of IPVS were not read: {netns.gaps['ip_vs']}")
+    if netns.ipvs_services and not netns.ipvs.services:
+        return Unknown("-m ipvs: the services of IPVS could not be read")
+    return None
 
 
 def _of_connection(opt: Option, fits: Callable[[Scene, Balanced], bool]) -> Predicate:
@@ -28,7 +39,9 @@ def _of_connection(opt: Option, fits: Callable[[Scene, Balanced], bool]) -> Pred
     """
     inverted = opt.inverted
 
-    def predicate(scene: Scene) -> bool:
+    def predicate(scene: Scene) -> Truth:
+        if (unread := _unread(scene)) is not None:
+            return unread
         if not scene.packet.ipvs:
             return inverted  # the registry turns this round: false
         key = scene.packet.tuple5.inverse()
