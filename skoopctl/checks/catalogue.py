@@ -66,8 +66,8 @@ _DOCS = (
         "ipvs-loopback-source",
         "IPVS does not send packets of 127.0.0.0/8 to another host",
         Severity.FATAL,
-        "A client on the node that connects from a loopback address cannot be balanced to a server elsewhere, and "
-        "a packet from outside not to a server on a loopback address: the kernel drops it without a word.",
+        "A client on the node that connects from a loopback address cannot be balanced to a server elsewhere, "
+        "and a packet from outside not to a server on a loopback address: the kernel drops it without a word.",
         "Connect to the node's own address, or to the service's.",
         ("ipvsadm -L -n",),
     ),
@@ -321,7 +321,8 @@ _DOCS = (
         "opaque-program",
         "A program on the way decides, and cannot be read",
         Severity.WARNING,
-        "A tc or XDP program, or a tunnel of IPVS, on the path is outside of the model: nobody here knows what it does.",
+        "A tc or XDP program, or a tunnel of IPVS, on the path is outside of the model: nobody here knows what "
+        "it does.",
         "Ask the tool that loaded it (for Cilium: cilium-dbg bpf …).",
         ("tc filter show dev DEVICE ingress", "bpftool net"),
     ),
