@@ -63,9 +63,14 @@ class Connection:
         for way, answered in ((self.original, self.seen_reply), (self.reply, True)):
             words += [f"src={way.source}", f"dst={way.destination}"]
             words += [f"sport={way.source_port}", f"dport={way.destination_port}"]
-            words += [f"zone={way.zone}"] if way.zone else []
             words += [] if answered else ["[UNREPLIED]"]
-        return " ".join([*words, *(["[ASSURED]"] if self.assured else []), f"mark={self.mark}"])
+        words += ["[ASSURED]"] if self.assured else []
+        return " ".join([*words, f"mark={self.mark}", *self._zones()])
+
+    def _zones(self) -> list[str]:
+        there, back = self.original.zone, self.reply.zone
+        named = {"zone": there} if there == back else {"zone-orig": there, "zone-reply": back}
+        return [f"{name}={zone}" for name, zone in named.items() if zone]
 
 
 @dataclass(frozen=True, slots=True)
