@@ -109,7 +109,22 @@ def request(scene: Scene) -> Ruling:
     if packet.protocol == 6 and packet.flags is not Flags.SYN and not _is_sloppy(scene):
         return ACCEPT
     service = _find(scene)
-    return ACCEPT if service is None else _schedule(scene, service)
+    if service is None:
+        return _unlisted(scene)
+    return _schedule(scene, service)
+
+
+def _unlisted(scene: Scene) -> Ruling:
+    """No service takes the packet, if all services were read."""
+    gap = scene.netns.gaps.get("ip_vs")
+    if gap is None:
+        return ACCEPT
+    packet = scene.packet
+    where = f"{packet.address(packet.destination)}:{packet.destination_ports}"
+    reason = f"whether IPVS of {scene.netns.host} has a service {where} was not read: {gap}"
+    if scene.choices.unknown(reason, key=("ipvs-gap", scene.netns.host, packet.destination)):
+        return ACCEPT
+    return Ruling(Action.DROP, cause="evidence-incomplete", reason=reason, opaque=True)
 
 
 def _is_sloppy(scene: Scene) -> bool:
@@ -148,6 +163,10 @@ def _schedule(scene: Scene, service: VirtualService) -> Ruling:
         return _nobody(service, "a service for all ports must be persistent")
     if service.port == _FTP and port != _FTP and not service.persistent_s:
         return ACCEPT
+    if service.damaged:
+        reason = f"a server of {service_name(service)} on {netns.host} could not be read"
+        if not scene.choices.unknown(reason, key=("ipvs-damaged", netns.host, service.key)):
+            return Ruling(Action.DROP, cause="evidence-incomplete", reason=reason, opaque=True)
     server = choose(scene, service)
     if server is NOBODY or server is None:
         return _nobody(service, _why_nobody(service))

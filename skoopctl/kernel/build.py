@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from skoopctl.evidence.item import HostEvidence, Item, ItemStatus
@@ -241,6 +241,10 @@ class _NamespaceReader:
         listed = decode_proc_ip_vs(self._text("ip_vs")) if self._has_data("ip_vs") else IpvsDump(())
         if listed.problem:
             self._gap("ip_vs", "malformed", listed.problem)
+        if "ip_vs" in self.gaps and listed.services:
+            # What was cut or cannot be read may belong to the service before it.
+            last = replace(listed.services[-1], damaged=True)
+            listed = IpvsDump((*listed.services[:-1], last), listed.problem)
         templates: tuple[Template, ...] | None = ()
         if listed.services:
             item = self.evidence.item("ip_vs_conn", self.facts.inode)

@@ -66,7 +66,7 @@ class VirtualService:
 
     ``flags`` are ``ops`` and the scheduler's (``sh-fallback``, ``sh-port``, ``mh-fallback``, ``mh-port``);
     ``persistent_s`` is the timeout of its templates, 0 without persistence; ``netmask`` what of a client's
-    address they look at.
+    address they look at. ``damaged`` is set where a server of it could not be read.
     """
 
     family: int
@@ -79,6 +79,7 @@ class VirtualService:
     persistent_s: int = 0
     netmask: int = 0
     servers: tuple[RealServer, ...] = ()
+    damaged: bool = False
 
     @property
     def key(self) -> tuple[int, ...]:

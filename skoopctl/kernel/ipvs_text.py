@@ -32,7 +32,13 @@ class _Collector:
     def __init__(self) -> None:
         self.services: list[VirtualService] = []
         self.servers: list[list[RealServer]] = []
+        self.damaged: set[int] = set()
         self.bad = 0
+
+    def lose_server(self, position: int) -> None:
+        """Note that a server of a service could not be read."""
+        self.damaged.add(position)
+        self.bad += 1
 
     def service(self, service: VirtualService) -> None:
         self.services.append(service)
@@ -40,8 +46,13 @@ class _Collector:
 
     def dump(self, problem: str = "") -> IpvsDump:
         found = tuple(
-            replace(service, servers=tuple(servers), family=_family(service, servers))
-            for service, servers in zip(self.services, self.servers, strict=True)
+            replace(
+                service,
+                servers=tuple(servers),
+                family=_family(service, servers),
+                damaged=position in self.damaged,
+            )
+            for position, (service, servers) in enumerate(zip(self.services, self.servers, strict=True))
         )
         problems = [problem] if problem else []
         if self.bad:
@@ -71,7 +82,10 @@ def decode_proc_ip_vs(text: str) -> IpvsDump:
             else:
                 collector.bad += 1
         except (ValueError, IndexError, KeyError):
-            collector.bad += 1
+            if known:
+                collector.lose_server(len(collector.services) - 1)
+            else:
+                collector.bad += 1
     return collector.dump("" if lines[0].startswith("IP Virtual Server") else "no header line")
 
 
@@ -156,13 +170,20 @@ def decode_ipvsadm(text: str) -> IpvsDump:
                 service = _saved_service(*name, options)
                 by_name[name] = len(collector.services)
                 collector.service(service)
-            elif words[0] == "-a":
-                collector.servers[by_name[name]].append(_saved_server(options))
+            elif words[0] == "-a" and name in by_name:
+                _add_saved_server(collector, by_name[name], options)
             else:
                 collector.bad += 1
         except (ValueError, IndexError, KeyError):
             collector.bad += 1
     return collector.dump()
+
+
+def _add_saved_server(collector: _Collector, position: int, options: dict[str, str]) -> None:
+    try:
+        collector.servers[position].append(_saved_server(options))
+    except (ValueError, KeyError):
+        collector.lose_server(position)
 
 
 def _options(words: list[str]) -> dict[str, str]:

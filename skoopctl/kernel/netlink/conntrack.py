@@ -26,6 +26,13 @@ def decode_conntrack(raw: bytes) -> Dump[Connection]:
 
 
 def _connection(body: bytes) -> Connection:
+    try:
+        return _read(body)
+    except KeyError as missing:
+        raise ValueError(f"no attribute {missing}") from missing
+
+
+def _read(body: bytes) -> Connection:
     found = attributes(body, _NFGENMSG)
     status = _number(found.get(_STATUS))
     zone = be16.unpack_from(found[_ZONE])[0] if _ZONE in found else 0

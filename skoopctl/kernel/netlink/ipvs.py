@@ -54,7 +54,7 @@ def decode_ipvs(raw: bytes) -> IpvsDump:
             continue
         try:
             _message(answers, sequence, body)
-        except (ValueError, IndexError, struct_error) as error:
+        except (ValueError, IndexError, KeyError, struct_error) as error:
             answers.problems.append(f"a message is malformed ({error})")
     if answers.first not in answers.ended:
         answers.problems.append("the dump has no end")
