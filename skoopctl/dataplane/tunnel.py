@@ -46,6 +46,7 @@ def encapsulate(journey: Journey, move: Encapsulate) -> Ending | Move:
         source_ports=_source_ports(netns, vxlan.port_range),
         destination_ports=Ports.of(vxlan.port),
         mark=packet.mark,
+        ipvs=packet.ipvs,  # skb_scrub_packet keeps both within a namespace
         inner=packet,
         inner_mac=mac,
         vni=vxlan.vni,
