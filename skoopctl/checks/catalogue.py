@@ -53,6 +53,45 @@ _DOCS = (
         ("kubectl get endpointslices -l kubernetes.io/service-name=NAME", "kubectl get pods -o wide"),
     ),
     Doc(
+        "ipvs-no-server",
+        "IPVS has a service, and no server that takes new connections",
+        Severity.FATAL,
+        "All servers of the service have weight 0 (kube-proxy drains endpoints that terminate), are over their "
+        "threshold of connections, or the scheduler's hash names one that takes none. The kernel answers with "
+        "ICMP port unreachable, TCP too: connection refused.",
+        "See why the service's endpoints are not ready; with a hashing scheduler, set its fallback flag.",
+        ("ipvsadm -L -n --thresholds", "kubectl get endpointslices -o wide"),
+    ),
+    Doc(
+        "ipvs-loopback-source",
+        "IPVS does not send packets of 127.0.0.0/8 to another host",
+        Severity.FATAL,
+        "A client on the node that connects from a loopback address cannot be balanced to a server elsewhere, "
+        "and a packet from outside not to a server on a loopback address: the kernel drops it without a word.",
+        "Connect to the node's own address, or to the service's.",
+        ("ipvsadm -L -n",),
+    ),
+    Doc(
+        "stale-conntrack",
+        "An old connection sends packets where they went before",
+        Severity.CRITICAL,
+        "conntrack's table has an entry for this client, port and service from another time. Its packets are "
+        "translated as it was then, and no rule is asked again: to an endpoint that is gone, or not at all. UDP "
+        "clients that keep their port (DNS, SIP, syslog) never get away from it while they go on sending.",
+        "Delete the entry. kube-proxy does so for UDP when an endpoint goes; see whether it runs.",
+        ("conntrack -L -d ADDRESS",),
+    ),
+    Doc(
+        "conntrack-table-full",
+        "conntrack's table is full",
+        Severity.FATAL,
+        "A packet that begins a connection needs an entry. When there are nf_conntrack_max of them and none "
+        "nearby can be thrown out, the kernel drops the packet and logs 'nf_conntrack: table full, dropping "
+        "packet'. Connections that exist go on.",
+        "Raise net.netfilter.nf_conntrack_max, or find who makes so many connections.",
+        ("conntrack -C", "sysctl net.netfilter.nf_conntrack_max", "conntrack -S"),
+    ),
+    Doc(
         "source-range-refused",
         "The source is outside the load balancer's source ranges",
         Severity.FATAL,
@@ -329,7 +368,8 @@ _DOCS = (
         "opaque-program",
         "A program on the way decides, and cannot be read",
         Severity.WARNING,
-        "A tc, XDP or IPVS decision on the path is outside of the model: nobody here knows what it does.",
+        "A tc or XDP program, or a tunnel of IPVS, on the path is outside of the model: nobody here knows what "
+        "it does.",
         "Ask the tool that loaded it (for Cilium: cilium-dbg bpf …).",
         ("tc filter show dev DEVICE ingress", "bpftool net"),
     ),

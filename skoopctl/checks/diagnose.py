@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from skoopctl import __version__
+from skoopctl.checks import stale  # noqa: F401 - registers its remedy
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.cause import Cause, cause_of, finding_of
 from skoopctl.checks.diagnosis import Diagnosis
@@ -86,6 +87,10 @@ def _with_source_note(path: PathResult, source: Target) -> PathResult:
     return replace(path, assumptions=(*path.assumptions, note))
 
 
+_RARE = 0.005
+"""A share of connections that is not worth waking anybody for: a port or two of a client's range."""
+
+
 def _rank(finding: Finding) -> tuple[bool, int, str]:
     return (not finding.cause, -finding.severity, finding.id)
 
@@ -111,8 +116,10 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
         if path.verdict is Verdict.UNKNOWN:
             finding = replace(finding, severity=min(finding.severity, Severity.WARNING))
         elif path.verdict is Verdict.MIXED:
-            share = f" ({weight:.0%} of connections: {_ways(path, branch)})"
-            finding = replace(finding, summary=finding.summary + share, severity=Severity.CRITICAL)
+            part = f"{weight:.0%}" if weight >= _RARE else "less than 1%"
+            share = f" ({part} of connections: {_ways(path, branch)})"
+            severity = Severity.CRITICAL if weight >= _RARE else Severity.WARNING
+            finding = replace(finding, summary=finding.summary + share, severity=severity)
         fix = fix_for(cause, branch, path.flow, client, snapshot, path)
         if path.verdict is Verdict.UNKNOWN and fix is not None and not fix.checked:
             fix = None

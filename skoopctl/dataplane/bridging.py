@@ -38,7 +38,9 @@ def into_bridge(journey: Journey, move: IntoBridge) -> Ending | Move:
     closed = _closed(journey, port, bridge, packet)
     if closed is not None:
         return closed
-    ended = pass_device_chains(journey, netns, packet, "bridge", "prerouting", in_link=port.link)
+    ended: Ending | Move | None = pass_device_chains(
+        journey, netns, packet, "bridge", "prerouting", in_link=port.link
+    )
     if ended is not None:
         return ended
     filtered = calls_netfilter(netns, bridge, packet.family)
@@ -167,10 +169,10 @@ def _forward(
 
 def _bridged_hooks(
     journey: Journey, bridge: Station, port: Station, out: Station, packet: Packet
-) -> Ending | None:
+) -> Ending | Move | None:
     """FORWARD and POSTROUTING for a packet that stays in the bridge."""
     netns = bridge.netns
-    ended = pass_device_chains(
+    ended: Ending | Move | None = pass_device_chains(
         journey, netns, packet, "bridge", "forward", in_link=port.link, out_link=out.link
     )
     if ended is not None or not calls_netfilter(netns, bridge, packet.family):

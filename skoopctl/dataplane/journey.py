@@ -40,7 +40,11 @@ class World:
 
     def table(self, netns: NetNamespace) -> Table:
         """Return the conntrack table of a namespace."""
-        return self.connections.setdefault((netns.host, netns.inode), Table())
+        key = netns.host, netns.inode
+        if key not in self.connections:
+            loose = netns.sysctls.integer("net/netfilter/nf_conntrack_tcp_loose") != 0
+            self.connections[key] = Table(loose=loose)
+        return self.connections[key]
 
     def assume(self, text: str) -> None:
         """Note something that the verdict rests on and that was not seen."""

@@ -111,7 +111,7 @@ def cross(journey: Journey, move: Cross) -> Move:
     journey.step(StepKind.TRANSMIT, station.netns, station.link, decision, packet)
     mtu.at_frame(journey, peer, packet)
     if station.key != peer.key:
-        packet.mark = 0
+        packet.mark, packet.ipvs = 0, False
     return Arrive(peer.netns, peer.link, packet, mac)
 
 
@@ -202,5 +202,5 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     journey.step(StepKind.TRANSMIT, netns, link, f"over the underlay to {owner.netns.host}", packet)
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
     mtu.at_underlay(journey, owner, packet)
-    packet.mark = 0
+    packet.mark, packet.ipvs = 0, False
     return Arrive(owner.netns, owner.link, packet, mac or owner.link.mac)

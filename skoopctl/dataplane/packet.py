@@ -215,6 +215,7 @@ class Packet:
     the packet inside a tunnel's outer packet, and ``wrapping`` what the tunnel's header says. ``mss`` is the
     option of a SYN (0: none).
     ``tracking`` is the conntrack entry attached in the current namespace; ``untracked`` is set by NOTRACK.
+    ``ipvs`` is set once IPVS has dealt with it (skb->ipvs_property): it looks at no packet twice.
     ``bridge_port`` is the port's ifindex while netfilter remembers that the packet came in by a bridge.
     ``tos`` is the TOS or traffic class octet; ``ttl`` the TTL or hop limit (0: not known); ``mss`` the segment
     size that a SYN announces (0: none, or not known). ``source_mac`` is the frame's ('' : not known).
@@ -238,6 +239,7 @@ class Packet:
     tracking: Tracking | None = None
     untracked: bool = False
     zone: int = 0
+    ipvs: bool = False
     zone_reply: int = 0
     bridge_port: int = 0
     length: int = field(default=60)

@@ -38,6 +38,8 @@ PROGRAM_FILES = (
     "wireguard.py",
     "programs.py",
     "netfilter.py",
+    "ipvs.py",
+    "conntrack.py",
     "main.py",
 )
 
