@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from skoopctl import __version__
-from skoopctl.checks import stale  # noqa: F401 - registers its remedy
+from skoopctl.checks import remedy_mtu, stale  # noqa: F401 - they register their remedies
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.cause import Cause, cause_of, finding_of
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.finding import Finding, Severity, Where
 from skoopctl.checks.integrity import integrity_findings
+from skoopctl.checks.mtu import mtu_findings
 from skoopctl.checks.remedy import fix_for
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.checks.target import Target, resolve
@@ -40,7 +41,11 @@ def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
     flow = _flow(question, source, destination)
     path = walk(snapshot.network, flow, source.client)
     path = _with_source_note(path, source)
-    findings = [*_causes(path, source.client, snapshot), *integrity_findings(path, snapshot)]
+    findings = [
+        *_causes(path, source.client, snapshot),
+        *integrity_findings(path, snapshot),
+        *mtu_findings(path),
+    ]
     return Diagnosis(
         source=source.endpoint,
         destination=destination.endpoint,

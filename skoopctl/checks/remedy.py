@@ -16,7 +16,7 @@ from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane import edit
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.topology import NsKey
-from skoopctl.dataplane.trace import Branch, Evidence, Flow, Outcome, PathResult, Step, StepKind, Verdict
+from skoopctl.dataplane.trace import Branch, Evidence, Flow, PathResult, Step, StepKind, Verdict
 from skoopctl.kernel.link import BridgePort, Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour, NeighbourState
 from skoopctl.kernel.netns import NetNamespace
@@ -69,17 +69,17 @@ def _walk_with(remedy: Remedy, flow: Flow, client: NsKey | None, snapshot: Snaps
 
 def _better(before: PathResult, after: PathResult) -> bool:
     """Of several broken branches one remedy may mend only its own."""
-    passing = after.outcomes().get(Outcome.CONNECTED, 0.0)
-    return (
-        passing > before.outcomes().get(Outcome.CONNECTED, 0.0) + 1e-9
-        and after.verdict is not Verdict.UNKNOWN
-    )
+    return _working(after) > _working(before) + 1e-9 and after.verdict is not Verdict.UNKNOWN
+
+
+def _working(path: PathResult) -> float:
+    return sum(branch.weight for branch in path.branches if branch.works)
 
 
 def _rest(after: PathResult) -> str:
     if after.verdict is Verdict.PASS:
         return ""
-    share = after.outcomes().get(Outcome.CONNECTED, 0.0)
+    share = _working(after)
     return f" (then {share:.0%} of connections pass; the others fail for other reasons)"
 
 
