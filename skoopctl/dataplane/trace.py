@@ -189,7 +189,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class PathResult:
-    """All branches of one flow, and what they come to."""
+    """All branches of one flow, and what they come to.
+
+    ``conditions`` say of an UNKNOWN flow which answer to one of its ``unknowns`` would make it pass.
+    """
 
     flow: Flow
     verdict: Verdict
@@ -199,6 +202,7 @@ class PathResult:
     unknowns: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     source_netns: tuple[str, int] | None = None
+    conditions: tuple[str, ...] = ()
 
     def outcomes(self) -> dict[Outcome, float]:
         """Return the weight of each outcome over the branches."""
