@@ -37,7 +37,7 @@ class Question:
 
 def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
     """Answer one question. Raises `TargetError` when an end means nothing, or no port is known."""
-    source, destination = resolve(question.source, snapshot), resolve(question.destination, snapshot)
+    source, destination = _ends(question, snapshot)
     flow = _flow(question, source, destination)
     path = walk(snapshot.network, flow, source.client)
     path = _with_source_note(path, source)
@@ -56,6 +56,23 @@ def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
         collected_at=snapshot.collected_at,
         tool_version=__version__,
     )
+
+
+def _ends(question: Question, snapshot: Snapshot) -> tuple[Target, Target]:
+    """Resolve both ends to addresses of one family, where their names leave a choice."""
+    family = 6 if question.protocol.lower() in _ICMPV6_NAMES else 0
+    source = resolve(question.source, snapshot, family)
+    destination = resolve(question.destination, snapshot, family)
+    if _version(source) != _version(destination):
+        other = resolve(question.destination, snapshot, _version(source))
+        if _version(other) == _version(source):
+            return source, other
+        source = resolve(question.source, snapshot, _version(destination))
+    return source, destination
+
+
+def _version(target: Target) -> int:
+    return 6 if ":" in target.endpoint.address else 4
 
 
 def _flow(question: Question, source: Target, destination: Target) -> Flow:

@@ -213,7 +213,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class PathResult:
-    """All branches of one flow, and what they come to."""
+    """All branches of one flow, and what they come to.
+
+    ``conditions`` say of an UNKNOWN flow which answer to one of its ``unknowns`` would make it pass.
+    """
 
     flow: Flow
     verdict: Verdict
@@ -223,6 +226,7 @@ class PathResult:
     unknowns: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     source_netns: tuple[str, int] | None = None
+    conditions: tuple[str, ...] = ()
 
     @property
     def mtu(self) -> PathMtu | None:
