@@ -1,0 +1,177 @@
+"""What really happened in the guest, on disk, and whether the walk says the same.
+
+``tests/fixtures/vm/NAME/`` holds ``evidence.skoop``, collected after a scenario was built and before anything was sent,
+and ``truth.json``: every flow with what became of it. So the model is compared with a kernel that has all the
+modules, on machines that have none and need no guest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from skoopctl.checks.load import snapshot_of
+from skoopctl.checks.snapshot import Snapshot
+from skoopctl.dataplane.path import walk
+from skoopctl.dataplane.trace import Flow, Outcome, PathResult, Verdict
+from skoopctl.evidence import read_bundle, write_bundle
+from skoopctl.evidence.bundle import Bundle
+from tests.vm.scenario import Scenario, Try
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "vm"
+HOST = "vm"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one try came to: ``who`` answered and the source address that it saw; or an errno in ``seen``."""
+
+    outcome: str
+    who: str = ""
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A flow and what its tries came to."""
+
+    tried: Try
+    heard: tuple[Heard, ...]
+
+
+class Agreement(StrEnum):
+    """How a prediction stands to what happened."""
+
+    AGREES = "agrees"
+    UNKNOWN = "unknown"
+    WRONG = "wrong"
+    NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A row with its prediction (None where the walk has no way to ask for it)."""
+
+    row: Row
+    predicted: PathResult | None
+    agreement: Agreement
+
+    def __str__(self) -> str:
+        real = ", ".join(dict.fromkeys(" ".join(h for h in (x.outcome, x.who, x.seen) if h) for x in self.row.heard))
+        if self.predicted is None:
+            return f"{self.row.tried.label}: really {real}"
+        branches = "; ".join(
+            f"{b.outcome.value} {b.responder} {b.seen_source} ({b.fatal_walk.last.decision})"
+            for b in self.predicted.branches[:4]
+        )
+        unknowns = f" unknown: {'; '.join(self.predicted.unknowns)}" if self.predicted.unknowns else ""
+        return (
+            f"{self.row.tried.label}: really {real}; predicted {self.predicted.verdict.value}: {branches}{unknowns}"
+        )
+
+
+def save(name: str, bundle: Bundle, about: str, rows: Iterable[Row]) -> None:
+    """Write a scenario's fixture."""
+    folder = FIXTURES / name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bundle(folder / "evidence.skoop", bundle)
+    (folder / "evidence.skoop").chmod(0o644)
+    lines = ",\n  ".join(json.dumps(_row_out(row)) for row in rows)
+    (folder / "truth.json").write_text(f'{{"about": {json.dumps(about)},\n "flows": [\n  {lines}\n]}}\n')
+
+
+def load(name: str) -> tuple[Bundle, tuple[Row, ...]]:
+    """Read a scenario's fixture."""
+    folder = FIXTURES / name
+    told = json.loads((folder / "truth.json").read_text())
+    return read_bundle(str(folder / "evidence.skoop")), tuple(_row_in(row) for row in told["flows"])
+
+
+def recorded() -> list[str]:
+    """Return the names of all recorded scenarios."""
+    return sorted(path.parent.name for path in FIXTURES.glob("*/truth.json"))
+
+
+def compare(bundle: Bundle, rows: Iterable[Row]) -> list[Compared]:
+    """Walk every flow through the evidence, and compare."""
+    snapshot = snapshot_of(bundle)
+    return [_compared(snapshot, row) for row in rows]
+
+
+def problems(compared: Iterable[Compared], reasons: tuple[str, ...] = ()) -> list[str]:
+    """Return the rows that are wrong, and those that are unknown for a reason that is not expected."""
+    lines = []
+    for each in compared:
+        if each.agreement is Agreement.WRONG:
+            lines.append(str(each))
+        elif each.agreement is Agreement.UNKNOWN and each.predicted is not None:
+            said = each.predicted.unknowns
+            if not said or not all(any(part in reason for part in reasons) for reason in said):
+                lines.append(str(each))
+    return lines
+
+
+def _compared(snapshot: Snapshot, row: Row) -> Compared:
+    if row.tried.extra:
+        return Compared(row, None, Agreement.NOT_ASKED)
+    result = predict(snapshot, row.tried)
+    if result.verdict is Verdict.UNKNOWN:
+        return Compared(row, result, Agreement.UNKNOWN)
+    return Compared(row, result, Agreement.AGREES if _agrees(row, result) else Agreement.WRONG)
+
+
+def predict(snapshot: Snapshot, tried: Try) -> PathResult:
+    """Walk one flow from the namespace of that name."""
+    hosts = snapshot.hosts
+    (client,) = [
+        (name, netns.inode)
+        for name, host in hosts.items()
+        for netns in host.namespaces.values()
+        if tried.source in netns.names
+    ]
+    source = "::1" if ":" in tried.address else "127.0.0.1"
+    return walk(snapshot.network, Flow(source, tried.address, tried.protocol, tried.port), client)
+
+
+def _agrees(row: Row, result: PathResult) -> bool:
+    """Tell whether everything that was seen was predicted, and, of a scheduler that takes turns, the reverse."""
+    if not all(any(_fits(heard, branch) for branch in result.branches) for heard in row.heard):
+        return False
+    decided = len(result.outcomes()) == 1 or result.verdict is Verdict.MIXED
+    seen_all = all(any(_fits(heard, branch) for heard in row.heard) for branch in result.branches)
+    return decided and (seen_all or not row.tried.spread)
+
+
+def _fits(heard: Heard, branch: Any) -> bool:
+    if branch.outcome.value != heard.outcome:
+        return False
+    if branch.outcome is not Outcome.CONNECTED or not heard.who:
+        return True
+    return bool(branch.responder == heard.who and branch.seen_source == heard.seen)
+
+
+def _row_out(row: Row) -> dict[str, Any]:
+    tried = row.tried
+    out: dict[str, Any] = {"flow": [tried.source, tried.protocol, tried.address, tried.port]}
+    if tried.spread:
+        out["spread"] = True
+    if tried.extra:
+        out["extra"] = dict(tried.extra)
+    return out | {"heard": [[h.outcome, h.who, h.seen] for h in row.heard]}
+
+
+def _row_in(told: dict[str, Any]) -> Row:
+    source, protocol, address, port = told["flow"]
+    heard = tuple(Heard(*each) for each in told["heard"])
+    extra = tuple(told.get("extra", {}).items())
+    return Row(Try(source, protocol, address, port, len(heard), told.get("spread", False), extra), heard)
+
+
+def rows_of(scenario: Scenario, heard: list[list[str]]) -> tuple[Row, ...]:
+    """Sort the prober's answers, one for each time that a flow was tried, to the scenario's flows."""
+    answers = iter(heard)
+    return tuple(Row(tried, tuple(Heard(*next(answers)) for _ in range(tried.times))) for tried in scenario.tries)
