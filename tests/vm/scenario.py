@@ -43,7 +43,7 @@ class Try:
     """A flow to be tried ``times`` over: from a namespace, to an address and a port.
 
     With ``spread`` each of the predicted answers must have been seen: the scheduler takes turns.
-    ``extra`` goes to the prober (``tests/vm/inside.py``).
+    What is ``first`` is tried before all else, for it wakes something up. ``extra`` goes to the prober (``tests/vm/inside.py``).
     """
 
     source: str
@@ -52,6 +52,7 @@ class Try:
     port: int = 0
     times: int = 1
     spread: bool = False
+    first: bool = False
     extra: tuple[tuple[str, str | int], ...] = ()
 
     @property
@@ -77,7 +78,7 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def flows(text: str) -> tuple[Try, ...]:
-    """Read flows, one a line: ``SOURCE PROTOCOL ADDRESS PORT [xTIMES] [spread] [KEY=VALUE...]``."""
+    """Read flows, one a line: ``SOURCE PROTOCOL ADDRESS PORT [xTIMES] [spread] [first] [KEY=VALUE...]``."""
     return tuple(_flow(line.split()) for line in text.strip().splitlines() if line.split("#")[0].strip())
 
 
@@ -86,7 +87,7 @@ def _flow(words: list[str]) -> Try:
     extra = tuple(tuple(word.split("=", 1)) for word in more if "=" in word)
     typed = tuple((key, int(value, 0) if key == "mark" else value) for key, value in extra)
     times = next((int(word[1:]) for word in more if word.startswith("x") and word[1:].isdigit()), 1)
-    return Try(source, protocol, address, int(port), times, "spread" in more, typed)
+    return Try(source, protocol, address, int(port), times, "spread" in more, "first" in more, typed)
 
 
 def scenario(name: str, about: str, script: str, tries: str, serve: str = "") -> None:

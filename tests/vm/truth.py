@@ -20,7 +20,7 @@ from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.trace import Flow, Outcome, PathResult, Verdict
 from skoopctl.evidence import read_bundle, write_bundle
 from skoopctl.evidence.bundle import Bundle
-from tests.vm.scenario import Scenario, Try
+from tests.vm.scenario import Try
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "vm"
 HOST = "vm"
@@ -168,10 +168,5 @@ def _row_in(told: dict[str, Any]) -> Row:
     source, protocol, address, port = told["flow"]
     heard = tuple(Heard(*each) for each in told["heard"])
     extra = tuple(told.get("extra", {}).items())
-    return Row(Try(source, protocol, address, port, len(heard), told.get("spread", False), extra), heard)
+    return Row(Try(source, protocol, address, port, len(heard), told.get("spread", False), extra=extra), heard)
 
-
-def rows_of(scenario: Scenario, heard: list[list[str]]) -> tuple[Row, ...]:
-    """Sort the prober's answers, one for each time that a flow was tried, to the scenario's flows."""
-    answers = iter(heard)
-    return tuple(Row(tried, tuple(Heard(*next(answers)) for _ in range(tried.times))) for tried in scenario.tries)

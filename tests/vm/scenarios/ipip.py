@@ -50,7 +50,7 @@ scenario(
 scenario(
     "ipip-outer-output",
     "the sender's own OUTPUT meets the outer packet, its FORWARD the inner one",
-    PAIR + "on a iptables -A OUTPUT -p ipv4 -d 192.0.2.2 -j REJECT",
+    PAIR + "on a iptables -A OUTPUT -p 4 -d 192.0.2.2 -j REJECT",
     FLOWS,
     SERVE,
 )
