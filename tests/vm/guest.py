@@ -25,7 +25,7 @@ MEMORY_MB = 1024
 COMMAND_S = 120
 APPEND = (
     "console=ttyS0 root=/dev/vda rw quiet net.ifnames=0 mitigations=off audit=0 apparmor=0 "
-    "random.trust_cpu=on systemd.show_status=0 fsck.mode=skip"
+    "random.trust_cpu=on rcupdate.rcu_expedited=1 systemd.show_status=0 fsck.mode=skip"
 )
 INVENTORY = """\
 all:
@@ -35,7 +35,7 @@ all:
       ansible_port: {port}
       ansible_user: {user}
       ansible_ssh_private_key_file: {key}
-      ansible_ssh_common_args: -o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes
+      skoop_known_hosts: {known_hosts}
 """
 
 
