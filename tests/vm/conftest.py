@@ -18,12 +18,12 @@ from tests.vm.play import prepare
 from tests.vm.scenarios import load_all
 
 COLLECT = "from skoopctl.cli import main; main()"
-STATE = """
+STATE = r"""
 cut -d' ' -f1 /proc/modules | sort
 echo -- files
-find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /var/log/journal -o -path /run/log/journal \\) -prune -o \\
-  -printf '%p %y %m %s %T@ %C@\\n' | sort
-find /tmp /run /dev/shm -xdev ! -path '/run/log/journal*' ! -path '/run/systemd/*' -printf '%p %y %m %s %T@\\n' | sort
+skip='-path /proc -o -path /sys -o -path /dev -o -path /var/log/journal -o -path /run/log/journal'
+find / -xdev \( $skip \) -prune -o -printf '%p %y %m %s %T@ %C@\n' | sort
+find /tmp /run /dev/shm -xdev ! -path '/run/log/*' ! -path '/run/systemd/*' -printf '%p %y %m %s %T@\n' | sort
 echo -- processes
 ps -e -o pid=,ppid=,comm= | awk '$2 != 2 && $3 !~ /^(sshd|ps|awk|sh|bash|sort|kworker.*)$/' | sort
 echo -- sysctls

@@ -1,13 +1,12 @@
 """A Debian guest under QEMU's software emulation: a kernel of its own, with modules, systemd and OpenSSH.
 
-The guest sees nothing but this machine's loopback, through one port that is forwarded to its sshd, and writes to a
-scratch copy of its disk. It ends with the process that started it, whatever becomes of that, and after
-`LIFETIME_S` in any case.
+Nothing of the network is in its reach: one port of this machine's loopback is forwarded to its sshd, and that is
+all. It writes to a scratch copy of its disk. It ends with the process that started it, whatever becomes of that,
+and after `LIFETIME_S` in any case.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import tempfile
@@ -85,7 +84,9 @@ class Guest:
         data = stdin.encode() if isinstance(stdin, str) else stdin
         out, error, status = self._run(command, data, user)
         if status:
-            raise GuestError(f"{command[:200]!r} ended with {status}: {error.decode()[-2000:]}{out.decode()[-500:]}")
+            raise GuestError(
+                f"{command[:200]!r} ended with {status}: {error.decode()[-2000:]}{out.decode()[-500:]}"
+            )
         return out.decode()
 
     def ask(self, command: str, stdin: bytes, user: str = "root") -> bytes:
@@ -135,8 +136,12 @@ class Guest:
         """End the guest: there is nothing in it to be kept."""
         for path in self.folder.iterdir():
             if path.is_socket():
-                subprocess.run(["ssh", "-F", "none", "-o", f"ControlPath={path}", "-O", "exit", "guest"],
-                               check=False, capture_output=True, timeout=20)
+                subprocess.run(
+                    ["ssh", "-F", "none", "-o", f"ControlPath={path}", "-O", "exit", "guest"],
+                    check=False,
+                    capture_output=True,
+                    timeout=20,
+                )
         self.process.terminate()
         try:
             self.process.wait(10)
@@ -175,7 +180,17 @@ def _command(built: Image, folder: Path, port: int) -> list[str]:
     guard += ["setpriv", "--pdeathsig", "KILL"]
     forward = f"hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"
     drive = {"file": str(built.disk), "format": "raw", "if": "none", "id": "disk", "snapshot": "on"}
-    qemu = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(MEMORY_MB)]
+    qemu = [
+        "qemu-system-x86_64",
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        str(MEMORY_MB),
+    ]
     qemu += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     qemu += ["-serial", f"file:{folder}/console", "-kernel", str(built.kernel)]
     qemu += ["-initrd", str(built.initramfs), "-append", APPEND]

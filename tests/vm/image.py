@@ -1,8 +1,8 @@
 """The guest's disk: a small Debian, built once for each list of packages and kept in a cache folder.
 
-The packages come from the archive that this machine's own apt uses. Beside the disk lie the kernel, an initramfs of
-six modules, the key that logs in and the host key that must answer. The folder's name is a hash of all that
-went into it, so that a changed list builds a new one, and an unchanged one costs nothing.
+The packages come from the archive that this machine's own apt uses. Beside the disk lie the kernel, an initramfs
+of six modules, the key that logs in and the host key that must answer. The folder's name is a hash of this file,
+so that a changed list builds a new one, and an unchanged one costs nothing.
 """
 
 from __future__ import annotations
@@ -169,7 +169,13 @@ def _sources() -> list[str]:
     """Return the lines of sources.list for the Debian that this machine runs."""
     wanted = "deb [signed-by=$(SIGNED_BY)] $(REPO_URI) $(CODENAME) $(COMPONENT)"
     shown = _run(
-        "apt-get", "indextargets", "--format", wanted, "Created-By: Packages", "Origin: Debian", "Component: main"
+        "apt-get",
+        "indextargets",
+        "--format",
+        wanted,
+        "Created-By: Packages",
+        "Origin: Debian",
+        "Component: main",
     )
     codename = _os_release().get("VERSION_CODENAME", "")
     lines = {line for line in shown.splitlines() if line.split()[-2].startswith(codename)}
@@ -252,13 +258,21 @@ def _add_settings(root: Path) -> None:
     wants = units / "multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / "vm-network.service").symlink_to("/etc/systemd/system/vm-network.service")
-    for unit in ("getty.target", "timers.target", "e2scrub_reap.service", "ipvsadm.service", "nftables.service"):
+    for unit in (
+        "getty.target",
+        "timers.target",
+        "e2scrub_reap.service",
+        "ipvsadm.service",
+        "nftables.service",
+    ):
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
 
 
 def _run(*argv: str, cwd: str | None = None) -> str:
-    done = subprocess.run(argv, cwd=cwd, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        argv, cwd=cwd, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     if done.returncode:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
         raise ImageError(f"{argv[0]} failed: {last}")

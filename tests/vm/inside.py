@@ -1,18 +1,21 @@
 """What runs in the guest: servers in many namespaces, and flows between them. Standard library only.
 
-``inside.py serve`` reads ``{"NAMESPACE": {"tcp": [80], "udp": [53]}}``, opens those ports in every namespace, prints
-``ready PID`` and goes on in the background. A server answers with one line: its namespace and the source address
-that it sees.
+``inside.py serve`` reads ``{"NAMESPACE": {"tcp": [80], "udp": [53]}}``, opens those ports in every namespace,
+prints ``ready PID`` and goes on in the background. A server answers with one line: its namespace and the
+source address that it sees.
 
-``inside.py try`` reads ``{"timeout_s": 2, "flows": [["NAMESPACE", "tcp", "10.0.0.1", 80, {}], ...]}``, starts all flows
-at once, and prints one ``[outcome, who, seen]`` a flow, in order. A TCP flow is connected when data comes back, for
-that is what a user calls connected. Of a UDP socket only fatal errors count, of an ICMP echo all. A flow's last
-member may hold ``mark`` (SO_MARK), ``device`` (SO_BINDTODEVICE), ``source`` (an address to bind) and ``cgroup`` (a
-folder of the cgroup file system that the socket is born in).
+``inside.py try`` reads ``{"timeout_s": 2, "flows": [["NAMESPACE", "tcp", "10.0.0.1", 80, {}], ...]}``, starts
+all flows at once, and prints one ``[outcome, who, seen]`` a flow, in order. A TCP flow is connected when data comes
+back, for that is what a user calls connected. Of a UDP socket only fatal errors count, of an ICMP echo all. A
+flow's last member may hold ``mark`` (SO_MARK), ``device`` (SO_BINDTODEVICE), ``source`` (an address to bind) and
+``cgroup`` (a folder of the cgroup file system that the socket is born in).
 
 A socket belongs to the namespace that it was made in, so one process serves all of them.
 """
 
+from __future__ import annotations
+
+import contextlib
 import ctypes
 import errno
 import json
@@ -21,6 +24,8 @@ import selectors
 import socket
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 SO_MARK = 36
 IP_RECVERR, IPV6_RECVERR = 11, 25
@@ -28,25 +33,25 @@ IP_PKTINFO, IPV6_PKTINFO = 8, 50
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(name):
+def enter(name: str) -> None:
     """Enter a namespace of ip-netns(8)."""
     handle = os.open("/run/netns/" + name, os.O_RDONLY)
     if LIBC.setns(handle, 0x40000000):
-        raise OSError(ctypes.get_errno(), "setns " + name)
+        raise OSError(ctypes.get_errno(), f"setns {name}")
     os.close(handle)
 
 
 # --- servers -----------------------------------------------------------------------------------------------
 
 
-def listen(family, protocol, port):
+def listen(family: socket.AddressFamily, protocol: str, port: int) -> socket.socket:
     """Return a server's socket, on all addresses of the namespace."""
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     sock = socket.socket(family, kind)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setsockopt(socket.IPPROTO_IPV6, 49, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     elif protocol == "udp":
         sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
     sock.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))
@@ -56,13 +61,13 @@ def listen(family, protocol, port):
     return sock
 
 
-def answer(sock, name):
+def answer(sock: socket.socket, name: str) -> None:
     """Answer one connection or datagram, from the address that it was sent to."""
-    try:
+    with contextlib.suppress(OSError):
         if sock.type == socket.SOCK_STREAM:
             peer, address = sock.accept()
             peer.settimeout(1)
-            peer.sendall(("%s %s\n" % (name, address[0])).encode())
+            peer.sendall(f"{name} {address[0]}\n".encode())
             peer.close()
             return
         _, ancillary, _, address = sock.recvmsg(2048, 256)
@@ -73,12 +78,10 @@ def answer(sock, name):
                 reply.append((level, kind, b"\0\0\0\0" + data[8:12] + b"\0\0\0\0"))
             elif (level, kind) == (socket.IPPROTO_IPV6, IPV6_PKTINFO):
                 reply.append((level, kind, data[:16] + b"\0\0\0\0"))
-        sock.sendmsg([("%s %s\n" % (name, address[0])).encode()], reply, 0, address)
-    except OSError:
-        pass
+        sock.sendmsg([f"{name} {address[0]}\n".encode()], reply, 0, address)
 
 
-def serve(wanted):
+def serve(wanted: dict[str, dict[str, list[int]]]) -> None:
     """Open every port, say so, and answer until killed."""
     selector = selectors.DefaultSelector()
     for name, ports in wanted.items():
@@ -89,7 +92,7 @@ def serve(wanted):
                     selector.register(listen(family, protocol, port), selectors.EVENT_READ, name)
     child = os.fork()
     if child:
-        print("ready", child)
+        sys.stdout.write(f"ready {child}\n")
         return
     os.setsid()
     null = os.open("/dev/null", os.O_RDWR)
@@ -97,7 +100,8 @@ def serve(wanted):
         os.dup2(null, handle)
     while True:
         for key, _ in selector.select():
-            answer(key.fileobj, key.data)
+            if isinstance(key.fileobj, socket.socket):
+                answer(key.fileobj, key.data)
 
 
 # --- clients -----------------------------------------------------------------------------------------------
@@ -106,7 +110,7 @@ def serve(wanted):
 class Attempt:
     """One flow that is being tried."""
 
-    def __init__(self, namespace, protocol, address, port, extra):
+    def __init__(self, namespace: str, protocol: str, address: str, port: int, extra: dict[str, Any]) -> None:
         self.protocol = protocol
         self.target = (address, port)
         self.connected = False
@@ -116,7 +120,7 @@ class Attempt:
         if "cgroup" in extra:
             move_to(extra["cgroup"])
         try:
-            self.sock = self.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+            self.sock = self.make(socket.AF_INET6 if ":" in address else socket.AF_INET)
         finally:
             if "cgroup" in extra:
                 move_to("")
@@ -128,7 +132,7 @@ class Attempt:
         if "source" in extra:
             self.sock.bind((extra["source"], 0))
 
-    def socket(self, family):
+    def make(self, family: socket.AddressFamily) -> socket.socket:
         """Return the client's socket."""
         if self.protocol == "tcp":
             return socket.socket(family, socket.SOCK_STREAM)
@@ -136,10 +140,12 @@ class Attempt:
             return socket.socket(family, socket.SOCK_DGRAM)
         six = family == socket.AF_INET6
         sock = socket.socket(family, socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP)
-        sock.setsockopt(socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP, IPV6_RECVERR if six else IP_RECVERR, 1)
+        sock.setsockopt(
+            socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP, IPV6_RECVERR if six else IP_RECVERR, 1
+        )
         return sock
 
-    def start(self):
+    def start(self) -> bool:
         """Send the first packet; return whether there is something to wait for."""
         code = self.sock.connect_ex(self.target)
         if code not in (0, errno.EINPROGRESS):
@@ -152,12 +158,12 @@ class Attempt:
                 return self.fail(error.errno)
         return True
 
-    def events(self):
+    def events(self) -> int:
         """Return what to wait for now."""
         reading = self.connected or self.protocol != "tcp"
         return selectors.EVENT_READ if reading else selectors.EVENT_WRITE
 
-    def advance(self):
+    def advance(self) -> bool:
         """Take one step after an event; return whether there is something left to wait for."""
         if self.protocol == "tcp" and not self.connected:
             code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -178,7 +184,7 @@ class Attempt:
             self.result = ["connected", who, seen]
         return False
 
-    def fail(self, code):
+    def fail(self, code: int | None) -> bool:
         """Sort an error into an outcome."""
         if code == errno.ECONNREFUSED:
             self.result = ["refused", "", ""]
@@ -187,17 +193,16 @@ class Attempt:
         elif code == errno.ECONNRESET:
             self.result = ["timeout", "", "ECONNRESET"]
         else:
-            self.result = ["unreachable", "", errno.errorcode.get(code, str(code))]
+            self.result = ["unreachable", "", errno.errorcode.get(code or 0, str(code))]
         return False
 
 
-def move_to(group):
+def move_to(group: str) -> None:
     """Move this process into a cgroup, given by its path below the root."""
-    with open("/sys/fs/cgroup/" + group.strip("/") + "/cgroup.procs", "w") as procs:
-        procs.write(str(os.getpid()))
+    Path("/sys/fs/cgroup", group.strip("/"), "cgroup.procs").write_text(str(os.getpid()))
 
 
-def attempt_all(flows, timeout_s):
+def attempt_all(flows: list[tuple[Any, ...]], timeout_s: float) -> list[list[str]]:
     """Try all flows at once and return their results in order."""
     attempts = [Attempt(*flow) for flow in flows]
     selector = selectors.DefaultSelector()
@@ -222,4 +227,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(request)
     else:
-        print(json.dumps(attempt_all(request["flows"], request["timeout_s"])))
+        sys.stdout.write(json.dumps(attempt_all(request["flows"], request["timeout_s"])))

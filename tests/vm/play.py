@@ -45,7 +45,9 @@ def play(guest: Guest, scenario: Scenario) -> tuple[Bundle, tuple[Row, ...]]:
         guest.run("bash -s", PRELUDE + scenario.script)
         server = guest.run(f"python3 {PROGRAM} serve", json.dumps(scenario.serve)).split()[-1]
         bundle = collected(guest)
-        heard = {tried: answer for first in (True, False) for tried, answer in _tried(guest, scenario, first=first)}
+        heard = {
+            tried: answer for first in (True, False) for tried, answer in _tried(guest, scenario, first=first)
+        }
         return bundle, tuple(Row(tried, heard[tried]) for tried in scenario.tries)
     finally:
         guest.run(f"sh -s {server}", CLEAR)

@@ -25,13 +25,13 @@ def record(guest: Guest, names: list[str]) -> int:
             bundle, rows = play(guest, SCENARIOS[name])
         except GuestError as error:
             broken += 1
-            print(f"{name}: {error}", file=sys.stderr)
+            sys.stderr.write(f"{name}: {error}\n")
             continue
         save(name, bundle, SCENARIOS[name].about, rows)
-        print(f"{name}: {time.monotonic() - started:.1f} s")
+        sys.stdout.write(f"{name}: {time.monotonic() - started:.1f} s\n")
         for each in compare(bundle, rows):
             mark = "  " if each.agreement is Agreement.AGREES else "! "
-            print(f"  {mark}{each.agreement.value}: {each}")
+            sys.stdout.write(f"  {mark}{each.agreement.value}: {each}\n")
     return broken
 
 

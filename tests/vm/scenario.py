@@ -1,4 +1,4 @@
-"""A scenario: namespaces that are wired up in the guest, flows that are really tried there, and what came of them.
+"""A scenario: namespaces that are wired up in the guest, and flows that are really tried there.
 
 The script of a scenario is ``sh -e`` with these functions:
 
@@ -43,7 +43,8 @@ class Try:
     """A flow to be tried ``times`` over: from a namespace, to an address and a port.
 
     With ``spread`` each of the predicted answers must have been seen: the scheduler takes turns.
-    What is ``first`` is tried before all else, for it wakes something up. ``extra`` goes to the prober (``tests/vm/inside.py``).
+    ``either``: whether it ends in silence or in EHOSTUNREACH is a matter of time. What is ``first`` is tried
+    before all else, for it wakes something up. ``extra`` goes to the prober (``tests/vm/inside.py``).
     """
 
     source: str
@@ -53,6 +54,7 @@ class Try:
     times: int = 1
     spread: bool = False
     first: bool = False
+    either: bool = False
     extra: tuple[tuple[str, str | int], ...] = ()
 
     @property
@@ -78,7 +80,7 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def flows(text: str) -> tuple[Try, ...]:
-    """Read flows, one a line: ``SOURCE PROTOCOL ADDRESS PORT [xTIMES] [spread] [first] [KEY=VALUE...]``."""
+    """Read flows, one a line: ``SOURCE PROTOCOL ADDRESS PORT [xTIMES] [spread] [first] [either] [KEY=VALUE...]``."""
     return tuple(_flow(line.split()) for line in text.strip().splitlines() if line.split("#")[0].strip())
 
 
@@ -87,7 +89,8 @@ def _flow(words: list[str]) -> Try:
     extra = tuple(tuple(word.split("=", 1)) for word in more if "=" in word)
     typed = tuple((key, int(value, 0) if key == "mark" else value) for key, value in extra)
     times = next((int(word[1:]) for word in more if word.startswith("x") and word[1:].isdigit()), 1)
-    return Try(source, protocol, address, int(port), times, "spread" in more, "first" in more, typed)
+    flags = {word: True for word in more if word in {"spread", "first", "either"}}
+    return Try(source, protocol, address, int(port), times, extra=typed, **flags)
 
 
 def scenario(name: str, about: str, script: str, tries: str, serve: str = "") -> None:
@@ -105,5 +108,3 @@ def _servers(text: str) -> dict[str, dict[str, list[int]]]:
             protocol, _, number = port.partition(":")
             servers.setdefault(name, {}).setdefault(protocol, []).append(int(number))
     return servers
-
-

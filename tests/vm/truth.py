@@ -1,8 +1,8 @@
 """What really happened in the guest, on disk, and whether the walk says the same.
 
-``tests/fixtures/vm/NAME/`` holds ``evidence.skoop``, collected after a scenario was built and before anything was sent,
-and ``truth.json``: every flow with what became of it. So the model is compared with a kernel that has all the
-modules, on machines that have none and need no guest.
+``tests/fixtures/vm/NAME/`` holds ``evidence.skoop``, collected after a scenario was built and before anything
+was sent, and ``truth.json``: every flow with what became of it. So the model is compared with a kernel that has all
+the modules, on machines that have none and need no guest.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import Any
 from skoopctl.checks.load import snapshot_of
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane.path import walk
-from skoopctl.dataplane.trace import Flow, Outcome, PathResult, Verdict
+from skoopctl.dataplane.trace import Branch, Flow, Outcome, PathResult, Verdict
 from skoopctl.evidence import read_bundle, write_bundle
 from skoopctl.evidence.bundle import Bundle
 from tests.vm.scenario import Try
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "vm"
 HOST = "vm"
+_LATE = {"timeout", "unreachable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,9 @@ class Compared:
     agreement: Agreement
 
     def __str__(self) -> str:
-        real = ", ".join(dict.fromkeys(" ".join(h for h in (x.outcome, x.who, x.seen) if h) for x in self.row.heard))
+        real = ", ".join(
+            dict.fromkeys(" ".join(h for h in (x.outcome, x.who, x.seen) if h) for x in self.row.heard)
+        )
         if self.predicted is None:
             return f"{self.row.tried.label}: really {real}"
         branches = "; ".join(
@@ -69,9 +72,8 @@ class Compared:
             for b in self.predicted.branches[:4]
         )
         unknowns = f" unknown: {'; '.join(self.predicted.unknowns)}" if self.predicted.unknowns else ""
-        return (
-            f"{self.row.tried.label}: really {real}; predicted {self.predicted.verdict.value}: {branches}{unknowns}"
-        )
+        said = f"predicted {self.predicted.verdict.value}: {branches}{unknowns}"
+        return f"{self.row.tried.label}: really {real}; {said}"
 
 
 def save(name: str, bundle: Bundle, about: str, rows: Iterable[Row]) -> None:
@@ -139,19 +141,27 @@ def predict(snapshot: Snapshot, tried: Try) -> PathResult:
 
 def _agrees(row: Row, result: PathResult) -> bool:
     """Tell whether everything that was seen was predicted, and, of a scheduler that takes turns, the reverse."""
-    if not all(any(_fits(heard, branch) for branch in result.branches) for heard in row.heard):
+    if not all(
+        any(_fits(heard, branch, either=row.tried.either) for branch in result.branches)
+        for heard in row.heard
+    ):
         return False
     decided = len(result.outcomes()) == 1 or result.verdict is Verdict.MIXED
-    seen_all = all(any(_fits(heard, branch) for heard in row.heard) for branch in result.branches)
+    seen_all = all(
+        any(_fits(heard, branch, either=row.tried.either) for heard in row.heard)
+        for branch in result.branches
+    )
     return decided and (seen_all or not row.tried.spread)
 
 
-def _fits(heard: Heard, branch: Any) -> bool:
+def _fits(heard: Heard, branch: Branch, *, either: bool) -> bool:
+    if either and {branch.outcome.value, heard.outcome} <= _LATE:
+        return True
     if branch.outcome.value != heard.outcome:
         return False
     if branch.outcome is not Outcome.CONNECTED or not heard.who:
         return True
-    return bool(branch.responder == heard.who and branch.seen_source == heard.seen)
+    return branch.responder == heard.who and branch.seen_source == heard.seen
 
 
 def _row_out(row: Row) -> dict[str, Any]:
@@ -159,6 +169,8 @@ def _row_out(row: Row) -> dict[str, Any]:
     out: dict[str, Any] = {"flow": [tried.source, tried.protocol, tried.address, tried.port]}
     if tried.spread:
         out["spread"] = True
+    if tried.either:
+        out["either"] = True
     if tried.extra:
         out["extra"] = dict(tried.extra)
     return out | {"heard": [[h.outcome, h.who, h.seen] for h in row.heard]}
@@ -168,5 +180,16 @@ def _row_in(told: dict[str, Any]) -> Row:
     source, protocol, address, port = told["flow"]
     heard = tuple(Heard(*each) for each in told["heard"])
     extra = tuple(told.get("extra", {}).items())
-    return Row(Try(source, protocol, address, port, len(heard), told.get("spread", False), extra=extra), heard)
-
+    return Row(
+        Try(
+            source,
+            protocol,
+            address,
+            port,
+            len(heard),
+            told.get("spread", False),
+            either=told.get("either", False),
+            extra=extra,
+        ),
+        heard,
+    )

@@ -1,7 +1,7 @@
 """The walk says what a kernel with every module really did, scenario by scenario, without a guest.
 
-The evidence and the outcomes in ``tests/fixtures/vm`` were recorded in a Debian guest (``make record-vm``): IPVS, tunnels,
-VRFs and the like, which the kernels that tests run on may not have.
+The evidence and the outcomes in ``tests/fixtures/vm`` were recorded in a Debian guest (``make record-vm``): IPVS,
+tunnels, VRFs and the like, which the kernels that tests run on may not have.
 """
 
 from __future__ import annotations

@@ -65,14 +65,16 @@ on c ip link set v10 up; on s ip link set v10 up; on s ip link set eth0 down
 )
 scenario(
     "vlan-bridge",
-    "a bridge that filters VLANs: access ports, a trunk with a VLAN device behind it, and a port that is not a member",
+    "a bridge that filters VLANs: access ports, a trunk with a VLAN device behind it, and a stranger's port",
     """
 ns sw c s t n
 on sw ip link add name br0 type bridge vlan_filtering 1; on sw ip link set br0 up
 wire c:eth0:10.0.0.2/24 sw:pc:-; wire s:eth0:10.0.0.1/24 sw:ps:-
 wire t:eth0:- sw:pt:-; wire n:eth0:10.0.0.4/24 sw:pn:-
 for each in pc ps pt pn; do on sw ip link set $each master br0; done
-for each in pc ps; do on sw bridge vlan add dev $each vid 10 pvid untagged; on sw bridge vlan del dev $each vid 1; done
+for each in pc ps; do
+  on sw bridge vlan add dev $each vid 10 pvid untagged; on sw bridge vlan del dev $each vid 1
+done
 on sw bridge vlan del dev pt vid 1; on sw bridge vlan add dev pt vid 10
 on t ip link add v10 link eth0 type vlan id 10; on t ip addr add 10.0.0.3/24 dev v10; on t ip link set v10 up
 """,

@@ -72,7 +72,7 @@ on n iptables-restore <<.
 -A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT
 -A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A KUBE-IPVS-FILTER -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN
--A KUBE-IPVS-FILTER -m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst -j REJECT --reject-with icmp-port-unreachable
+-A KUBE-IPVS-FILTER -m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst -j REJECT
 COMMIT
 *nat
 :KUBE-MARK-MASQ - [0:0]
@@ -129,7 +129,13 @@ p1 tcp 10.96.0.1 22
 p1 icmp 10.96.0.1 0
 p1 tcp 10.244.1.11 8080
 """
-scenario("ipvs-kube", "kube-proxy's ipvs mode: its sets, its rules, its dummy device", CLUSTER + KUBE_RULES, FLOWS, SERVE)
+scenario(
+    "ipvs-kube",
+    "kube-proxy's ipvs mode: its sets, its rules, its dummy device",
+    CLUSTER + KUBE_RULES,
+    FLOWS,
+    SERVE,
+)
 scenario(
     "ipvs-kube-bridge-nf",
     "with br_netfilter an answer between two pods of one bridge passes conntrack, and is translated back",
@@ -165,7 +171,8 @@ x tcp 10.96.0.7 80
 
 # A director and two real servers on one switch. The client is on it, too.
 SWITCH = """
-modprobe -a ip_vs ip_vs_rr ip_vs_wrr ip_vs_sh ip_vs_lc ip_vs_wlc ip_vs_mh ip_vs_dh ip_vs_fo ip_vs_ovf ip_vs_sed ip_vs_nq
+modprobe -a ip_vs ip_vs_rr ip_vs_wrr ip_vs_sh ip_vs_lc ip_vs_wlc ip_vs_mh \\
+  ip_vs_dh ip_vs_fo ip_vs_ovf ip_vs_sed ip_vs_nq
 modprobe ipip
 ns sw c r1 r2; router d
 on sw ip link add name br0 type bridge; on sw ip link set br0 up
@@ -187,7 +194,7 @@ d tcp:80
 """
 scenario(
     "ipvs-dr",
-    "direct routing: the frame goes to the real server's MAC, which holds the VIP; the answer goes straight back",
+    "direct routing: the frame goes to the MAC of a server that holds the VIP; the answer goes straight back",
     SWITCH
     + VIP_ON_LO
     + """
@@ -259,7 +266,7 @@ on d ipvsadm -R <<.
 )
 scenario(
     "ipvs-masq-no-way-back",
-    "masquerading needs the answer to pass the director: real servers on the client's own network answer directly",
+    "masquerading needs the answer to pass the director: servers on the client's network answer directly",
     SWITCH
     + """
 on d ipvsadm -R <<.

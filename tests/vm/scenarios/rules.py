@@ -14,7 +14,8 @@ scenario(
     "sets of every kind that plugins use, with nomatch, timeouts, ranges and several dimensions",
     ROUTED
     + """
-on s ip addr add 10.2.1.1/24 dev eth0; on s ip addr add 10.2.2.1/24 dev eth0; on s ip addr add 10.2.2.2/24 dev eth0
+on s ip addr add 10.2.1.1/24 dev eth0; on s ip addr add 10.2.2.1/24 dev eth0
+on s ip addr add 10.2.2.2/24 dev eth0
 on r ip route add 10.2.1.0/24 via 10.2.0.2; on r ip route add 10.2.2.0/24 via 10.2.0.2
 on r ipset restore <<.
 create nets hash:net
@@ -156,7 +157,9 @@ on r iptables-nft -A FORWARD -p tcp --dport 81 -j ACCEPT
 on r nft -f - <<.
 table inet own {
   set bad { type inet_service; flags interval; elements = { 83, 90-92 }; }
-  map verdicts { type ipv4_addr . inet_service : verdict; elements = { 10.2.0.2 . 84 : drop, 10.2.0.2 . 82 : accept }; }
+  map verdicts {
+    type ipv4_addr . inet_service : verdict; elements = { 10.2.0.2 . 84 : drop, 10.2.0.2 . 82 : accept };
+  }
   chain early { type filter hook forward priority -10; tcp dport @bad reject with tcp reset; }
   chain late { type filter hook forward priority 10; ip daddr . tcp dport vmap @verdicts; }
   chain pre { type nat hook prerouting priority dstnat; tcp dport 85 dnat ip to 10.2.0.2:80; }

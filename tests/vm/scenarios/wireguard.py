@@ -35,7 +35,9 @@ a tcp:80
 b tcp:80
 """
 
-scenario("wireguard", "a pair of peers that allow each other's networks", PAIR + A_TO_B + B_TO_A, FLOWS, SERVE)
+scenario(
+    "wireguard", "a pair of peers that allow each other's networks", PAIR + A_TO_B + B_TO_A, FLOWS, SERVE
+)
 scenario(
     "wireguard-source-not-allowed",
     "the receiver drops what comes from a source that the sending peer may not use",
@@ -67,18 +69,14 @@ scenario(
 scenario(
     "wireguard-wrong-key",
     "our peer has a key that nobody at its endpoint holds",
-    PAIR
-    + B_TO_A
-    + "on a wg set wg0 peer $Z endpoint 192.0.2.2:51820 allowed-ips 10.2.0.0/24,10.99.0.2/32",
+    PAIR + B_TO_A + "on a wg set wg0 peer $Z endpoint 192.0.2.2:51820 allowed-ips 10.2.0.0/24,10.99.0.2/32",
     "c tcp 10.2.0.2 80\na tcp 10.2.0.2 80",
     SERVE,
 )
 scenario(
     "wireguard-wrong-port",
     "nobody listens at the peer's endpoint: the ICMP error is not passed on to the inner flow",
-    PAIR
-    + B_TO_A
-    + "on a wg set wg0 peer $B endpoint 192.0.2.2:51821 allowed-ips 10.2.0.0/24,10.99.0.2/32",
+    PAIR + B_TO_A + "on a wg set wg0 peer $B endpoint 192.0.2.2:51821 allowed-ips 10.2.0.0/24,10.99.0.2/32",
     "c tcp 10.2.0.2 80\na tcp 10.2.0.2 80",
     SERVE,
 )
