@@ -80,7 +80,7 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def flows(text: str) -> tuple[Try, ...]:
-    """Read flows, one a line: ``SOURCE PROTOCOL ADDRESS PORT [xTIMES] [spread] [first] [either] [KEY=VALUE...]``."""
+    """Read flows, one a line: ``SOURCE PROTOCOL ADDRESS PORT [xTIMES] [FLAG...] [KEY=VALUE...]``."""
     return tuple(_flow(line.split()) for line in text.strip().splitlines() if line.split("#")[0].strip())
 
 

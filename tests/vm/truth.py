@@ -1,8 +1,8 @@
 """What really happened in the guest, on disk, and whether the walk says the same.
 
 ``tests/fixtures/vm/NAME/`` holds ``evidence.skoop``, collected after a scenario was built and before anything
-was sent, and ``truth.json``: every flow with what became of it. So the model is compared with a kernel that has all
-the modules, on machines that have none and need no guest.
+was sent, and ``truth.json``: every flow with what became of it. So the model is compared with a kernel that has
+all the modules, on machines that have none and need no guest.
 """
 
 from __future__ import annotations

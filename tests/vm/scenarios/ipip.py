@@ -20,8 +20,8 @@ c tcp 10.2.0.2 81
 a tcp 10.2.0.2 80
 s tcp 10.1.0.1 80
 """
-# An ICMP error about the outer packet is kept by the device (ip_tunnel.c: err_count), and within 30 s a later packet,
-# be it the same SYN once more, is answered with a host unreachable: silence or error is a matter of time.
+# An ICMP error about the outer packet is kept by the device (ip_tunnel.c: err_count), and within 30 s a later
+# packet, be it the same SYN once more, is answered with a host unreachable: silence or error is a matter of time.
 LATE = FLOWS.replace("\n", " either\n").removeprefix(" either")
 SERVE = """
 s tcp:80 udp:53
