@@ -4,11 +4,11 @@
 prints ``ready PID`` and goes on in the background. A server answers with one line: its namespace and the
 source address that it sees.
 
-``inside.py try`` reads ``{"timeout_s": 2, "flows": [["NAMESPACE", "tcp", "10.0.0.1", 80, {}], ...]}``, starts
-all flows at once, and prints one ``[outcome, who, seen]`` a flow, in order. A TCP flow is connected
-when data comes back, for that is what a user calls connected. Of a UDP socket only fatal errors count, of an ICMP echo all. A
-flow's last member may hold ``mark`` (SO_MARK), ``device`` (SO_BINDTODEVICE), ``source`` (an address to bind) and
-``cgroup`` (a folder of the cgroup file system that the socket is born in).
+``inside.py try`` reads ``{"timeout_s": 2, "flows": [["NAMESPACE", "tcp", "10.0.0.1", 80, {}], ...]}``,
+starts all flows at once, and prints one ``[outcome, who, seen]`` a flow, in order. A TCP flow is connected
+when data comes back, for that is what a user calls connected. Of a UDP socket only fatal errors count, of
+an ICMP echo all. A flow's last member may hold ``mark`` (SO_MARK), ``device`` (SO_BINDTODEVICE), ``source``
+(an address to bind) and ``cgroup`` (a folder of the cgroup file system that the socket is born in).
 
 A socket belongs to the namespace that it was made in, so one process serves all of them.
 """
