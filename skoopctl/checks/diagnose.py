@@ -16,10 +16,11 @@ from skoopctl.checks.snapshot import Snapshot
 from skoopctl.checks.target import Target, resolve
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.topology import NsKey
-from skoopctl.dataplane.trace import Branch, Flow, Outcome, PathResult, Verdict
+from skoopctl.dataplane.trace import Branch, Flow, PathResult, Verdict
 from skoopctl.errors import TargetError
 
-PROTOCOLS = ("tcp", "udp", "icmp")
+PROTOCOLS = ("tcp", "udp", "sctp", "icmp")
+_ICMPV6_NAMES = frozenset({"icmp6", "icmpv6", "ipv6-icmp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +53,32 @@ def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
 
 
 def _flow(question: Question, source: Target, destination: Target) -> Flow:
-    if question.protocol not in PROTOCOLS:
+    protocol = question.protocol.lower()
+    if protocol in _ICMPV6_NAMES:
+        if ":" not in destination.endpoint.address:
+            raise TargetError(
+                f"{question.protocol} is of IPv6, and {destination.endpoint.address} is not",
+                hint="use icmp, which means the address's own",
+            )
+        protocol = "icmp"
+    if protocol not in PROTOCOLS:
         raise TargetError(
             f"protocol {question.protocol!r} is not known", hint=f"use one of {', '.join(PROTOCOLS)}"
         )
-    if question.protocol == "icmp":
+    if protocol == "icmp":
         return Flow(source.endpoint.address, destination.endpoint.address, "icmp", 0)
     port = question.port or destination.port
     if not 0 < port < 65536:
         given = f"port {question.port} is not" if question.port else "no port is given: it must be"
         raise TargetError(f"{given} a number from 1 to 65535", hint="give one with -p")
-    return Flow(source.endpoint.address, destination.endpoint.address, question.protocol, port)
+    return Flow(source.endpoint.address, destination.endpoint.address, protocol, port)
 
 
 def _with_source_note(path: PathResult, source: Target) -> PathResult:
     """Say so when the kernel would send from another address than the one that was asked for."""
     first = path.representative.forward.steps[0] if path.representative.forward.steps else None
     used = first.after.source if first is not None and first.after is not None else ""
-    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0"}:  # noqa: S104
+    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0", "::"}:  # noqa: S104
         return path
     note = (
         f"a program on {source.endpoint.node or source.endpoint.address} that does not bind sends from {used}"
@@ -90,7 +99,7 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
         return
     groups: dict[object, tuple[Cause, Branch, float]] = {}
     for branch in path.branches:
-        if branch.outcome is Outcome.CONNECTED:
+        if branch.works:
             continue
         cause = cause_of(branch, snapshot)
         key = (cause.id, cause.step.node, cause.step.netns, cause.evidence[-1:])
@@ -113,7 +122,7 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
 
 
 def _ways(path: PathResult, branch: Branch) -> str:
-    failing = [b for b in path.branches if b.outcome is not Outcome.CONNECTED]
+    failing = [b for b in path.branches if not b.works]
     names = list(dict.fromkeys(b.choices[-1] for b in failing if b.choices))
     return ", ".join(names[:3]) or (branch.choices[-1] if branch.choices else "some of the ways")
 

@@ -110,12 +110,13 @@ class OutOfBridge:
 
 @dataclass(slots=True)
 class Encapsulate:
-    """A packet for ``mac`` enters a tunnel."""
+    """A packet for ``mac`` (a frame) or ``next_hop`` (a packet) enters a tunnel."""
 
     netns: NetNamespace
     link: Link
     packet: Packet
     mac: str
+    next_hop: int = 0
 
 
 @dataclass(slots=True)

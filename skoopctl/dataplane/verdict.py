@@ -59,6 +59,8 @@ def _subtree(runs: tuple[Run[Transaction], ...], depth: int) -> Conclusion:
 
 def _leaf(result: Transaction) -> Conclusion:
     end = (result.disposition, result.outcome)
+    if result.disposition is Disposition.MTU:
+        return Conclusion(Verdict.FAIL, end)
     if result.outcome is Outcome.CONNECTED:
         return Conclusion(Verdict.PASS, end)
     if result.outcome is Outcome.UNKNOWN:
@@ -76,6 +78,7 @@ def branches_of(exploration: Exploration[Transaction]) -> tuple[Branch, ...]:
         key = (
             branch.choices,
             branch.outcome,
+            branch.errno,
             branch.disposition,
             branch.responder_netns,
             branch.fatal_walk.last.decision,
@@ -99,6 +102,8 @@ def _add(known: Branch, other: Branch) -> Branch:
         responder=known.responder,
         responder_netns=known.responder_netns,
         seen_source=known.seen_source,
+        errno=known.errno,
+        mtu=known.mtu,
     )
 
 
@@ -123,4 +128,6 @@ def _branch(run: Run[Transaction]) -> Branch:
         responder=result.responder,
         responder_netns=result.server,
         seen_source=result.seen_source,
+        errno=result.errno,
+        mtu=result.mtu,
     )
