@@ -104,19 +104,6 @@ def compare(bundle: Bundle, rows: Iterable[Row]) -> list[Compared]:
     return [_compared(snapshot, row) for row in rows]
 
 
-def problems(compared: Iterable[Compared], reasons: tuple[str, ...] = ()) -> list[str]:
-    """Return the rows that are wrong, and those that are unknown for a reason that is not expected."""
-    lines = []
-    for each in compared:
-        if each.agreement is Agreement.WRONG:
-            lines.append(str(each))
-        elif each.agreement is Agreement.UNKNOWN and each.predicted is not None:
-            said = each.predicted.unknowns
-            if not said or not all(any(part in reason for part in reasons) for reason in said):
-                lines.append(str(each))
-    return lines
-
-
 def _compared(snapshot: Snapshot, row: Row) -> Compared:
     if row.tried.extra:
         return Compared(row, None, Agreement.NOT_ASKED)
