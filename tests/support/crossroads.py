@@ -34,6 +34,7 @@ from skoopctl.kernel.iptables import Rule
 from skoopctl.kernel.netns import Host, NetNamespace
 from tests.support.worlds import Box, World, tables_of
 
+Place = tuple[str, str, int]
 CASES = Path(__file__).parents[1] / "unit/dataplane/cases"
 SOURCE_PORT = 40000
 
@@ -105,6 +106,14 @@ class Case:
         """The rules in their order."""
         return [line for line in self.rules.splitlines() if line.startswith("-A ")]
 
+    def by_place(self) -> dict[str, dict[Place, str]]:
+        """Return what is expected of each rule for each flow."""
+        rules = rules_of(model(self), self.family)
+        return {
+            flow: dict(zip(map(place_of, rules), words.split(), strict=True))
+            for flow, words in self.expected.items()
+        }
+
 
 def case(name: str) -> Case:
     """Read a case's files."""
@@ -149,7 +158,7 @@ def model(made: Case) -> dict[str, Host]:
             router.set(f"net/{family}/conf/{device.name}/forwarding", 1)
     for box in world.boxes:
         box.set("net/ipv4/ip_local_port_range", f"{SOURCE_PORT} {SOURCE_PORT}")
-        for ip in ("0.0.0.0", "::"):  # noqa: S104 - a model of sockets
+        for ip in ("0.0.0.0", "::"):
             box.listen(TCP_PORT, ip=ip)
             box.listen(UDP_PORT, "udp", ip=ip)
     router.tables += tables_of(made.rules, family=made.family)
@@ -176,9 +185,6 @@ def _addresses(box: Box, device: str, addresses: str) -> None:
 
 
 # --- what the model says -------------------------------------------------------------------------------------
-
-
-Place = tuple[str, str, int]
 
 
 def place_of(rule: Rule) -> Place:
@@ -242,3 +248,19 @@ def _counted(root: int) -> Iterator[Tally]:
         yield found
     finally:
         iptables.TableEvaluator._matches = matches  # type: ignore[method-assign]
+
+
+def expected_of(made: Case) -> dict[str, str]:
+    """Return what the model says of a case, in the form of its file."""
+    hosts = model(made)
+    rules = rules_of(hosts, made.family)
+    return {
+        name: tally(hosts, flow, made.family).words(rules) for name, flow in flows_of(made.family).items()
+    }
+
+
+if __name__ == "__main__":
+    # After a change that the kernel agrees with (tests/kernel/test_matches_live.py): write the files anew.
+    for each in case_names():
+        text = json.dumps(expected_of(case(each)), indent=1)
+        (CASES / f"{each}.json").write_text(text + "\n")
