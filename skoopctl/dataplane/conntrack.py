@@ -47,6 +47,25 @@ class Entry:
     mark: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Balanced:
+    """A connection of IPVS (struct ip_vs_conn): a client's tuple towards a service, and the server it goes to.
+
+    ``method`` is how it gets there (``Masq``, ``Route`` …); ``ports`` are the server's.
+    """
+
+    client: Tuple5
+    server: int
+    ports: Ports
+    method: str
+
+    @property
+    def answer(self) -> Tuple5:
+        """The tuple of the server's packets to the client."""
+        client = self.client
+        return Tuple5(client.protocol, self.server, self.ports, client.source, client.source_ports)
+
+
 @dataclass(slots=True)
 class Tracking:
     """What a packet carries after conntrack: its state, its entry (None: INVALID), its direction."""
@@ -60,13 +79,16 @@ class Table:
     """The connections of one namespace that this walk has made.
 
     ``set_changes`` are what ``-j SET`` has done to the namespace's ipsets on this walk: by set, the members
-    added (or None: deleted) by key; None in place of all that when it cannot be told.
+    added (or None: deleted) by key; None in place of all that when it cannot be told. ``balanced`` are IPVS's
+    connections. ``loose`` is nf_conntrack_tcp_loose: a segment in the middle may begin a connection.
     """
 
-    __slots__ = ("entries", "set_changes")
+    __slots__ = ("balanced", "entries", "loose", "set_changes")
 
-    def __init__(self) -> None:
+    def __init__(self, *, loose: bool = True) -> None:
         self.entries: list[Entry] = []
+        self.balanced: list[Balanced] = []
+        self.loose = loose
         self.set_changes: dict[str, dict[tuple[Value, ...], Member | None] | None] = {}
 
     def find(self, key: Tuple5, zone: int, zone_reply: int | None = None) -> tuple[Entry, bool] | None:
@@ -105,6 +127,8 @@ class Table:
     def _first_packet(self, packet: Packet) -> Tracking:
         """Make an entry for an unknown tuple, or call it INVALID (tcp_new: only SYN and ACK start one)."""
         if packet.flags in {Flags.SYN_ACK, Flags.RST}:
+            return Tracking(CtState.INVALID)
+        if packet.flags is Flags.ACK and not self.loose:
             return Tracking(CtState.INVALID)
         if packet.protocol in {1, 58} and packet.icmp_type in {0, 129}:
             return Tracking(CtState.INVALID)

@@ -13,6 +13,7 @@ from skoopctl.dataplane.matches import (  # noqa: F401
     header,
     icmp,
     ipset,
+    ipvs,
     kernel_state,
     link,
     reverse_path,

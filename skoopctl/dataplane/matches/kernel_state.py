@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, always_true, option, whole
+from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, always_true, option
 from skoopctl.dataplane.packet import Flags
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.truth import Chance, Truth, Unknown
@@ -97,30 +97,6 @@ def owner(opt: Option, _match: Match) -> Predicate:
 
 
 _FROM_A_SOCKET = frozenset({Flags.SYN, Flags.SYN_ACK, Flags.ACK})
-
-
-@whole("ipvs", "ipvs", "vproto", "vaddr", "vport", "vdir", "vmethod", "vportctl")
-def ipvs(match: Match) -> Predicate:
-    """``-m ipvs``: packets that IPVS has taken (net/netfilter/xt_ipvs.c: ipvs_mt).
-
-    Without services IPVS takes none: then every option but an inverted ``--ipvs`` is false, inverted or not.
-    """
-    options = {opt.name: opt for opt in match.options}
-    untouched = options.keys() == {"ipvs"} and options["ipvs"].inverted
-
-    def predicate(scene: Scene) -> Truth:
-        if "ip_vs" in scene.netns.gaps:
-            return Unknown(f"-m ipvs: the services of IPVS were not read: {scene.netns.gaps['ip_vs']}")
-        if scene.netns.ipvs_services:
-            return ipvs_truth(match, scene)
-        return untouched
-
-    return predicate
-
-
-def ipvs_truth(_match: Match, _scene: Scene) -> Truth:
-    """Decide ``-m ipvs`` where IPVS has services; the model of IPVS takes the place of this."""
-    return Unknown("-m ipvs: which packets IPVS has taken is not modelled")
 
 
 @option("realm", "realm")
