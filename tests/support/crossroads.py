@@ -238,9 +238,10 @@ def _counted(root: int) -> Iterator[Tally]:
             line = place_of(compiled.rule)
             truth = all_of(predicate(scene) for predicate in compiled.predicates)
             if isinstance(truth, bool):
+                # Not asked again: some matches (recent --set) count how often they are.
                 found.hits[line] = found.hits.get(line, 0) + truth
-            else:
-                found.undecided.setdefault(line, []).append(truth.reason)
+                return truth
+            found.undecided.setdefault(line, []).append(truth.reason)
         return matches(self, compiled, scene)
 
     iptables.TableEvaluator._matches = count  # type: ignore[method-assign]
