@@ -445,6 +445,15 @@ _DOCS = (
         ("ip route get ADDRESS",),
     ),
     Doc(
+        "ttl-exceeded",
+        "The packet's TTL is used up on the way",
+        Severity.FATAL,
+        "Every forwarding takes one off the TTL (IPv6: the hop limit), and a rule or the sender has set it so "
+        "low that this node has to drop the packet.",
+        "Remove the rule that sets the TTL (-j TTL, -j HL), or set ip_default_ttl of the sender to 64.",
+        ("iptables-save | grep -e 'TTL'", "sysctl net.ipv4.ip_default_ttl"),
+    ),
+    Doc(
         "opaque-program",
         "A program on the way decides, and cannot be read",
         Severity.WARNING,

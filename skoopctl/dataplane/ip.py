@@ -22,6 +22,7 @@ from skoopctl.dataplane.packet import Packet, Unreachable, describe
 from skoopctl.dataplane.routing import Answer, Query
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
+from skoopctl.dataplane.ttl import count_down
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import NextHop, RouteType
@@ -237,9 +238,10 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     if spoofed is not None:
         return spoofed
     _record_route(journey, netns, answer, hop, out_link, packet)
+    expired = count_down(journey, netns, link, packet)
+    if expired is not None:
+        return expired
     mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
-    # ip_forward and ip6_forward count down before the hook; the walk's own limit of hops ends a loop.
-    packet.ttl = max(packet.ttl - 1, 1) if packet.ttl else 0
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:
         return ended
