@@ -104,7 +104,7 @@ def _text(told: Told) -> str:
 
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = min(max(shutil.get_terminal_size().columns, 60), 120) if color else 100
-    explain = "summary" if told.moment.fault else "minimal"
+    explain = "summary" if told.moment.fault else "brief"
     return render_text(told.diagnosis, width=width, color=color, explain=explain)  # type: ignore[arg-type]
 
 

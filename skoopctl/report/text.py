@@ -15,7 +15,7 @@ from skoopctl.report.terminal import Line, Span, line, painted, wrapped
 from skoopctl.report.text_path import evidence_lines, path_lines
 from skoopctl.report.words import chosen, deciding_walk, fate, overview, settled, share_of, verdict_sentence
 
-Explain = Literal["minimal", "summary", "full"]
+Explain = Literal["minimal", "brief", "summary", "full"]
 
 BRANCHES_SHOWN = 12
 _VERDICT_STYLES = {Verdict.PASS: "good", Verdict.FAIL: "bad", Verdict.MIXED: "warn", Verdict.UNKNOWN: "warn"}
@@ -33,8 +33,9 @@ def render_text(
 ) -> str:
     """Return a diagnosis as text of about ``width`` columns, ending in a newline.
 
-    ``explain`` is how much: ``minimal`` is the verdict, a line for each packet, and the causes; ``summary`` the
-    path with passed hooks folded, and every finding; ``full`` every station with its raw lines, and every branch.
+    ``explain`` is how much: ``minimal`` is the verdict, a line for each packet, and the causes; ``brief`` the
+    verdict in a sentence, and the causes; ``summary`` the path with passed hooks folded, and every finding;
+    ``full`` every station with its raw lines, which of them decided, and every branch.
     Raw evidence is never wrapped, so that it can be copied.
     """
     width = max(width, 40)
@@ -46,15 +47,19 @@ def _report(diagnosis: Diagnosis, width: int, explain: Explain) -> Iterator[Line
         yield from minimal_lines(diagnosis)
         return
     yield from _headline(diagnosis, width)
-    yield line("")
-    yield from path_lines(_shown(diagnosis), width, full=explain == "full")
+    if explain != "brief":
+        yield line("")
+        yield from path_lines(_shown(diagnosis), width, full=explain == "full")
     if explain == "full":
         yield from _proof(diagnosis, width)
-    yield from _branches(diagnosis, width, explain)
+    if explain != "brief":
+        yield from _branches(diagnosis, width, explain)
     for finding in diagnosis.findings:
-        yield line("")
-        yield from _finding(finding, width)
-    yield from _notes(diagnosis, width)
+        if finding.cause or explain != "brief":
+            yield line("")
+            yield from _finding(finding, width)
+    if explain != "brief":
+        yield from _notes(diagnosis, width)
 
 
 def _proof(diagnosis: Diagnosis, width: int) -> Iterator[Line]:
