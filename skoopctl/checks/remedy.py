@@ -16,7 +16,7 @@ from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane import edit
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.topology import NsKey
-from skoopctl.dataplane.trace import Branch, Evidence, Flow, Outcome, PathResult, Step, StepKind, Verdict
+from skoopctl.dataplane.trace import Branch, Evidence, Flow, PathResult, Step, StepKind, Verdict
 from skoopctl.kernel.link import BridgePort, Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour, NeighbourState
 from skoopctl.kernel.netns import NetNamespace
@@ -45,6 +45,16 @@ UNSEARCHED = {
     "no-local-endpoint": "the traffic policy is the service's, and its endpoints are pods elsewhere",
     "service-port-unknown": "the ports are the service's",
     "no-protocol": "loading a module is outside of the model",
+    "conntrack-table-full": "how large the table should be depends on the node's memory",
+    "ipvs-loopback-source": "no setting lets IPVS send packets of 127.0.0.0/8 elsewhere",
+    "ipvs-no-server": "a server is an endpoint that is ready, which no edit of a node's state makes",
+    "mtu-mismatch": "the flow passes; which of the MTUs is the wrong one is the owner's to say",
+    "tunnel-loop": "the route to the remote belongs to whoever configured the tunnel",
+    "tunnel-remote-missing": "which node is behind the destination is not told by this one's state",
+    "wireguard-endpoint-missing": "where a peer can be reached is its own to say",
+    "wireguard-key-unknown": "which of two keys is the right one is not known here",
+    "wireguard-no-peer": "who may hold the destination is the owner's to say: allowed IPs are also a filter",
+    "wireguard-source-refused": "allowed IPs are a filter on purpose; who may use the source is the owner's to say",
     "link-local-source": "which address the sender should have is not known here",
 }
 """Causes that no edit of the model is searched for, with the reason. Others have a proposer, and `nearby`."""
@@ -102,17 +112,17 @@ def _walk_with(remedy: Remedy, flow: Flow, client: NsKey | None, snapshot: Snaps
 
 def _better(before: PathResult, after: PathResult) -> bool:
     """Of several broken branches one remedy may mend only its own."""
-    passing = after.outcomes().get(Outcome.CONNECTED, 0.0)
-    return (
-        passing > before.outcomes().get(Outcome.CONNECTED, 0.0) + 1e-9
-        and after.verdict is not Verdict.UNKNOWN
-    )
+    return _working(after) > _working(before) + 1e-9 and after.verdict is not Verdict.UNKNOWN
+
+
+def _working(path: PathResult) -> float:
+    return sum(branch.weight for branch in path.branches if branch.works)
 
 
 def _rest(after: PathResult) -> str:
     if after.verdict is Verdict.PASS:
         return ""
-    share = after.outcomes().get(Outcome.CONNECTED, 0.0)
+    share = _working(after)
     return f" (then {share:.0%} of connections pass; the others fail for other reasons)"
 
 

@@ -38,9 +38,7 @@ def walk(network: Network, flow: Flow, client: NsKey | None = None) -> PathResul
     conclusion = conclude(exploration)
     branches = branches_of(exploration)
     heaviest = max(branches, key=lambda b: b.weight)
-    worst = max(
-        (b for b in branches if b.outcome is not Outcome.CONNECTED), key=lambda b: b.weight, default=heaviest
-    )
+    worst = max((b for b in branches if not b.works), key=lambda b: b.weight, default=heaviest)
     disposition, outcome = conclusion.end or (worst.disposition, _common_outcome(branches))
     if conclusion.verdict is Verdict.UNKNOWN and conclusion.end is None:
         disposition, outcome = Disposition.UNKNOWN, Outcome.UNKNOWN

@@ -53,6 +53,11 @@ class Scene:
     notes: list[str] = field(default_factory=list)
     unknowns: list[str] = field(default_factory=list)
 
+    @property
+    def born_here(self) -> bool:
+        """Whether the packet was sent by this namespace itself, so that no device has received it."""
+        return self.packet.birthplace == (self.netns.host, self.netns.inode)
+
     def decide(self, undecided: Undecided, label: str, key: object) -> bool:
         """Turn an undecided match into one of its branches, and narrow the packet's ports to it."""
         if isinstance(undecided, Unknown):

@@ -85,6 +85,8 @@ def _subtree(runs: tuple[Run[Transaction], ...], depth: int) -> Conclusion:
 
 def _leaf(result: Transaction) -> Conclusion:
     end = (result.disposition, result.outcome)
+    if result.disposition is Disposition.MTU:
+        return Conclusion(Verdict.FAIL, end)
     if result.outcome is Outcome.CONNECTED:
         return Conclusion(Verdict.PASS, end)
     if result.outcome is Outcome.UNKNOWN:
@@ -127,6 +129,7 @@ def _add(known: Branch, other: Branch) -> Branch:
         responder_netns=known.responder_netns,
         seen_source=known.seen_source,
         errno=known.errno,
+        mtu=known.mtu,
     )
 
 
@@ -152,4 +155,5 @@ def _branch(run: Run[Transaction]) -> Branch:
         responder_netns=result.server,
         seen_source=result.seen_source,
         errno=result.errno,
+        mtu=result.mtu,
     )

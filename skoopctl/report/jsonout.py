@@ -13,7 +13,7 @@ from typing import Any
 from skoopctl.checks.diagnosis import Coverage, Detected, Diagnosis, Endpoint
 from skoopctl.checks.finding import Finding, Fix
 from skoopctl.dataplane.proof import Reason, proof_of
-from skoopctl.dataplane.trace import Branch, Evidence, Flow, PacketView, PathResult, Step, Walk
+from skoopctl.dataplane.trace import Branch, Evidence, Flow, PacketView, PathMtu, PathResult, Step, Walk
 from skoopctl.report.words import verdict_sentence
 
 SCHEMA = "skoopctl.diagnosis/1"
@@ -45,6 +45,7 @@ def to_json(diagnosis: Diagnosis) -> Json:
         "reply": _hops(first.reply),
         "proof": [_reason(reason) for reason in proof_of(first)],
         "branches": [_branch(branch) for branch in path.branches],
+        "mtu": _mtu(path.mtu),
         "unknowns": list(path.unknowns),
         "conditions": list(path.conditions),
         "assumptions": list(path.assumptions),
@@ -96,6 +97,19 @@ def _branch(branch: Branch) -> Json:
         "forward": _hops(branch.forward),
         "reply": _hops(branch.reply),
         "others": [_hops(walk) for walk in branch.others],
+        "mtu": _mtu(branch.mtu),
+    }
+
+
+def _mtu(mtu: PathMtu | None) -> Json | None:
+    if mtu is None:
+        return None
+    return {
+        "forward": mtu.forward or None,
+        "reply": mtu.reply or None,
+        "segment": mtu.segment or None,
+        "reply_segment": mtu.reply_segment or None,
+        "stalls": mtu.stalls,
     }
 
 

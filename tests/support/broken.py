@@ -10,7 +10,10 @@ from skoopctl.checks.diagnose import Question
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.cluster.cluster import Cluster as Objects
 from skoopctl.cluster.objects import Node, Pod, Service, ServicePort
+from skoopctl.kernel.conntrack import Connection, Direction, connection_table
 from skoopctl.kernel.iptables import Backend
+from skoopctl.kernel.ipvs import Ipvs
+from skoopctl.kernel.ipvs_text import decode_ipvsadm
 from skoopctl.kernel.route import RouteType, RuleAction
 from tests.support.worlds import UNDERLAY, Cluster, cluster, filter_table, third_node
 
@@ -192,6 +195,46 @@ def drop_nft(made: Cluster) -> None:
 def drop_nft_policy(made: Cluster) -> None:
     """An nft chain that drops by default."""
     made.n2.nftables(*nft_table([], policy="drop"))
+
+
+def balance(made: Cluster, text: str, *addresses: str) -> None:
+    """Give n1 services of IPVS (``ipvsadm -S -n``), and the addresses of services on kube-ipvs0."""
+    made.n1.link("kube-ipvs0", kind="dummy", up=False, noarp=True)
+    for address in addresses:
+        made.n1.address("kube-ipvs0", f"{address}/32")
+    made.n1.more |= {"ipvs_services": True, "ipvs": Ipvs(decode_ipvsadm(text).services)}
+    made.n1.set("net/ipv4/vs/conntrack", 1)
+
+
+def drained_service(made: Cluster) -> None:
+    """IPVS's only server takes no new connections."""
+    balance(made, f"-A -t {SERVICE}:80 -s rr\n-a -t {SERVICE}:80 -r 10.244.2.10:80 -m -w 0\n", SERVICE)
+
+
+def balanced_loopback(made: Cluster) -> None:
+    """A service of IPVS on a loopback address has its server elsewhere."""
+    balance(made, "-A -t 127.0.0.1:80 -s rr\n-a -t 127.0.0.1:80 -r 10.244.2.10:80 -m -w 1\n")
+
+
+def old_connection(made: Cluster) -> None:
+    """A client that keeps its port has an entry for an endpoint that is gone."""
+    made.n1.iptables(to_endpoint("10.244.2.10").replace("-p tcp", "-p udp"))
+    made.a.set("net/ipv4/ip_local_port_range", "40001 40001")
+    client, service, gone = (ip_address(ip) for ip in ("10.244.1.10", SERVICE, "10.244.1.99"))
+    entry = Connection(
+        17,
+        Direction(client, service, 40001, 80),
+        Direction(gone, client, 80, 40001),
+        destination_nat=True,
+        timeout_s=29,
+    )
+    made.n1.more["conntrack"] = connection_table((entry,))
+
+
+def full_table(made: Cluster) -> None:
+    """The table of connections of n2 has no room."""
+    made.n2.set("net/netfilter/nf_conntrack_max", 65536)
+    made.n2.set("net/netfilter/nf_conntrack_count", 65536)
 
 
 def drop_in_pod(made: Cluster) -> None:
@@ -447,6 +490,17 @@ CASES = (
         service=web(),
     ),
     Case("answer-lost", foreign_snat),
+    Case("ipvs-no-server", drained_service, asked=("10.244.1.10", SERVICE)),
+    Case("ipvs-loopback-source", balanced_loopback, asked=("192.168.3.86", "127.0.0.1")),
+    Case(
+        "stale-conntrack",
+        old_connection,
+        f"delete the old connections from 10.244.1.10 to {SERVICE} on n1",
+        asked=("10.244.1.10", SERVICE),
+        protocol="udp",
+        service=web(),
+    ),
+    Case("conntrack-table-full", full_table),
     Case("ndp-filtered", drop_icmpv6, "accept ICMPv6 in INPUT on n1", asked=V6),
     Case("ndp-filtered", drop_icmpv6_nft, "delete rule 1 of chain input", asked=V6, name="nft"),
     Case(

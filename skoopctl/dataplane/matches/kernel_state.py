@@ -1,8 +1,11 @@
-"""Matches that ask the kernel for something that is not in the packet: chance, recent lists, owners."""
+"""Matches that ask the kernel for something not in the packet: chance, recent lists, owners, IPVS, realms."""
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, always_true, option
+from skoopctl.dataplane.packet import Flags
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.truth import Chance, Truth, Unknown
 from skoopctl.kernel.iptables import Match, Option
@@ -38,29 +41,30 @@ def statistic_value(_opt: Option, _match: Match) -> None:
 
 @option("recent", "rcheck", "update", "set", "remove")
 def recent(opt: Option, match: Match) -> Predicate:
-    """``-m recent``: ``--set`` matches always; ``--rcheck`` looks into a list of the namespace."""
+    """``-m recent``: ``--set`` matches always; ``--rcheck`` and its kin look into a list of the namespace."""
     if opt.name == "set":
         return lambda _scene: True
     values = {o.name: o.values[0] if o.values else "" for o in match.options}
     name = values.get("name", "DEFAULT")
     by_destination = "rdest" in values
-    exact = values.get("mask", "255.255.255.255") == "255.255.255.255" and "hitcount" not in values
-    seconds = int(values["seconds"]) if "seconds" in values else None
+    mask = int(ip_address(values["mask"])) if "mask" in values else -1
+    counted = [option for option in ("hitcount", "rttl") if option in values and opt.name != "remove"]
+    seconds = int(values["seconds"]) if "seconds" in values and opt.name != "remove" else None
 
     def predicate(scene: Scene) -> Truth:
         recents = scene.netns.recent
-        if recents is None or not exact:
+        if recents is None:
             return Unknown(f"the list {name} of -m recent was not read")
         packet = scene.packet
-        address = packet.destination if by_destination else packet.source
+        address = (packet.destination if by_destination else packet.source) & mask
         age = recents.get(name, {}).get(address)
-        if age is None:
+        if age is None or (seconds is not None and age[0] > seconds):
             return False
+        if counted:
+            return Unknown(f"--{counted[0]}: what -m recent {name} remembers of earlier packets is not known")
         if seconds is None or age[1] <= seconds:
             return True
-        return (
-            False if age[0] > seconds else Unknown(f"how old an entry of -m recent {name} is cannot be told")
-        )
+        return Unknown(f"how old an entry of -m recent {name} is cannot be told")
 
     return predicate
 
@@ -73,11 +77,39 @@ def recent_value(_opt: Option, _match: Match) -> None:
 
 @option("owner", "uid-owner", "gid-owner", "socket-exists", "suppl-groups")
 def owner(opt: Option, _match: Match) -> Predicate:
-    """``-m owner``: only packets with a local socket have one; whose it is depends on the client."""
+    """``-m owner``: only packets with a local socket have one; whose it is depends on the client.
+
+    net/netfilter/xt_owner.c: owner_mt. ``--suppl-groups`` only widens ``--gid-owner``.
+    """
+    if opt.name == "suppl-groups":
+        return lambda _scene: True
 
     def predicate(scene: Scene) -> Truth:
-        if scene.hook not in {Hook.OUTPUT, Hook.POSTROUTING}:
+        if scene.hook not in {Hook.OUTPUT, Hook.POSTROUTING} or not scene.born_here:
             return False
+        if opt.name == "socket-exists":
+            if scene.packet.flags in _FROM_A_SOCKET or scene.packet.protocol == 17:
+                return True
+            return Unknown("whether the kernel's own answer belongs to a socket is not modelled")
         return Unknown(f"--{opt.name} depends on which program sends")
+
+    return predicate
+
+
+_FROM_A_SOCKET = frozenset({Flags.SYN, Flags.SYN_ACK, Flags.ACK})
+
+
+@option("realm", "realm")
+def realm(opt: Option, _match: Match) -> Predicate:
+    """``--realm VALUE[/MASK]``: the realm of the packet's route, 0 where none is set (xt_realm.c)."""
+    value_text, slash, mask_text = opt.values[0].partition("/")
+    value, mask = int(value_text, 0), int(mask_text, 0) if slash else 0xFFFFFFFF
+
+    def predicate(scene: Scene) -> Truth:
+        if "route" in scene.netns.gaps:
+            return Unknown(f"-m realm: the routes of {scene.netns.host} were not read")
+        if any(route.realms for route in scene.netns.routes):
+            return Unknown("-m realm: which realm a packet's route gives it is not modelled")
+        return (0 & mask) == value
 
     return predicate

@@ -18,10 +18,13 @@ from skoopctl.checks.finding import Confidence, Finding, Severity
 from skoopctl.checks.remedy import _PROPOSERS, UNSEARCHED
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.trace import Verdict
-from tests.support.broken import CASES, Case, snapshot_of
+from tests.support.broken import CASES as OTHERS
+from tests.support.broken import Case, snapshot_of
+from tests.support.broken_tunnels import TUNNEL_CASES
 from tests.support.worlds import cluster, filter_table
 
-NOT_PRODUCED: dict[str, str] = {}
+CASES = (*OTHERS, *TUNNEL_CASES)
+NOT_PRODUCED: dict[str, str] = {"mtu-mismatch": "the flow passes: see test_mtu.py"}
 """Findings of the catalogue that no case produces, with the reason."""
 
 

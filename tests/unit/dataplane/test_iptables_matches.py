@@ -103,6 +103,10 @@ PLAIN: list[tuple[str, dict[str, Any], str | float]] = [
     ("-m statistic --mode nth --every 4 --packet 0", {}, 0.25),
     ("-m pkttype --pkt-type unicast", {}, "hit"),
     ("-m pkttype --pkt-type broadcast", {}, "miss"),
+    ("-p tcp -m tcpmss --mss 1400:1460", {"mss": 1460}, "hit"),
+    ("-p tcp -m tcpmss --mss 1400:1460", {"mss": 1360}, "miss"),
+    ("-p tcp -m tcpmss --mss 0:1460", {"flags": Flags.ACK}, "miss"),
+    ("-p tcp -m tcpmss --mss 1400:1460", {}, "unknown"),
     ("-m physdev --physdev-is-bridged", {}, "miss"),
     ("-m physdev ! --physdev-is-in", {}, "hit"),
     ("-m mac --mac-source 02:00:00:00:00:01", {}, "unknown"),
@@ -300,7 +304,7 @@ def test_connection_ports_do_not_narrow_the_packet() -> None:
 
 def test_every_known_module_is_tested_here() -> None:
     """A module that the walk claims to know appears in one of these tables."""
-    told = " ".join(row[0] for row in (*PLAIN, *TRACKED)) + " -m udplite -m dccp"
+    told = " ".join(row[0] for row in (*PLAIN, *TRACKED)) + " -m udplite -m dccp -m ipvs"
     missing = {name for name in known_modules() if name and f"-m {name}" not in told}
     assert missing == set()
     assert {module for module, _ in _OPTIONS} | set(_WHOLE) <= known_modules()

@@ -99,14 +99,6 @@ def test_minimal_is_one_line_a_packet_and_the_cause() -> None:
     assert "packets" not in text.replace("VXLAN packets", "")
 
 
-def test_brief_is_verdict_and_cause_only() -> None:
-    """The form of the demo leaves out the path and other findings."""
-    text = render_text(samples.dropped(), explain="brief")
-    assert "iptables -D INPUT 1" in text
-    assert "conntrack-nearly-full" not in text
-    assert "POSTROUTING" not in text
-
-
 def test_full_ends_with_what_decided() -> None:
     """The longest form says which steps decided: routes, rules that accept, and the step that killed."""
     text = render_text(samples.dropped(), explain="full")
@@ -124,7 +116,7 @@ def test_full_shows_every_station_with_its_raw_lines() -> None:
 
 
 @pytest.mark.parametrize("name", samples.ALL)
-@pytest.mark.parametrize("explain", ["minimal", "brief", "summary", "full"])
+@pytest.mark.parametrize("explain", ["minimal", "summary", "full"])
 def test_no_control_character_of_a_node_reaches_the_terminal(name: str, explain: str) -> None:
     """Without colour every line is printable; with colour only our own SGR sequences are added."""
     diagnosis = samples.ALL[name]()
