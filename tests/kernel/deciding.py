@@ -28,7 +28,10 @@ def packets_of(host: Host, evidence: Evidence) -> int | None:
     netns = host.namespaces.get(evidence.netns)
     if netns is None:
         return None
-    counters = [n for location, text, n in _rules(netns) if (location, text) == (evidence.location, evidence.text)]
+    # An nft rule's text holds its counter; its handle says which it is. Of iptables' two families only the text.
+    same = evidence.text if evidence.kind == "iptables-rule" else ""
+    wanted = (evidence.location, same)
+    counters = [n for location, text, n in _rules(netns) if (location, text if same else "") == wanted]
     found = [n for n in counters if n is not None]
     return sum(found) if found else None
 

@@ -180,6 +180,8 @@ def _node(node: Place, shape: Shape) -> list[str]:
                 f"route add {pod.v4} dev {device} scope link",
                 f"-6 route add {pod.v6} dev {device}",
             ]
+    # Calico's proxy_arp answers for 169.254.1.1 only on a node that has a route to it: a default route.
+    lines += [f"route add default via {OUTSIDE.v4}", f"-6 route add default via {OUTSIDE.v6}"]
     return lines + _overlay(node, other, shape)
 
 

@@ -64,7 +64,7 @@ class Draw:
     def address(self) -> str:
         """Return an address of the skeleton."""
         ends = [self.address_of(end) for end in plan.ENDS]
-        return self.one([*ends, *ends, *plan.VIPS[self.family], plan.GATEWAYS[self.family]["a"]])
+        return self.one([*ends, *ends, *ends, *plan.VIPS[self.family], plan.GATEWAYS[self.family]["a"]])
 
     def address_of(self, end: plan.Place) -> str:
         """Return a place's address in the family at hand."""
@@ -99,7 +99,7 @@ class Draw:
 
     def port(self) -> int:
         """Return a port that flows use."""
-        return self.one((8080, 8080, 8081, 80, 53, 5353, 5354, plan.CLOSED, *plan.NODE_PORTS))
+        return self.one((8080,) * 5 + (5353,) * 3 + (8081, 80, 53, 5354, plan.CLOSED, *plan.NODE_PORTS))
 
     def mark(self) -> str:
         """Return a mark that other rules may set or look for."""

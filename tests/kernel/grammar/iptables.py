@@ -389,7 +389,7 @@ def protocol_of(text: str) -> str:
 def rule(draw: Draw, place: str, table: str, chain: str, hook: str = "") -> str:
     """Return one rule without its store. ``hook`` is the built-in chain above a user chain."""
     base = hook or chain
-    text = conditions(draw, place, table, base, draw.number(1, 3))
+    text = conditions(draw, place, table, base, draw.one((1, 1, 1, 2, 2, 3)))
     target = _target(draw, table, base, protocol_of(text))
     kind = draw.row(TARGETS).name
     if kind == "target:LOG":
