@@ -25,7 +25,8 @@ class Program:
         self.modules = Modules()
         self.netfilter = Netfilter(self.modules, self.cap, request["item_timeout_s"], self.before_program)
         self.netlink = None
-        self.links = b""
+        self.links = self.qdiscs = self.filters = b""
+        self.bpf = Bpf()
         self.no_ip_vs = None
         self.root = root_inode()
         self.current = posix.stat("/proc/self/ns/net").st_ino
@@ -111,6 +112,9 @@ class Program:
             ("proc-net-tcp6", lambda: tcp_listeners("tcp6", self.modules, cap, timeout_s)),
             ("proc-net-udp", lambda: text_file("/proc/self/net/udp", cap, "this kernel has no IPv4")),
             ("proc-net-udp6", lambda: text_file("/proc/self/net/udp6", cap, "this kernel has no IPv6")),
+            ("proc-net-sctp-eps", lambda: text_file("/proc/self/net/sctp/eps", cap, "this kernel has no SCTP loaded")),
+            ("tc-filter", self.tc_filters),
+            ("bpf", self.bpf_programs),
             ("ip_vs", self.ip_vs),
             ("xt-recent", lambda: recent_lists(cap)),
             ("iptables-nft", lambda: self.netfilter.iptables_nft("iptables", FAMILY_IP)),
@@ -126,7 +130,20 @@ class Program:
         data = self.netlink.dump(kind, body, self.cap, name)
         if name == "link":
             self.links = data
+        if name == "qdisc":
+            self.qdiscs = data
         return packed(data, self.cap), ""
+
+    def tc_filters(self):
+        """Send the tc filters; they are kept for the programs that they name."""
+        self.filters = tc_filters(self.netlink, self.qdiscs, self.cap)
+        return packed(self.filters, self.cap), ""
+
+    def bpf_programs(self):
+        """Send where eBPF programs are attached."""
+        pids = self.found[self.current].pids if self.current in self.found else []
+        rows = self.bpf.attached(self.links, self.filters, cgroup_of(pids, self.current == self.root))
+        return text_payload(to_json(rows), self.cap)
 
     def ip_vs(self):
         """Send the IPVS services; when the host's namespace has no such file, the module is not there at all."""
@@ -148,7 +165,7 @@ class Program:
     def visit(self, namespace, position):
         """Enter a namespace and send its items."""
         trouble = namespace.trouble
-        self.links = b""
+        self.links = self.qdiscs = self.filters = b""
         if position >= self.request["namespaces"]:
             trouble = Outcome("truncated", "more than %d namespaces" % self.request["namespaces"])
         try:

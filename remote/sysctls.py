@@ -9,6 +9,7 @@ import struct
 
 SYSCTLS = (
     "ipv4/ip_forward ipv4/ip_local_port_range ipv4/ip_nonlocal_bind ipv4/icmp_echo_ignore_all ipv6/bindv6only "
+    "ipv6/icmp/echo_ignore_all "
     "netfilter/nf_conntrack_tcp_be_liberal"
 ).split()
 HOST_SYSCTLS = (

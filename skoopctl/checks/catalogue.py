@@ -156,7 +156,8 @@ _DOCS = (
         "The reverse path filter drops the packet",
         Severity.FATAL,
         "With rp_filter=1 the kernel drops a packet whose answer would not leave by the device that it came in "
-        "on. The larger of the device's value and 'all' counts.",
+        "on. The larger of the device's value and 'all' counts. Single packets get through all the same: one to "
+        "be forwarded that arrives in a batch behind another for its address is not checked (ip_route_use_hint).",
         "Set rp_filter=2 (loose) on the device and for all, or make the routes symmetric.",
         ("sysctl -a --pattern rp_filter", "ip route get SOURCE"),
     ),
@@ -193,6 +194,52 @@ _DOCS = (
         "tells the sender 'no route to host'.",
         "See whether the owner of the address is up and on this network.",
         ("ip neigh", "ip -s link"),
+    ),
+    Doc(
+        "ndp-filtered",
+        "A firewall drops IPv6 neighbour discovery",
+        Severity.FATAL,
+        "IPv6 asks for MAC addresses with ICMPv6 (neighbour solicitation and advertisement), and these packets "
+        "meet INPUT and OUTPUT of ip6tables and nft on both ends. Where they are dropped, nobody on the link who "
+        "does not know the address yet can reach it: every flow of this neighbour fails, not only this one.",
+        "Accept ICMPv6 types 133 to 137 before the rule that drops: they are untracked, so ESTABLISHED does "
+        "not let them in.",
+        ("ip6tables-save -c", "nft -a list ruleset", "ip -6 neigh"),
+    ),
+    Doc(
+        "echo-ignored",
+        "The destination ignores echo requests",
+        Severity.FATAL,
+        "With icmp_echo_ignore_all (net.ipv6.icmp.echo_ignore_all) the kernel does not answer ping from anybody: "
+        "ping times out though the way is in order and other protocols may work.",
+        "Set it to 0, or test with TCP.",
+        ("sysctl net.ipv4.icmp_echo_ignore_all net.ipv6.icmp.echo_ignore_all",),
+    ),
+    Doc(
+        "no-protocol",
+        "The destination's kernel does not speak the protocol",
+        Severity.FATAL,
+        "No SCTP is loaded there: the kernel answers with ICMP protocol unreachable (IPv6: parameter problem).",
+        "Load the module (modprobe sctp); it loads by itself when a program opens an SCTP socket, unless it is "
+        "on a deny list, as on many distributions.",
+        ("lsmod", "cat /proc/net/protocols"),
+    ),
+    Doc(
+        "ipv6-disabled",
+        "IPv6 is disabled on the device",
+        Severity.FATAL,
+        "With disable_ipv6=1 a device takes no IPv6 packet and has no IPv6 address.",
+        "Set net.ipv6.conf.DEVICE.disable_ipv6=0; its addresses must be added again.",
+        ("sysctl -a --pattern disable_ipv6",),
+    ),
+    Doc(
+        "link-local-source",
+        "A packet with a link-local source should be forwarded",
+        Severity.FATAL,
+        "The sender has no address but a link-local one (fe80::/10) for this destination: a router does not "
+        "forward it, and answers 'beyond scope of source address'.",
+        "Give the sender a global or unique local address.",
+        ("ip -6 addr", "ip -6 route get ADDRESS"),
     ),
     Doc(
         "vxlan-neighbour-missing",

@@ -19,7 +19,8 @@ from skoopctl.dataplane.topology import NsKey
 from skoopctl.dataplane.trace import Branch, Flow, Outcome, PathResult, Verdict
 from skoopctl.errors import TargetError
 
-PROTOCOLS = ("tcp", "udp", "icmp")
+PROTOCOLS = ("tcp", "udp", "sctp", "icmp")
+_ICMPV6_NAMES = frozenset({"icmp6", "icmpv6", "ipv6-icmp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +53,32 @@ def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
 
 
 def _flow(question: Question, source: Target, destination: Target) -> Flow:
-    if question.protocol not in PROTOCOLS:
+    protocol = question.protocol.lower()
+    if protocol in _ICMPV6_NAMES:
+        if ":" not in destination.endpoint.address:
+            raise TargetError(
+                f"{question.protocol} is of IPv6, and {destination.endpoint.address} is not",
+                hint="use icmp, which means the address's own",
+            )
+        protocol = "icmp"
+    if protocol not in PROTOCOLS:
         raise TargetError(
             f"protocol {question.protocol!r} is not known", hint=f"use one of {', '.join(PROTOCOLS)}"
         )
-    if question.protocol == "icmp":
+    if protocol == "icmp":
         return Flow(source.endpoint.address, destination.endpoint.address, "icmp", 0)
     port = question.port or destination.port
     if not 0 < port < 65536:
         given = f"port {question.port} is not" if question.port else "no port is given: it must be"
         raise TargetError(f"{given} a number from 1 to 65535", hint="give one with -p")
-    return Flow(source.endpoint.address, destination.endpoint.address, question.protocol, port)
+    return Flow(source.endpoint.address, destination.endpoint.address, protocol, port)
 
 
 def _with_source_note(path: PathResult, source: Target) -> PathResult:
     """Say so when the kernel would send from another address than the one that was asked for."""
     first = path.representative.forward.steps[0] if path.representative.forward.steps else None
     used = first.after.source if first is not None and first.after is not None else ""
-    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0"}:  # noqa: S104
+    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0", "::"}:  # noqa: S104
         return path
     note = (
         f"a program on {source.endpoint.node or source.endpoint.address} that does not bind sends from {used}"

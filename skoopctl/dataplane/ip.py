@@ -9,6 +9,7 @@ from __future__ import annotations
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
+from skoopctl.dataplane.ip6 import refuse_to_forward, refuse_to_receive
 from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey, gap, sysctl_evidence
 from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Send
 from skoopctl.dataplane.packet import Packet, Unreachable, describe
@@ -123,6 +124,8 @@ def receive(journey: Journey, move: Receive) -> Ending | Move:
         )
     if not move.looped:
         journey.step(StepKind.RECEIVE, netns, link, f"received on {link.name}", packet)
+    if packet.family == 6 and (ended := refuse_to_receive(journey, netns, link, packet)) is not None:
+        return ended
     if not move.prerouted:
         ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=link, in_port=move.in_port)
         if ended is not None:
@@ -154,6 +157,9 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
             return ended
         _record_route(journey, netns, answer, None, None, packet)
         return Deliver(netns, link, packet)
+    if packet.family == 6 and answer.type in _NO_WAY:
+        # ip6_route_input finds a route that discards and answers; ip6_forward, which asks, is never reached.
+        return _forward(journey, netns, link, packet)
     forwarding = forwards(netns, link, packet.family)
     if forwarding is None:
         reason = f"whether {netns.host} forwards from {link.name} was not read"
@@ -180,6 +186,8 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     answer = _lookup(journey, netns, packet, iif=link)
     if isinstance(answer, Ending):
         return answer
+    if packet.family == 6 and (ended := refuse_to_forward(journey, netns, link, packet)) is not None:
+        return ended
     hop = _pick_hop(journey, netns, answer, packet)
     out_link = _out_link(netns, answer, hop)
     ended = _validate_source(journey, netns, link, packet, out_link.index if out_link else 0)
@@ -224,6 +232,9 @@ def _lookup(
             )
     if answer.type in _NO_WAY:
         disposition, words, error = _NO_WAY[answer.type]
+        if answer.type is RouteType.UNREACHABLE and (answer.route is None or (packet.family == 6 and iif)):
+            # fib4_rule_action: a policy rule is -ENETUNREACH; ip6_pkt_discard: IPv6 has "no route" for both.
+            error = Unreachable.NET
         return journey.end(
             disposition,
             netns,

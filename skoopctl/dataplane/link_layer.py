@@ -20,6 +20,8 @@ from skoopctl.dataplane.moves import (
     Output,
     Receive,
 )
+from skoopctl.dataplane.ndp import solicit
+from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.topology import INVISIBLE_TUNNELS, Station
 from skoopctl.dataplane.trace import Disposition, StepKind
@@ -35,7 +37,7 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     if link.kind in INVISIBLE_TUNNELS:
         reason = f"{link.name} is a {link.kind} device, which the walk does not follow"
         return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="not-decided")
-    ended = _opaque(journey, netns, link, packet, "out of") or pass_device_chains(
+    ended = at_device(journey, netns, link, packet, "out of") or pass_device_chains(
         journey, netns, packet, "netdev", "egress", out_link=link
     )
     if ended is not None:
@@ -44,6 +46,8 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     found = resolve(journey.topology, station, next_hop, packet.family)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
+    if packet.family == 6 and (ended := solicit(journey, station, packet, found, next_hop)) is not None:
+        return ended
     mac = found.mac or "an unseen MAC"
     decision = f"{packet.address(next_hop)} is at {mac}"
     journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
@@ -112,7 +116,7 @@ def arrive(journey: Journey, move: Arrive) -> Ending | Move:
     packet.tracking, packet.untracked, packet.zone, packet.bridge_port = None, False, 0, 0
     if not link.up:
         return _down(journey, netns, link, packet)
-    ended = _opaque(journey, netns, link, packet, "into") or pass_device_chains(
+    ended = at_device(journey, netns, link, packet, "into") or pass_device_chains(
         journey, netns, packet, "netdev", "ingress", in_link=link
     )
     if ended is not None:
@@ -157,6 +161,11 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
             return journey.end(
                 Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected"
             )
+    lacking = journey.topology.deviceless_owner(packet.destination) if not owners else None
+    if lacking is not None:
+        target = packet.address(packet.destination)
+        reason = f"{lacking.host} has {target}, but the device that holds it could not be read"
+        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="evidence-incomplete")
     if not owners and packet.inner is not None:
         # A tunnel ends at a node: this one is not among the collected, and what it does is not known.
         remote = packet.address(packet.destination)
@@ -188,20 +197,3 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
     packet.mark = 0
     return Arrive(owner.netns, owner.link, packet, mac or owner.link.mac)
-
-
-def _opaque(
-    journey: Journey, netns: NetNamespace, link: Link, packet: Packet, direction: str
-) -> Ending | None:
-    """A tc or XDP program on the device may do anything: said by name, never guessed."""
-    programs = []
-    if link.xdp and direction == "into":
-        programs.append("an XDP program")
-    if link.index in netns.tc_devices:
-        programs.append("a tc filter or program")
-    if not programs:
-        return None
-    reason = f"{' and '.join(programs)} on {link.name} of {netns.host} decides, and was not read"
-    if journey.world.choices.unknown(reason, key=("opaque", netns.host, netns.inode, link.index, direction)):
-        return None
-    return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")

@@ -112,6 +112,10 @@ _REJECT_NAMES = {
     "icmp6-adm-prohibited": Unreachable.ADMIN_PROHIBITED,
     "icmp6-addr-unreachable": Unreachable.HOST,
     "icmp6-port-unreachable": Unreachable.PORT,
+    "icmp6-policy-fail": Unreachable.POLICY_FAIL,
+    "icmp6-reject-route": Unreachable.REJECT_ROUTE,
+    "policy-fail": Unreachable.POLICY_FAIL,
+    "reject-route": Unreachable.REJECT_ROUTE,
     "no-route": Unreachable.NET,
     "addr-unreachable": Unreachable.HOST,
     "port-unreachable": Unreachable.PORT,
@@ -192,11 +196,11 @@ def dnat(scene: Scene, item: Target) -> Ruling:
 
 @target("REDIRECT")
 def redirect(scene: Scene, item: Target) -> Ruling:
-    """DNAT to the address of the device that the packet came in on (127.0.0.1 for packets born here)."""
+    """DNAT to the address of the device that the packet came in on (loopback's for packets born here)."""
     entry = _entry(scene)
     if entry is not None:
         if scene.hook is Hook.OUTPUT or scene.in_link is None:
-            address: int | None = 0x7F000001
+            address: int | None = 0x7F000001 if scene.packet.family == 4 else 1
         else:
             address = scene.router.select_source(scene.in_link.index, 0, scene.packet.family)
         if address is None:
@@ -251,7 +255,11 @@ def queue(scene: Scene, item: Target) -> Ruling:
 
 def unknown_target(scene: Scene, item: Target, key: object) -> Ruling | None:
     """A target outside the model may accept, drop, or do nothing."""
-    reason = f"target -j {item.name} is not modelled"
+    return any_ruling(scene, f"target -j {item.name} is not modelled", key)
+
+
+def any_ruling(scene: Scene, reason: str, key: object) -> Ruling | None:
+    """Branch over all that a rule may do: go on, accept, or drop."""
     scene.unknowns.append(reason)
     options = (("goes on", 1.0), ("accepts", 1.0), ("drops", 1.0))
     return (None, ACCEPT, DROP)[scene.choices.pick(ChoiceKind.UNKNOWN, reason, options, key=key)]

@@ -145,7 +145,8 @@ class Branch:
     ``weight`` is the share of flows that take it (1.0 in all; a branch behind an unknown keeps its parent's
     share divided evenly, which says nothing: ``unknowns`` is not empty then). ``choices`` names the
     decisions that lead here (``endpoint 10.244.2.10:8080``). ``responder`` and ``seen_source`` are who
-    answered (namespace label and address) and the client's address as the server saw it.
+    answered (namespace label and address) and the client's address as the server saw it. ``errno`` is the
+    error that the client's program gets, by its name, where it gets one.
     """
 
     weight: float
@@ -159,6 +160,7 @@ class Branch:
     responder: str = ""
     responder_netns: tuple[str, int] | None = None
     seen_source: str = ""
+    errno: str = ""
 
     @property
     def walks(self) -> tuple[Walk, ...]:

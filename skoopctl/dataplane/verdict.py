@@ -76,6 +76,7 @@ def branches_of(exploration: Exploration[Transaction]) -> tuple[Branch, ...]:
         key = (
             branch.choices,
             branch.outcome,
+            branch.errno,
             branch.disposition,
             branch.responder_netns,
             branch.seen_source,
@@ -100,6 +101,7 @@ def _add(known: Branch, other: Branch) -> Branch:
         responder=known.responder,
         responder_netns=known.responder_netns,
         seen_source=known.seen_source,
+        errno=known.errno,
     )
 
 
@@ -124,4 +126,5 @@ def _branch(run: Run[Transaction]) -> Branch:
         responder=result.responder,
         responder_netns=result.server,
         seen_source=result.seen_source,
+        errno=result.errno,
     )

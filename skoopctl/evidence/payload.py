@@ -34,6 +34,7 @@ PROGRAM_FILES = (
     "files.py",
     "sysctls.py",
     "sockets.py",
+    "bpf.py",
     "programs.py",
     "netfilter.py",
     "main.py",

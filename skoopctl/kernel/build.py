@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from skoopctl.evidence.item import HostEvidence, Item, ItemStatus
 from skoopctl.kernel import netlink
+from skoopctl.kernel.bpf import Attachment, decode_programs, decode_tc_filters
 from skoopctl.kernel.host_facts import (
     HostIdentity,
     NamespaceFacts,
@@ -19,6 +20,7 @@ from skoopctl.kernel.host_facts import (
     decode_namespaces,
     decode_nsids,
     decode_sysctls,
+    foreign_sysctl_line,
 )
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
@@ -31,11 +33,18 @@ from skoopctl.kernel.nft_json import (
     only_foreign_chains,
     shown_by_iptables,
 )
-from skoopctl.kernel.proc_net import decode_proc_net, has_virtual_services, join_families
+from skoopctl.kernel.proc_net import (
+    SocketDump,
+    decode_proc_net,
+    decode_sctp_eps,
+    has_virtual_services,
+    join_families,
+)
 from skoopctl.kernel.recent import Ages, decode_recent
 from skoopctl.kernel.route import PolicyRule
 from skoopctl.kernel.route_text import TABLE_NAMES
 from skoopctl.kernel.socket import Socket
+from skoopctl.kernel.sysctl import Sysctls
 
 T = TypeVar("T")
 
@@ -145,11 +154,13 @@ class _NamespaceReader:
             neighbours=neighbours + proxies,
             fdb=self._dump("fdb", lambda r: netlink.decode_fdb(r, devices=devices)),
             sockets=self._sockets(),
-            sysctls=decode_sysctls(self._text("sysctl")),
+            sysctls=self._sysctls(),
             iptables=in_order(iptables, nft),
             nft=nft.tables,
             nsids=self._nsids(),
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
+            speaks_sctp=self._speaks_sctp(),
+            programs=self._programs(),
             ipvs_services=has_virtual_services(self._text("ip_vs")),
             recent=self._recent(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
@@ -170,6 +181,11 @@ class _NamespaceReader:
             self._gap(name, item.status.value, item.detail)
         return item.payload or None
 
+    def _speaks_sctp(self) -> bool | None:
+        """Tell whether SCTP is there; None when it was not read, which only such a flow minds."""
+        item = self.evidence.item("proc-net-sctp-eps", self.facts.inode)
+        return None if item is None else not is_nothing(item)
+
     def _text(self, name: str) -> str:
         return (self._raw(name) or b"").decode("utf-8", "backslashreplace")
 
@@ -182,6 +198,13 @@ class _NamespaceReader:
             self._gap(name, "malformed", found.problem)
         return found.entries
 
+    def _sysctls(self) -> Sysctls:
+        text = self._text("sysctl")
+        foreign = foreign_sysctl_line(text)
+        if foreign:
+            self._gap("sysctl", "malformed", f"line {foreign} is no sysctl")
+        return decode_sysctls(text)
+
     def _rules(self) -> tuple[PolicyRule, ...]:
         item = self.evidence.item("rule", self.facts.inode)
         if item is not None and is_nothing(item):
@@ -193,11 +216,15 @@ class _NamespaceReader:
         for name, protocol in _SOCKETS:
             text = self._text(name)
             if text:
-                found = decode_proc_net(text, protocol)
-                sockets += found.sockets
-                if found.problem:
-                    self._gap(name, "malformed", found.problem)
+                sockets += self._decoded(name, decode_proc_net(text, protocol))
+        if self._speaks_sctp():
+            sockets += self._decoded("proc-net-sctp-eps", decode_sctp_eps(self._text("proc-net-sctp-eps")))
         return join_families(sockets)
+
+    def _decoded(self, name: str, found: SocketDump) -> tuple[Socket, ...]:
+        if found.problem:
+            self._gap(name, "malformed", found.problem)
+        return found.sockets
 
     def _iptables(self) -> tuple[Table, ...]:
         tables: tuple[Table, ...] = ()
@@ -220,6 +247,19 @@ class _NamespaceReader:
         if found.problems:
             self._gap("nft", "malformed", "; ".join(found.problems[:4]))
         return only_foreign_chains(found, iptables)
+
+    def _programs(self) -> tuple[Attachment, ...] | None:
+        """Return programs and tc filters; None when the node was not asked, or would not say."""
+        items = [self.evidence.item(name, self.facts.inode) for name in ("tc-filter", "bpf")]
+        if any(item is None or not (item.status is ItemStatus.OK or is_nothing(item)) for item in items):
+            return None
+        filters = self._dump("tc-filter", decode_tc_filters)
+        text = self._text("bpf")
+        try:
+            return decode_programs(text, filters) if text else filters
+        except ValueError as error:
+            self._gap("bpf", "malformed", str(error)[:200])
+            return None
 
     def _recent(self) -> dict[str, dict[int, Ages]] | None:
         """Return the lists of ``-m recent``; None when they were not read, which only such a rule minds."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skoopctl.kernel.address import Address
+from skoopctl.kernel.bpf import Attachment
 from skoopctl.kernel.iptables import Table
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour
@@ -34,7 +35,9 @@ class NetNamespace:
     ``pid`` is a process in it (0: none is known). ``pod_uids`` are the pods whose processes live here, by the
     cgroups of those processes. ``recent`` holds the lists of iptables' ``recent`` match: per list, addresses
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
-    None when it was not read.
+    None when it was not read. ``speaks_sctp`` is false when the kernel has no SCTP loaded, None
+    when that was not read. ``programs`` are the eBPF programs and tc filters on packets' way; None
+    when they were not read, and then ``tc_devices`` and `Link.xdp` tell where some may be.
     """
 
     host: str
@@ -57,6 +60,8 @@ class NetNamespace:
     nsids: Mapping[int, int] = field(default_factory=dict)
     tc_devices: frozenset[int] = frozenset()
     ipvs_services: bool = False
+    programs: tuple[Attachment, ...] | None = None
+    speaks_sctp: bool | None = True
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
     gaps: Mapping[str, str] = field(default_factory=dict)
 

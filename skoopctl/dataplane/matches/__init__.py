@@ -6,7 +6,7 @@ its rule may match, and both ways are walked.
 
 from __future__ import annotations
 
-from skoopctl.dataplane.matches import address, connection, kernel_state, link, transport  # noqa: F401
+from skoopctl.dataplane.matches import address, connection, icmp, kernel_state, link, transport  # noqa: F401
 from skoopctl.dataplane.matches.registry import Predicate, compile_match, known_modules
 
 __all__ = ["Predicate", "compile_match", "known_modules"]

@@ -1,11 +1,10 @@
-"""Matches on the transport header: tcp, udp, sctp, multiport, icmp."""
+"""Matches on the transport header: tcp, udp, sctp, multiport."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option
-from skoopctl.dataplane.packet import Unreachable
 from skoopctl.dataplane.scene import Scene
 from skoopctl.dataplane.truth import Split, Truth, Unknown, ports_within
 from skoopctl.kernel.iptables import Match, Option
@@ -92,50 +91,3 @@ def _flag_names(text: str) -> frozenset[str]:
     if not names <= _ALL_FLAGS:
         raise NotUnderstoodError(text)
     return names
-
-
-_ICMP_CODES = {
-    Unreachable.NET: (3, 0),
-    Unreachable.HOST: (3, 1),
-    Unreachable.PROTO: (3, 2),
-    Unreachable.PORT: (3, 3),
-    Unreachable.NET_PROHIBITED: (3, 9),
-    Unreachable.HOST_PROHIBITED: (3, 10),
-    Unreachable.ADMIN_PROHIBITED: (3, 13),
-}
-_ICMP_NAMES = {
-    "echo-reply": (0, None),
-    "destination-unreachable": (3, None),
-    "network-unreachable": (3, 0),
-    "host-unreachable": (3, 1),
-    "protocol-unreachable": (3, 2),
-    "port-unreachable": (3, 3),
-    "fragmentation-needed": (3, 4),
-    "source-quench": (4, None),
-    "redirect": (5, None),
-    "echo-request": (8, None),
-    "time-exceeded": (11, None),
-    "parameter-problem": (12, None),
-}
-
-
-@option("icmp", "icmp-type")
-def icmp_type(opt: Option, _match: Match) -> Predicate:
-    """``--icmp-type TYPE[/CODE]`` or a name."""
-    text = opt.values[0]
-    if text in {"any", "255"}:
-        return lambda scene: scene.packet.protocol == 1
-    if text in _ICMP_NAMES:
-        wanted, code = _ICMP_NAMES[text]
-    else:
-        type_text, _, code_text = text.partition("/")
-        wanted, code = int(type_text), int(code_text) if code_text else None
-
-    def predicate(scene: Scene) -> Truth:
-        packet = scene.packet
-        if packet.protocol != 1:
-            return False
-        actual = _ICMP_CODES[packet.error] if packet.error else (packet.icmp_type, 0)
-        return actual[0] == wanted and code in {None, actual[1]}
-
-    return predicate

@@ -113,7 +113,7 @@ PLAIN: list[tuple[str, dict[str, Any], str | float]] = [
     ("-m limit --limit 5/sec", {}, "unknown"),
     ("-m set --match-set any src -s 203.0.113.1/32", {}, "miss"),
     ("-m rpfilter", {}, "miss"),
-    ("-m icmp6 --icmpv6-type 128", {}, "unknown"),
+    ("-m icmp6 --icmpv6-type 128", {}, "miss"),
 ]
 
 
