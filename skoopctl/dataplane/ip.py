@@ -194,6 +194,16 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     if ended is not None:
         return ended
     _record_route(journey, netns, answer, hop, out_link, packet)
+    if journey.hops >= MAX_HOPS:
+        return journey.end(
+            Disposition.LOOP,
+            netns,
+            packet,
+            f"received {MAX_HOPS} times: a routing loop, and the TTL is used up",
+            link=link,
+            cause="routing-loop",
+            error=Unreachable.TIME_EXCEEDED,
+        )
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:
         return ended

@@ -137,6 +137,7 @@ class Unreachable(StrEnum):
     BEYOND_SCOPE = "icmp6-beyond-scope"
     POLICY_FAIL = "icmp6-policy-fail"
     REJECT_ROUTE = "icmp6-reject-route"
+    TIME_EXCEEDED = "icmp-time-exceeded"
 
 
 # include/uapi/linux/icmp.h and icmpv6.h: type and code.
@@ -149,6 +150,7 @@ _NUMBERS = {
         Unreachable.NET_PROHIBITED: (3, 9),
         Unreachable.HOST_PROHIBITED: (3, 10),
         Unreachable.ADMIN_PROHIBITED: (3, 13),
+        Unreachable.TIME_EXCEEDED: (11, 0),
     },
     6: {
         Unreachable.NET: (1, 0),
@@ -159,6 +161,7 @@ _NUMBERS = {
         Unreachable.POLICY_FAIL: (1, 5),
         Unreachable.REJECT_ROUTE: (1, 6),
         Unreachable.PROTO: (4, 1),
+        Unreachable.TIME_EXCEEDED: (3, 0),
     },
 }
 _NAMES_V6 = {

@@ -31,7 +31,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", default="1", help="the same seed draws the same states (1)")
     parser.add_argument("--flows", type=int, default=FLOWS_A_STATE, help="flows in each state (50)")
     parser.add_argument("--jobs", type=int, default=2, help="workers (2)")
-    parser.add_argument("--with", dest="on", action="append", default=[], help="switch a row of the grammar on")
+    parser.add_argument(
+        "--with", dest="on", action="append", default=[], help="switch a row of the grammar on"
+    )
     parser.add_argument("--only", default="", help="only themes whose names begin so")
     parser.add_argument("--reduce", type=int, default=6, help="different disagreements to cut down (6)")
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="where reduced states are written")

@@ -53,14 +53,16 @@ def _fits(model: Model, branch: Branch, heard: Heard) -> bool:
             heard.outcome == "connected"
             and not heard.who
             and branch.outcome is Outcome.TIMEOUT
-            and prediction_is_late(branch)
+            and _fails_late(branch)
         )
+    if branch.errno and heard.errno and branch.errno != heard.errno:
+        return False
     if not heard.who:
         return True
     return model.responder(branch) == heard.who and branch.seen_source == heard.seen
 
 
-def prediction_is_late(branch: Branch) -> bool:
+def _fails_late(branch: Branch) -> bool:
     """Tell whether a branch fails only after the handshake."""
     return any(walk.label == "ACK" and walk.disposition is not Disposition.DELIVERED for walk in branch.walks)
 

@@ -15,7 +15,9 @@ _NFT_WORDS = re.compile(
     r"\b(vmap|map|numgen|fib|ct \w+|meta \w+|dnat|snat|masquerade|redirect|reject|notrack|jump|goto|update|"
     r"interval|concat|limit|notrack)\b"
 )
-_ROUTE = re.compile(r"\b(blackhole|unreachable|prohibit|throw|local|nexthop|nhid|onlink|src|suppress_prefixlength|goto)\b")
+_ROUTE = re.compile(
+    r"\b(blackhole|unreachable|prohibit|throw|local|nexthop|nhid|onlink|src|suppress_prefixlength|goto)\b"
+)
 
 
 def of_prediction(prediction: Prediction) -> set[str]:

@@ -47,7 +47,9 @@ def _rules(netns: NetNamespace) -> list[tuple[str, str, int | None]]:
     for nft in netns.nft:
         for nft_chain in nft.chains.values():
             for each in nft_chain.rules:
-                location = f"{each.family} {each.table} {each.chain} rule {each.number} (handle {each.handle})"
+                location = (
+                    f"{each.family} {each.table} {each.chain} rule {each.number} (handle {each.handle})"
+                )
                 rows.append((location, each.text, each.packets))
     return rows
 
@@ -73,7 +75,10 @@ def look_closer(prediction: Prediction) -> Decided:
             wrong = f"the counter of {rule.location} ({rule.text}) stays at {before}"
     telling = _TELLING & set(reasons)
     if expected and telling and not (expected & set(reasons)):
-        wrong = wrong or f"the kernel's drop reason is {', '.join(sorted(telling))}, expected {', '.join(expected)}"
+        wrong = (
+            wrong
+            or f"the kernel's drop reason is {', '.join(sorted(telling))}, expected {', '.join(expected)}"
+        )
     return Decided(before is not None, bool(expected & set(reasons)), wrong)
 
 
@@ -85,8 +90,15 @@ def _expected(prediction: Prediction) -> frozenset[str]:
     last = branch.fatal_walk.last
     if last.ends is Disposition.REFUSED and prediction.flow.protocol == "tcp":
         return REASONS["no-socket"]
-    if last.evidence and last.evidence[-1].kind in {"iptables-rule", "iptables-policy", "nft-rule", "nft-policy"}:
-        return REASONS["netfilter"] if last.ends in {Disposition.DROPPED, Disposition.REJECTED} else frozenset()
+    if last.evidence and last.evidence[-1].kind in {
+        "iptables-rule",
+        "iptables-policy",
+        "nft-rule",
+        "nft-policy",
+    }:
+        return (
+            REASONS["netfilter"] if last.ends in {Disposition.DROPPED, Disposition.REJECTED} else frozenset()
+        )
     return REASONS.get(last.cause, frozenset())
 
 

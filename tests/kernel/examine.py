@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from skoopctl.kernel.netns import Host
 from tests.kernel import coverage, stage
 from tests.kernel.compare import Answer, Case, depends_on_time, judge
 from tests.kernel.deciding import look_closer, unmoved
@@ -41,21 +42,32 @@ class Examined:
 
 
 @contextmanager
-def built(state: State) -> Iterator[tuple[State, list[stage.Refusal], Model]]:
-    """Have a state built, listened in and collected for as long as the context lasts."""
-    kept, refusals = stage.build(state)
+def built(
+    state: State, blind: frozenset[str] = frozenset()
+) -> Iterator[tuple[State, list[stage.Refusal], Model]]:
+    """Have a state built, listened in and collected for as long as the context lasts.
+
+    ``blind`` are texts of lines that are carried out after the state was read: how a model that is wrong looks.
+    """
+    seen = tuple(line for line in state.lines if line.text not in blind)
+    kept, refusals = stage.build(replace(state, lines=seen))
     listeners = start_listeners()
     try:
         settle()
-        yield kept, refusals, Model(collect())
+        model = Model(collect())
+        late = tuple(line for line in state.lines if line.text in blind)
+        refusals += stage.add(late)
+        yield replace(kept, lines=(*kept.lines, *late)), refusals, model
     finally:
         os.kill(listeners, signal.SIGKILL)
         os.waitpid(listeners, 0)
 
 
-def examine(state: State, *, closer: int = 2, seed: str = "") -> Examined:
+def examine(
+    state: State, *, closer: int = 2, seed: str = "", blind: frozenset[str] = frozenset()
+) -> Examined:
     """Examine every flow of a state; ``closer`` of those that a rule ends are looked at one by one."""
-    with built(state) as (kept, refusals, model):
+    with built(state, blind) as (kept, refusals, model):
         found = Examined(kept, refused=[f"{r.line}: {r.said}" for r in refusals])
         heard, _ = try_flows(kept.flows, TOGETHER_S)
         after = collect(COUNTED)
@@ -86,11 +98,11 @@ def _ask_again(model: Model, found: Examined) -> None:
             found.retried += 1
 
 
-def _check_counters(model: Model, after: object, found: Examined) -> None:
+def _check_counters(model: Model, after: Host, found: Examined) -> None:
     """Every rule that a flow is said to end at must have counted something while all flows were tried."""
     pairs = [(case.prediction, case.heard) for case in found.cases]
     agreeing = {n for n, case in enumerate(found.cases) if case.answer is Answer.AGREES}
-    still = unmoved(model.host, after, pairs)  # type: ignore[arg-type]
+    still = unmoved(model.host, after, pairs)
     found.rules_checked = sum(blamed(found.cases[n].prediction) is not None for n in agreeing)
     for n in agreeing & set(still):
         found.cases[n] = replace(found.cases[n], answer=Answer.DISAGREES, why=still[n])

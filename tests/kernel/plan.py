@@ -64,9 +64,23 @@ ROUTER_MAC = "ee:ee:ee:ee:ee:ee"
 
 # The kernel copies many of these from the machine's own namespace into a new one: they are all said here.
 BASE_SYSCTLS = (
-    *(f"net/ipv4/conf/{which}/{key}=0" for which in ("all", "default") for key in
-      ("rp_filter", "accept_local", "route_localnet", "proxy_arp", "arp_ignore", "arp_announce", "arp_filter",
-       "src_valid_mark", "send_redirects", "accept_redirects", "forwarding")),
+    *(
+        f"net/ipv4/conf/{which}/{key}=0"
+        for which in ("all", "default")
+        for key in (
+            "rp_filter",
+            "accept_local",
+            "route_localnet",
+            "proxy_arp",
+            "arp_ignore",
+            "arp_announce",
+            "arp_filter",
+            "src_valid_mark",
+            "send_redirects",
+            "accept_redirects",
+            "forwarding",
+        )
+    ),
     "net/ipv4/ip_forward=0",
     "net/ipv4/icmp_ratelimit=0",
     "net/ipv4/icmp_ratemask=0",

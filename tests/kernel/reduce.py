@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.kernel.compare import Answer
+from tests.kernel.compare import Answer, judge
 from tests.kernel.deciding import look_closer
 from tests.kernel.examine import ALONE_S, built
-from tests.kernel.compare import judge
 from tests.kernel.state import Flow, State
 from tests.kernel.traffic import try_flows
 
 MOST_BUILDS = 60
 
 
-def still_disagrees(state: State, flow: Flow) -> str:
+def still_disagrees(state: State, flow: Flow, blind: frozenset[str] = frozenset()) -> str:
     """Return in words how one flow, tried alone, disagrees in a state; '' when it does not."""
-    with built(state) as (kept, _, model):
-        if len(kept.lines) != len(state.lines):
+    with built(state, blind) as (kept, refusals, model):
+        if refusals or len(kept.lines) != len(state.lines):
             return ""
         prediction = model.predict(flow)
         (heard,), _ = try_flows([flow], ALONE_S)

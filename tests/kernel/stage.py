@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from tests.kernel import plan
-from tests.kernel.namespaces import path_of, run, set_neighbours, write_sysctls
+from tests.kernel.namespaces import run, set_neighbours, write_sysctls
 from tests.kernel.state import Line, State, Tool
 
+Done = subprocess.CompletedProcess[str]
 _IPTABLES = (Tool.IPTABLES_NFT, Tool.IPTABLES_LEGACY, Tool.IP6TABLES_NFT, Tool.IP6TABLES_LEGACY)
 _BUILTIN = {
     "raw": ("PREROUTING", "OUTPUT"),
@@ -47,7 +49,11 @@ def build(state: State) -> tuple[State, list[Refusal]]:
         if refused := write_sysctls(name, list(settings)):
             raise BuildError(f"sysctls refused: {refused}")
     _must(["ip", "-batch", "-"], "\n".join(plan.wiring(state.shape)))
-    skeleton = [*plan.skeleton(state.shape), *plan.skeleton_sysctls(state.shape), *plan.fdb_lines(state.shape)]
+    skeleton = [
+        *plan.skeleton(state.shape),
+        *plan.skeleton_sysctls(state.shape),
+        *plan.fdb_lines(state.shape),
+    ]
     if broken := _apply(skeleton):
         raise BuildError(f"the skeleton was refused: {broken[0]}")
     for name in plan.NAMES:
@@ -55,6 +61,11 @@ def build(state: State) -> tuple[State, list[Refusal]]:
     refusals = _apply(state.lines)
     lost = {refusal.line for refusal in refusals}
     return replace(state, lines=tuple(line for line in state.lines if line not in lost)), refusals
+
+
+def add(lines: Iterable[Line]) -> list[Refusal]:
+    """Carry out lines in the state that is built; return those that were refused."""
+    return _apply(lines)
 
 
 def clear() -> None:
@@ -96,9 +107,7 @@ def _batch(place: str, tool: Tool, group: list[Line]) -> list[Refusal]:
     done = run(place, argv, text)
     numbers = [int(n) for n in _BATCH_FAILED.findall(done.stderr)]
     said = [line for line in done.stderr.splitlines() if not _BATCH_FAILED.match(line)]
-    return [
-        Refusal(group[n - 1], said[k] if k < len(said) else done.stderr) for k, n in enumerate(numbers)
-    ]
+    return [Refusal(group[n - 1], said[k] if k < len(said) else done.stderr) for k, n in enumerate(numbers)]
 
 
 def _ipset(place: str, _tool: Tool, group: list[Line]) -> list[Refusal]:
@@ -137,8 +146,6 @@ def _iptables(place: str, tool: Tool, group: list[Line]) -> list[Refusal]:
 
 
 def _words(line: Line) -> list[str]:
-    import shlex
-
     return shlex.split(line.text.partition(" ")[2])
 
 
@@ -160,10 +167,10 @@ def _restore_text(table: str, lines: list[Line]) -> str:
     return "\n".join([f"*{table}", *builtin, *_chains(lines), *rules, "COMMIT", ""])
 
 
-def _one_by_one(group: list[Line], carry: object) -> list[Refusal]:
+def _one_by_one(group: list[Line], carry: Callable[[Line], Done]) -> list[Refusal]:
     refusals = []
     for line in group:
-        done = carry(line)  # type: ignore[operator]
+        done = carry(line)
         if done.returncode:
             refusals.append(Refusal(line, done.stderr.strip().partition("\n")[0]))
     return refusals
@@ -177,5 +184,3 @@ _CARRIERS = {
     Tool.NFT: _nft,
     **dict.fromkeys(_IPTABLES, _iptables),
 }
-
-__all__ = ["BuildError", "Refusal", "build", "clear", "path_of"]

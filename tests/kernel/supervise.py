@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 _FURNISH = (
     "mount -t tmpfs skoop-fuzz /run && mkdir -p /run/netns /run/lock /run/tracing && "
-    "mount -t sysfs sysfs /sys && { mount -t tracefs tracefs /run/tracing || true; } 2>/dev/null && exec \"$@\""
+    'mount -t sysfs sysfs /sys && { mount -t tracefs tracefs /run/tracing || true; } 2>/dev/null && exec "$@"'
 )
 Task = dict[str, Any]
 

@@ -65,7 +65,9 @@ class Tally:
                 self.agrees += 1
             elif case["answer"] == "unknown":
                 self.unknown += 1
-                self.reasons.update({pattern_of(reason) for reason in case["unknowns"]} or {"(no reason given)"})
+                self.reasons.update(
+                    {pattern_of(reason) for reason in case["unknowns"]} or {"(no reason given)"}
+                )
             else:
                 self.disagreements.append(Disagreement(case["words"], result["state"], case["flow"], seed))
         for text in result["refused"]:
@@ -147,7 +149,11 @@ class Tally:
             lines += ["", "Disagreements, alike ones together:"]
             lines += [f"{n:>7,}  {text}" for text, n in alike.most_common(25)]
         if full or self.refused:
-            lines += ["", "Refused lines (the first):", *(f"{n:>7,}  {t[:150]}" for t, n in self.refused.most_common(8))]
+            lines += [
+                "",
+                "Refused lines (the first):",
+                *(f"{n:>7,}  {t[:150]}" for t, n in self.refused.most_common(8)),
+            ]
         lines += ["", "Covered (states or cases with it):", *_columns(self.seen)]
         if self.errors:
             lines += ["", f"Errors of the harness itself: {len(self.errors)}", *self.errors[:3]]

@@ -12,12 +12,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tests.kernel.compare import Answer, Case
 from tests.kernel.examine import examine
 from tests.kernel.grammar import draw_state
-from tests.kernel.reduce import reduce_state
+from tests.kernel.reduce import reduce_state, still_disagrees
 from tests.kernel.stage import clear
 from tests.kernel.state import State, from_json
 
@@ -40,7 +41,8 @@ def _case(number: int, case: Case) -> dict[str, Any]:
 
 def run_state(task: dict[str, Any]) -> dict[str, Any]:
     """Examine one state, drawn from a seed or given whole."""
-    found = examine(_state_of(task), closer=task.get("closer", 2), seed=task.get("seed", ""))
+    blind = frozenset(task.get("blind", ()))
+    found = examine(_state_of(task), closer=task.get("closer", 2), seed=task.get("seed", ""), blind=blind)
     wrong = any(case.answer is Answer.DISAGREES for case in found.cases)
     return {
         "cases": [_case(n, case) for n, case in enumerate(found.cases)],
@@ -57,7 +59,8 @@ def run_state(task: dict[str, Any]) -> dict[str, Any]:
 def run_reduce(task: dict[str, Any]) -> dict[str, Any]:
     """Cut a state down to what one flow's disagreement needs."""
     state = _state_of(task)
-    reduced, words = reduce_state(state, state.flows[task["flow"]])
+    fails = partial(still_disagrees, blind=frozenset(task.get("blind", ())))
+    reduced, words = reduce_state(state, state.flows[task["flow"]], fails)
     return {"state": reduced.to_json(), "words": words}
 
 

@@ -42,6 +42,10 @@ class Draw:
         self.count += 1
         return f"{stem}{self.count}"
 
+    def on(self, kind: str, options: Sequence[str]) -> list[str]:
+        """Return those options that are switched on: their rows are named ``kind:option``."""
+        return [option for option in options if f"{kind}:{option}" not in self.off]
+
     def row(self, rows: Sequence[Row]) -> Row:
         """Return one of the rows that are switched on, by weight."""
         usable = [row for row in rows if row.name not in self.off]
@@ -103,7 +107,8 @@ class Draw:
 
     def mark(self) -> str:
         """Return a mark that other rules may set or look for."""
-        return self.one(("0x1", "0x10", "0x4000", "0x8000", "0x10000", "0x80000000", "0xffff0000"))
+        marks = ("0x1", "0x10", "0x4000", "0x8000", "0x10000", "0x80000000", "0xffff0000")
+        return self.one(self.on("mark", marks))
 
     def length(self) -> str:
         """Return the prefix length of a single address."""
@@ -111,7 +116,10 @@ class Draw:
 
     def iptables(self) -> Tool:
         """Return one of the two stores of the family at hand."""
-        stores = {4: (Tool.IPTABLES_NFT, Tool.IPTABLES_LEGACY), 6: (Tool.IP6TABLES_NFT, Tool.IP6TABLES_LEGACY)}
+        stores = {
+            4: (Tool.IPTABLES_NFT, Tool.IPTABLES_LEGACY),
+            6: (Tool.IP6TABLES_NFT, Tool.IP6TABLES_LEGACY),
+        }
         return self.one((stores[self.family][0], *stores[self.family]))
 
     def bridged(self) -> list[str]:

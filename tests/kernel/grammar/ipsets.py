@@ -8,7 +8,7 @@ from tests.kernel.state import Line, Tool
 
 KINDS = (
     "hash:ip", "hash:net", "hash:ip,port", "hash:ip,port,ip", "hash:ip,port,net", "bitmap:port", "hash:net,iface",
-    "hash:net,port", "hash:net,net", "hash:mac", "hash:ip,mark",
+    "hash:net,port", "hash:mac"
 )  # fmt: skip
 
 
@@ -33,7 +33,6 @@ _DIMENSIONS = {
     "port": lambda draw, _place, n: _set_port(draw, n == 0),
     "iface": lambda draw, place, _n: draw.device(place),
     "mac": lambda draw, _place, _n: draw.end().mac,
-    "mark": lambda draw, _place, _n: draw.one(("0x1", "0x4000")),
 }
 
 
@@ -45,12 +44,14 @@ def _net(draw: Draw) -> str:
 @theme("ipset", 3)
 def _ipset(draw: Draw) -> list[Line]:
     place, tool = draw.place(), draw.iptables()
-    kind = draw.one([k for k in KINDS if f"ipset:{k}" not in draw.off])
+    kind = draw.one(draw.on("ipset", KINDS))
     name = draw.fresh("fzset")
     options = " range 0-65535" if kind == "bitmap:port" else ""
     if kind not in {"bitmap:port", "hash:mac"}:
         options = f" family {'inet' if draw.family == 4 else 'inet6'}"
-    lines = [Line(place, Tool.IPSET, f"create {name} {kind}{options}{draw.one(('', ' counters', ' comment'))}")]
+    lines = [
+        Line(place, Tool.IPSET, f"create {name} {kind}{options}{draw.one(('', ' counters', ' comment'))}")
+    ]
     entries = {_entry(draw, place, kind) for _ in range(draw.number(0, 4))}
     unique = {entry.removesuffix(" nomatch"): entry for entry in sorted(entries)}
     lines += [Line(place, Tool.IPSET, f"add {name} {entry}") for entry in unique.values()]
@@ -63,7 +64,11 @@ def _ipset(draw: Draw) -> list[Line]:
         target = draw.one(("DROP", "DROP", "ACCEPT"))
         inverted = "! " if draw.chance(0.15) else ""
         lines.append(
-            Line(place, tool, f"{table} -A {chain} {protocol}-m set {inverted}--match-set {name} {flags} -j {target}")
+            Line(
+                place,
+                tool,
+                f"{table} -A {chain} {protocol}-m set {inverted}--match-set {name} {flags} -j {target}",
+            )
         )
     if draw.chance(0.5):
         lines.append(Line(place, tool, rule(draw, place, "filter", "FORWARD")))

@@ -137,7 +137,9 @@ def _conntrack(draw: Draw, _place: str, _table: str) -> str:
 
 @match("mark", 2)
 def _mark(draw: Draw, _place: str, _table: str) -> str:
-    return f"-m mark {_not(draw)}--mark {draw.mark()}{draw.one(('', '/0xffff', '/0xffffffff', '/0xffff0000'))}"
+    return (
+        f"-m mark {_not(draw)}--mark {draw.mark()}{draw.one(('', '/0xffff', '/0xffffffff', '/0xffff0000'))}"
+    )
 
 
 @match("connmark", 1)
@@ -169,7 +171,12 @@ def _iprange(draw: Draw, _place: str, _table: str) -> str:
 
 @match("physdev", 1)
 def _physdev(draw: Draw, place: str, table: str) -> str:
-    options = ["--physdev-is-bridged", "--physdev-is-in", f"--physdev-in {draw.device(place)}", "--physdev-in veth+"]
+    options = [
+        "--physdev-is-bridged",
+        "--physdev-is-in",
+        f"--physdev-in {draw.device(place)}",
+        "--physdev-in veth+",
+    ]
     if table == "filter":
         options.append(f"--physdev-out {draw.device(place)}")
     return f"-m physdev {_not(draw) if True else ''}{draw.one(options)}"
@@ -239,7 +246,11 @@ def _devgroup(draw: Draw, _place: str, _table: str) -> str:
 
 @match("realm", 0.1, frozenset({"INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}))
 def _realm(draw: Draw, _place: str, _table: str) -> str:
-    return f"-m realm {_not(draw)}--realm {draw.one(('0x0', '0x5'))}" if draw.family == 4 else "-m comment --comment r"
+    return (
+        f"-m realm {_not(draw)}--realm {draw.one(('0x0', '0x5'))}"
+        if draw.family == 4
+        else "-m comment --comment r"
+    )
 
 
 @match("rpfilter", 0.5, frozenset({"PREROUTING"}))
@@ -251,7 +262,9 @@ def _rpfilter(draw: Draw, _place: str, table: str) -> str:
 
 @match("recent", 0.3)
 def _recent(draw: Draw, _place: str, _table: str) -> str:
-    return f"-m recent --name fz{draw.number(1, 2)} {draw.one(('--set', '--rcheck --seconds 60', '--update'))}"
+    return (
+        f"-m recent --name fz{draw.number(1, 2)} {draw.one(('--set', '--rcheck --seconds 60', '--update'))}"
+    )
 
 
 @match("limit", 0.2)
@@ -370,8 +383,12 @@ def conditions(draw: Draw, place: str, table: str, chain: str, count: int) -> st
         protocols = [t for t in texts.values() if "-p " in t]
         if row.name in texts or ("-p " in text and protocols):
             continue
-        if any(option in other for option in ("-s ", "-d ", "-i ", "-o ") if f" {text}".find(f" {option}") >= 0
-               for other in texts.values()):
+        if any(
+            option in other
+            for option in ("-s ", "-d ", "-i ", "-o ")
+            if f" {text}".find(f" {option}") >= 0
+            for other in texts.values()
+        ):
             continue
         texts[row.name] = text
     return " ".join(texts.values())
@@ -427,7 +444,9 @@ def _mark_then_look(draw: Draw) -> list[Line]:
     later = draw.one(("INPUT", "FORWARD"))
     return [
         Line(place, tool, f"mangle -A PREROUTING {where} -j MARK --set-xmark {mark}/{mark}"),
-        Line(place, tool, f"filter -A {later} -m mark --mark {mark}/{mark} -j {draw.one(('DROP', 'REJECT'))}"),
+        Line(
+            place, tool, f"filter -A {later} -m mark --mark {mark}/{mark} -j {draw.one(('DROP', 'REJECT'))}"
+        ),
     ]
 
 
@@ -474,7 +493,9 @@ def _policy_drop(draw: Draw) -> list[Line]:
     place, tool, chain = draw.node(), draw.iptables(), draw.one(CHAINS["filter"])
     neighbours = []
     if draw.family == 6:
-        neighbours = [f"filter -A {chain} -p ipv6-icmp -m icmp6 --icmpv6-type {n} -j ACCEPT" for n in (135, 136)]
+        neighbours = [
+            f"filter -A {chain} -p ipv6-icmp -m icmp6 --icmpv6-type {n} -j ACCEPT" for n in (135, 136)
+        ]
     return [
         Line(place, tool, f"filter -P {chain} DROP"),
         *(Line(place, tool, text) for text in neighbours),
@@ -518,14 +539,16 @@ def _service(draw: Draw) -> list[Line]:
         for hook in ("PREROUTING", "OUTPUT")
         if draw.chance(0.5)
     ]
-    lines.append(f"nat -A {service} ! -s {source} -m comment --comment masq -j MARK --set-xmark 0x4000/0x4000")
+    lines.append(
+        f"nat -A {service} ! -s {source} -m comment --comment masq -j MARK --set-xmark 0x4000/0x4000"
+    )
     for n, pod in enumerate(pods):
         endpoint = draw.fresh("sep-")
         left = len(pods) - n
         share = f"-m statistic --mode random --probability {1 / left:.11f} " if left > 1 else ""
         address = draw.address_of(pod)
         lines += [
-            f"nat -A {service} -m comment --comment \"{service} -> {pod.name}\" {share}-j {endpoint}",
+            f'nat -A {service} -m comment --comment "{service} -> {pod.name}" {share}-j {endpoint}',
             f"nat -A {endpoint} -s {address}/{draw.length()} -j MARK --set-xmark 0x4000/0x4000",
             f"nat -A {endpoint} -p {protocol} -m {protocol} -j DNAT --to-destination {_to(draw, address)}:{to}",
         ]
@@ -552,7 +575,9 @@ def _no_endpoints(draw: Draw) -> list[Line]:
 def _masquerade(draw: Draw) -> list[Line]:
     place, tool = draw.node(), draw.iptables()
     net = plan.POD_NETS[draw.family][place]
-    text = f"nat -A POSTROUTING -s {net} {draw.one(('', f'! -d {net}', '! -o cni0', '-o eth0'))} -j MASQUERADE"
+    text = (
+        f"nat -A POSTROUTING -s {net} {draw.one(('', f'! -d {net}', '! -o cni0', '-o eth0'))} -j MASQUERADE"
+    )
     return [Line(place, tool, text)]
 
 
@@ -578,7 +603,13 @@ def _localhost(draw: Draw) -> list[Line]:
     if draw.family == 6:
         return []
     place, tool = draw.node(), draw.iptables()
-    lines = [Line(place, tool, "nat -A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination 127.0.0.1:8080")]
+    lines = [
+        Line(
+            place,
+            tool,
+            "nat -A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination 127.0.0.1:8080",
+        )
+    ]
     if draw.chance(0.6):
         device = draw.one(("all", "eth0"))
         lines.append(Line(place, Tool.SYSCTL, f"net/ipv4/conf/{device}/route_localnet=1"))

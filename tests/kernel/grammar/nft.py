@@ -91,7 +91,9 @@ def _icmp(draw: Draw, _place: str, _hook: str) -> str:
 
 @expression("l4proto", 1)
 def _l4proto(draw: Draw, _place: str, _hook: str) -> str:
-    return f"meta l4proto {_equals(draw)}{draw.one(('tcp', 'udp', 'icmp' if draw.family == 4 else 'ipv6-icmp'))}"
+    return (
+        f"meta l4proto {_equals(draw)}{draw.one(('tcp', 'udp', 'icmp' if draw.family == 4 else 'ipv6-icmp'))}"
+    )
 
 
 @expression("meta-mark", 1.5)
@@ -107,7 +109,9 @@ def _iifname(draw: Draw, place: str, hook: str) -> str:
 
 @expression("oifname", 1.5)
 def _oifname(draw: Draw, place: str, hook: str) -> str:
-    return f"oifname {_equals(draw)}{draw.device(place)}" if hook in {"forward", "output", "postrouting"} else ""
+    return (
+        f"oifname {_equals(draw)}{draw.device(place)}" if hook in {"forward", "output", "postrouting"} else ""
+    )
 
 
 @expression("ct-state", 2)
@@ -245,7 +249,11 @@ def _filter(draw: Draw) -> list[Line]:
         f"add chain {start} {{ type filter hook {hook} priority {priority}; policy accept; }}",
     ]
     early = priority < -200
-    without = ("nft:ct-state", "nft:ct-status", "nft:ct-direction", "nft:ct-original", "nft:ct-mark") if early else ()
+    without = (
+        ("nft:ct-state", "nft:ct-status", "nft:ct-direction", "nft:ct-original", "nft:ct-mark")
+        if early
+        else ()
+    )
     for _ in range(draw.number(1, 4)):
         statement = _statement(draw, hook)
         if "notrack" in statement and not early:
@@ -291,8 +299,8 @@ def _sets(draw: Draw) -> list[Line]:
     side = draw.one(("saddr", "daddr"))
     nets = sorted({net for net in (_network(draw) for _ in range(2))} - {"0.0.0.0/0"})
     hosts = sorted({draw.address() for _ in range(3)})
-    form = draw.one([f for f in ("plain", "interval", "concat", "interval-concat", "map-mark", "vmap", "ifname")
-                     if f"nft-set:{f}" not in draw.off])  # fmt: skip
+    forms = ("plain", "interval", "concat", "interval-concat", "map-mark", "vmap", "ifname")
+    form = draw.one(draw.on("nft-set", forms))
     base = f"add chain {t} base {{ type filter hook {hook} priority {draw.one((0, -4, 7))}; }}"
     match form:
         case "plain":
@@ -414,7 +422,7 @@ def _nat(draw: Draw) -> list[Line]:
 @theme("nft:netdev", 1)
 def _netdev(draw: Draw) -> list[Line]:
     place, table = draw.node(), draw.fresh("fz")
-    device, hook = draw.device(place), draw.one(("ingress", "ingress", "egress"))
+    device, hook = draw.device(place), draw.one(draw.on("nft-netdev", ("ingress", "ingress", "egress")))
     t = f"netdev {table}"
     without = tuple(
         row.name
@@ -425,7 +433,7 @@ def _netdev(draw: Draw) -> list[Line]:
         place,
         [
             f"add table {t}",
-            f"add chain {t} base {{ type filter hook {hook} device \"{device}\" priority 0; }}",
+            f'add chain {t} base {{ type filter hook {hook} device "{device}" priority 0; }}',
             f"add rule {t} base {matches(draw, place, 'netdev', 2, without)} counter {draw.one(('drop', 'accept'))}",
         ],
     )

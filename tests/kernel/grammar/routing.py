@@ -37,7 +37,9 @@ def _types(draw: Draw) -> list[Line]:
 @theme("route:via", 2)
 def _via(draw: Draw) -> list[Line]:
     place = draw.place()
-    return [_ip(place, draw, f"route replace {_prefix(draw)} {_gateway(draw, place)} metric {draw.number(1, 50)}")]
+    return [
+        _ip(place, draw, f"route replace {_prefix(draw)} {_gateway(draw, place)} metric {draw.number(1, 50)}")
+    ]
 
 
 @theme("route:onlink", 0.5)
@@ -82,7 +84,7 @@ def _nexthop(draw: Draw) -> list[Line]:
 def _local(draw: Draw) -> list[Line]:
     """Addresses that are this host's own: a VIP on lo, or a local route."""
     place = draw.place()
-    address = draw.one((draw.vip(), draw.address()))
+    address = draw.vip() if "local:duplicate" in draw.off or draw.chance(0.5) else draw.address()
     if draw.chance(0.5):
         nodad = " nodad" if draw.family == 6 else ""
         return [_ip(place, draw, f"addr add {address}/{draw.length()} dev lo{nodad}")]
@@ -121,7 +123,8 @@ _NAMES = ("from", "to", "iif", "oif", "fwmark", "fwmark-mask", "ipproto", "tcp-d
 def _rule(draw: Draw) -> list[Line]:
     """A policy rule, its table, and now and then a mark that leads there."""
     place, table = draw.place(), draw.number(100, 120)
-    rows = [s for name, s in zip(_NAMES, _SELECTORS, strict=True) if f"rule:{name}" not in draw.off]
+    usable = draw.on("rule", _NAMES)
+    rows = [s for name, s in zip(_NAMES, _SELECTORS, strict=True) if name in usable]
     chosen = draw.lot.sample(rows, draw.one((1, 1, 2)))
     selector = " ".join(s(draw, place) for s in chosen)
     words = selector.split()
@@ -141,7 +144,9 @@ def _rule(draw: Draw) -> list[Line]:
         mark = selector.split("fwmark ")[1].split()[0].partition("/")[0]
         chain = draw.one(("PREROUTING", "OUTPUT"))
         tool = draw.iptables()
-        lines.append(Line(place, tool, f"mangle -A {chain} -d {draw.target()} -j MARK --set-xmark {mark}/{mark}"))
+        lines.append(
+            Line(place, tool, f"mangle -A {chain} -d {draw.target()} -j MARK --set-xmark {mark}/{mark}")
+        )
     return lines
 
 
@@ -152,7 +157,9 @@ def _goto(draw: Draw) -> list[Line]:
         _ip(place, draw, "rule add from all nop priority 500"),
         _ip(place, draw, f"rule add to {draw.address()} goto 500 priority 100"),
         _ip(place, draw, f"rule add from all lookup {table} priority 200"),
-        _ip(place, draw, f"route add {draw.one(('blackhole', 'unreachable'))} {draw.network()} table {table}"),
+        _ip(
+            place, draw, f"route add {draw.one(('blackhole', 'unreachable'))} {draw.network()} table {table}"
+        ),
     ]
 
 
@@ -184,8 +191,9 @@ def _port(draw: Draw) -> list[Line]:
     lines = []
     for pod in plan.PODS:
         if pod.node == place and draw.chance(0.7):
-            flag = draw.one(("hairpin on", "isolated on", "isolated on", "learning off", "flood off", "state 4",
-                             "mcast_flood off", "bcast_flood off"))  # fmt: skip
+            flags = ("hairpin on", "isolated on", "isolated on", "learning off", "flood off", "state 4",
+                     "mcast_flood off", "bcast_flood off")  # fmt: skip
+            flag = draw.one(draw.on("bridge-port", flags))
             lines.append(Line(place, Tool.BRIDGE, f"link set dev {plan.host_end(pod, draw.shape)} {flag}"))
     return lines
 
@@ -199,7 +207,9 @@ def _bridge_fdb(draw: Draw) -> list[Line]:
     place = draw.one(nodes)
     pods = [pod for pod in plan.PODS if pod.node == place]
     pod, port = draw.one(pods), draw.one(pods)
-    return [Line(place, Tool.BRIDGE, f"fdb replace {pod.mac} dev {plan.host_end(port, draw.shape)} master static")]
+    return [
+        Line(place, Tool.BRIDGE, f"fdb replace {pod.mac} dev {plan.host_end(port, draw.shape)} master static")
+    ]
 
 
 @theme("bridge:netfilter", 2)
@@ -254,7 +264,9 @@ _SYSCTLS = {
 @theme("sysctl", 2.5)
 def _sysctl(draw: Draw) -> list[Line]:
     place = draw.place()
-    settings = [s for s in _SYSCTLS[draw.family] if f"sysctl:{s.partition('=')[0].rpartition('/')[2]}" not in draw.off]
+    names = {s: s.partition("=")[0].rpartition("/")[2] for s in _SYSCTLS[draw.family]}
+    usable = draw.on("sysctl", list(names.values()))
+    settings = [s for s in _SYSCTLS[draw.family] if names[s] in usable]
     text = draw.one(settings).replace("{d}", draw.device(place))
     return [Line(place, Tool.SYSCTL, f"net/ipv{draw.family}/{text}")]
 
