@@ -192,7 +192,7 @@ def _table_evaluator(topology: Topology, table: Table, netns: NetNamespace) -> T
 def _nft_evaluator(topology: Topology, table: NftTable, netns: NetNamespace) -> NftEvaluator:
     key = ("nft", id(table))
     if key not in topology.caches:
-        topology.caches[key] = NftEvaluator(table, netns.host, netns.inode)
+        topology.caches[key] = NftEvaluator(table, netns)
     return topology.caches[key]  # type: ignore[return-value]
 
 
