@@ -89,7 +89,7 @@ class NftEvaluator:
         self._node = netns.host
         self._netns = netns.inode
         devices = {link.name: link.index for link in netns.links.values()}
-        self._values = Values(TableSets(table, (netns.host, netns.inode)), devices)
+        self._values = Values(TableSets(table, (netns.host, netns.inode)), table.family, devices)
         self._chains: dict[str, list[_Rule]] = {}
         self._evidence: dict[int, Evidence] = {}
 

@@ -13,7 +13,7 @@ from skoopctl.dataplane import nft_types as types
 from skoopctl.dataplane.nft_compare import Bits, DestinationPorts, Scalar, SourcePorts, Span
 from skoopctl.dataplane.nft_types import Datatype
 from skoopctl.dataplane.packet import Packet
-from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.scene import Scene
 
 Reader = Callable[[Scene], Scalar]
 
@@ -183,9 +183,6 @@ def _icmp_fields(kind: Datatype, code: Datatype) -> dict[str, Field]:
 
 def _mac(which: str) -> Reader:
     def read(scene: Scene) -> Scalar:
-        if scene.hook is Hook.OUTPUT or (scene.in_link is None and scene.out_link is None):
-            # There is no frame yet (nft_payload.c: nft_payload_eval, skb_mac_header_was_set).
-            raise AbsentError
         known = scene.packet.source_mac if which == "saddr" else ""
         number = types.number_of(known) if known else None
         return Span(0, (1 << 48) - 1, f"the frame's {which}") if number is None else number
@@ -233,11 +230,25 @@ NEVER_SENT = frozenset({"arp", "ah", "esp", "comp", "igmp", "gre", "geneve", "gr
 """Headers that no packet of a walk has where a rule looks for them; tunnels are walked as packets of their own."""
 
 
-def field_of(protocol: str, name: str) -> Field | None:
-    """Return how to read a header field, or None when it is not known."""
+def field_of(protocol: str, name: str, family: str) -> Field | None:
+    """Return how a table of a family reads a header field, or None when that is not known.
+
+    In a table of IP, nft asks for an Ethernet device that the packet came in by before it looks at the frame
+    (nftables' src/proto.c: proto_inet's dependency); a packet that is born here has no frame yet.
+    """
     if protocol in NEVER_SENT:
         return _NEVER
-    return FIELDS.get(protocol, {}).get(name)
+    field = FIELDS.get(protocol, {}).get(name)
+    if field is None or protocol not in {"ether", "vlan"} or family in {"bridge", "netdev"}:
+        return field
+    read = field.read
+
+    def received(scene: Scene) -> Scalar:
+        if scene.in_link is None or scene.in_link.loopback:
+            raise AbsentError
+        return read(scene)
+
+    return Field(received, field.type)
 
 
 # --- raw payload ---------------------------------------------------------------------------------------------

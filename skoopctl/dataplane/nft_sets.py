@@ -304,6 +304,10 @@ class Changes:
     elements: dict[tuple[object, ...], Element | None] = field(default_factory=dict)
     vague: bool = False
 
+    def copy(self) -> Changes:
+        """Return the same changes, to be added to on their own."""
+        return Changes(dict(self.elements), self.vague)
+
     def find(self, value: Value, index: SetIndex) -> tuple[Truth, Element | None]:
         """Look a value up in the set as it is now."""
         known = tuple(plain(part) for part in parts_of(value))

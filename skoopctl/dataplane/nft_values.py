@@ -75,8 +75,9 @@ class Left:
 class Values:
     """Compiles expressions of one table; ``devices`` are the namespace's, by name."""
 
-    def __init__(self, sets: TableSets, devices: dict[str, int]) -> None:
+    def __init__(self, sets: TableSets, family: str, devices: dict[str, int]) -> None:
         self.sets = sets
+        self._family = family
         self._devices = Datatype("device", devices)
 
     # --- the left side -----------------------------------------------------------------------------------
@@ -91,7 +92,7 @@ class Values:
 
     def payload(self, expression: Payload) -> Left:
         """Read a header field."""
-        field = field_of(expression.protocol, expression.field)
+        field = field_of(expression.protocol, expression.field, self._family)
         if field is None:
             raise UnclearError(f"{expression.protocol} {expression.field} is not modelled")
         return Left(field.read, (field.type,))
@@ -350,7 +351,7 @@ def _or_span(reader: Read, scene: Scene) -> Value:
 
 
 def _extension(expression: Extension, scene: Scene) -> Scalar:
-    """IPv6 extension headers, IP options (the walk's packets have none) and TCP options (nft_exthdr.c)."""
+    """IPv6 extension headers and IP options, of which a walk's packets have none, and TCP options (nft_exthdr.c)."""
     packet = scene.packet
     kind, field = expression.kind, expression.field
     if kind in {"exthdr", "ip option"}:
@@ -361,7 +362,10 @@ def _extension(expression: Extension, scene: Scene) -> Scalar:
         return _tcp_option(expression, scene)
     if kind == "sctp chunk" and packet.protocol == 132:
         return Span(0, 0xFFFFFFFF, f"the SCTP chunk {expression.name}")
-    raise AbsentError
+    if field:
+        raise AbsentError
+    # Of another protocol the option is missing, and that is an answer (nft_exthdr_tcp_eval).
+    return 0
 
 
 _ONLY_IN_SYN = frozenset({"maxseg", "window", "sack-perm", "sack-permitted"})

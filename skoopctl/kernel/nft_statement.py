@@ -129,8 +129,8 @@ def _notrack(_kind: str, _body: Any) -> Statement:
 
 
 def _counter(_kind: str, body: Any) -> Statement:
-    if not isinstance(body, dict):
-        return NoEffectStatement("counter")
+    if not isinstance(body, dict) or "packets" not in body:
+        return NoEffectStatement("counter")  # of a named one, or of one that a map names
     return CounterStatement(int(body["packets"]), int(body["bytes"]))
 
 
