@@ -40,6 +40,9 @@ _BY_ERROR = {
     Unreachable.NET_PROHIBITED: Outcome.UNREACHABLE,
     Unreachable.HOST_PROHIBITED: Outcome.UNREACHABLE,
     Unreachable.ADMIN_PROHIBITED: Outcome.UNREACHABLE,
+    Unreachable.BEYOND_SCOPE: Outcome.UNREACHABLE,
+    Unreachable.POLICY_FAIL: Outcome.UNREACHABLE,
+    Unreachable.REJECT_ROUTE: Outcome.UNREACHABLE,
 }
 # icmp_err_convert[]: a connected UDP socket is told of fatal errors only, and these are not (udp_err).
 _SOFT = frozenset({Unreachable.NET, Unreachable.HOST})

@@ -9,8 +9,9 @@ What a dump tells of that:
   chain of the older table may be the younger chain. A table that was dormant registers its hooks again.
 - The hooks of a legacy table are registered when it is first used in the namespace, which nothing records.
 
-So the order of the dump is taken first. If all stages accept and none changes the packet, any order ends so. Else
-the other order is tried, on copies; where the two end differently both are walked, as an unknown that names the two.
+So the order of the dump is taken first. If all stages accept and none changes the packet, any order ends so.
+Else the other order is tried, on copies; where the two end differently both are walked, as an unknown that names
+the two.
 """
 
 from __future__ import annotations
@@ -127,7 +128,9 @@ def _both(
     first, *others = (stage.name for stage in group)
     rest = " and ".join(others)
     node = scene.netns.host
-    reason = f"{first} and {rest} have the same priority at {scene.hook} on {node}: which runs first is not known"
+    reason = (
+        f"{first} and {rest} have the same priority at {scene.hook} on {node}: which runs first is not known"
+    )
     options = ((f"{first} first", 1.0), (f"{rest} first", 1.0))
     key = ("order", scene.netns.inode, scene.hook, tuple(stage.name for stage in group))
     picked = scene.choices.pick(ChoiceKind.UNKNOWN, reason, options, key=key)
@@ -246,5 +249,11 @@ def _outcome(scene: Scene) -> tuple[object, ...]:
     if entry is not None:
         reply = entry.reply
         port = reply.destination_ports.single
-        bound = entry.mark, entry.original, reply._replace(destination_ports=reply.source_ports), port, _bindings(scene)
+        bound = (
+            entry.mark,
+            entry.original,
+            reply._replace(destination_ports=reply.source_ports),
+            port,
+            _bindings(scene),
+        )
     return (*_state(scene)[1:6], packet.source, packet.destination, packet.destination_ports, bound)

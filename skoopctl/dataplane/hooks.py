@@ -95,7 +95,12 @@ def pass_device_chains(
 
 
 # A rule at a device's or a bridge's hook asks for what it would find at the nearest hook of IP.
-_NEAREST = {"ingress": Hook.PREROUTING, "prerouting": Hook.PREROUTING, "input": Hook.INPUT, "output": Hook.FORWARD}
+_NEAREST = {
+    "ingress": Hook.PREROUTING,
+    "prerouting": Hook.PREROUTING,
+    "input": Hook.INPUT,
+    "output": Hook.FORWARD,
+}
 
 
 def _is_hooked(each: DeviceChain, scene: Scene, device: Link | None) -> bool:

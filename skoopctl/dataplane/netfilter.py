@@ -10,14 +10,13 @@ Stages of one priority run in the order in which they were registered, the newes
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from skoopctl.dataplane.conntrack import CtState, Manip, apply_nat
 from skoopctl.dataplane.hook_order import Stage, groups_of, newest_first, run_groups
 from skoopctl.dataplane.iptables import TableEvaluator
 from skoopctl.dataplane.nft import NftEvaluator
-from skoopctl.dataplane.ruling import ACCEPT, Action, Ruling
+from skoopctl.dataplane.ruling import ACCEPT, Ruling
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.topology import Topology
 from skoopctl.kernel.iptables import Backend, Table
@@ -218,7 +217,9 @@ def device_stages(
     if cached is None:
         families = {"netdev", "inet"} if family == "netdev" else {family}
         found = [
-            DeviceChain(_nft_evaluator(topology, table, netns), chain, family == "bridge" or bool(chain.devices))
+            DeviceChain(
+                _nft_evaluator(topology, table, netns), chain, family == "bridge" or bool(chain.devices)
+            )
             for table in netns.nft
             if not table.dormant and table.family in families
             for chain in table.chains.values()

@@ -75,7 +75,7 @@ _Act = Callable[[Scene, int], _Result]
 
 @dataclass(slots=True)
 class _Rule:
-    """A rule made ready: runs of tests, each followed by an effect; tests behind the last effect decide nothing."""
+    """A rule made ready: tests, each run of them followed by an effect; tests behind the last decide nothing."""
 
     rule: NftRule
     steps: list[tuple[list[Test], _Act]]
@@ -286,7 +286,9 @@ class NftEvaluator:
         reason = f"{self._place(rule)} on {self._node}: {what}"
 
         def act(scene: Scene, _depth: int) -> _Result:
-            return None if scene.decide(Unknown(reason), rule.text, (*self._key(rule, scene), what)) else BREAK
+            return (
+                None if scene.decide(Unknown(reason), rule.text, (*self._key(rule, scene), what)) else BREAK
+            )
 
         return act
 
@@ -303,7 +305,9 @@ class NftEvaluator:
 
     def forward(self, statement: ForwardStatement, _rule: NftRule) -> _Act:
         """``fwd to DEVICE``: the packet leaves by another device, where the walk does not follow."""
-        raise UnclearError(f"fwd moves the packet to {statement.device}, and the walk does not follow it there")
+        raise UnclearError(
+            f"fwd moves the packet to {statement.device}, and the walk does not follow it there"
+        )
 
     def tproxy(self, statement: TproxyStatement, _rule: NftRule) -> _Act:
         """``tproxy``: a local socket may take the packet."""

@@ -60,6 +60,11 @@ def _with_entry(what: str, high: int = WORD) -> Callable[[Scene], Scalar]:
     return read
 
 
+def _family(scene: Scene) -> Scalar:
+    _tracking(scene)
+    return 2 if scene.packet.family == 4 else 10
+
+
 _OF_TUPLE: dict[str, tuple[Callable[[Tuple5], Scalar], types.Datatype]] = {
     "saddr": (lambda key: key.source, types.ADDRESS),
     "daddr": (lambda key: key.destination, types.ADDRESS),
@@ -73,7 +78,7 @@ _CT: dict[str, Field] = {
     "mark": Field(_of_entry(lambda entry: entry.mark), types.MARK),
     "direction": Field(lambda scene: int(_tracking(scene)[0].is_reply), types.CT_DIRECTION),
     "protocol": Field(_of_entry(lambda entry: entry.original.protocol), types.PROTOCOL),
-    "l3proto": Field(lambda scene: _family(scene), types.NFPROTO),
+    "l3proto": Field(_family, types.NFPROTO),
     "zone": Field(_of_entry(lambda entry: entry.zone)),
     "id": Field(_with_entry("the connection's id")),
     "label": Field(_with_entry("the connection's labels"), _LABEL),
@@ -84,11 +89,6 @@ _CT: dict[str, Field] = {
     "packets": Field(_with_entry("how many packets the connection has carried", WORD << 32)),
     "avgpkt": Field(_with_entry("how large the connection's packets are", WORD << 32)),
 }
-
-
-def _family(scene: Scene) -> Scalar:
-    _tracking(scene)
-    return 2 if scene.packet.family == 4 else 10
 
 
 def ct_field(expression: Ct) -> Field:

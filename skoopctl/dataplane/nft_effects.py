@@ -76,7 +76,7 @@ def mangle(statement: MangleStatement, values: Values) -> Effect:
     if _changes_no_way(key):
         return _nothing
     setter = _setter(key)
-    source = values.left(statement.value)
+    source = values.constant_or_left(statement.value, values.left(key).type)
 
     def act(scene: Scene) -> None:
         setter(scene, _number(source, scene))
@@ -236,8 +236,7 @@ def update(statement: SetUpdateStatement, values: Values) -> Effect:
 
 def nat(statement: NatStatement, values: Values) -> Effect:
     """``snat dnat masquerade redirect``: bind the connection; the verdict is ACCEPT (nft_nat.c: nft_nat_eval)."""
-    target = _Target(statement, values)
-    return lambda scene: target.act(scene)
+    return _Target(statement, values).act
 
 
 class _Target:
@@ -377,5 +376,3 @@ def _fixed_ports(expression: Expression) -> Ports:
     if isinstance(expression, Range):
         return Ports(_constant(expression.low), _constant(expression.high))
     raise UnclearError("NAT to a port that is not modelled")
-
-

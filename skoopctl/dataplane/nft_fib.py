@@ -1,4 +1,4 @@
-"""``fib``: what nftables asks of the routes (net/ipv4/netfilter/nft_fib_ipv4.c, net/ipv6/netfilter/nft_fib_ipv6.c)."""
+"""``fib``: what nftables asks of the routes (net/ipv4/netfilter/nft_fib_ipv4.c and its twin for IPv6)."""
 
 from __future__ import annotations
 

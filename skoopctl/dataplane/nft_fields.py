@@ -118,7 +118,7 @@ def _ttl(scene: Scene) -> Scalar:
     return scene.packet.ttl or Span(1, 255, "the TTL")
 
 
-def _fragment(scene: Scene) -> Scalar:
+def _fragment(_scene: Scene) -> Scalar:
     # Linux sets DF on TCP and on UDP unless told not to (ip_no_pmtu_disc, IP_MTU_DISCOVER); no fragments.
     return Bits(0, 0xFFFFBFFF, "whether the packet may be fragmented")
 
@@ -166,7 +166,16 @@ _TCP = {
 _SUMMED = {**_PORT_FIELDS, "checksum": Field(unknown("the checksum", 0xFFFFFFFF))}
 _ICMP_REST = {
     name: Field(unknown(f"the ICMP {name}", 0xFFFFFFFF))
-    for name in ("id", "sequence", "mtu", "gateway", "checksum", "parameter-problem", "packet-too-big", "max-delay")
+    for name in (
+        "id",
+        "sequence",
+        "mtu",
+        "gateway",
+        "checksum",
+        "parameter-problem",
+        "packet-too-big",
+        "max-delay",
+    )
 }
 
 
@@ -227,7 +236,7 @@ FIELDS: dict[str, dict[str, Field]] = {
     "vlan": _VLAN,
 }
 NEVER_SENT = frozenset({"arp", "ah", "esp", "comp", "igmp", "gre", "geneve", "gretap", "vxlan"})
-"""Headers that no packet of a walk has where a rule looks for them; tunnels are walked as packets of their own."""
+"""Headers that no packet of a walk has where a rule looks for them: a tunnel's outer packet is UDP or IP."""
 
 
 def field_of(protocol: str, name: str, family: str) -> Field | None:

@@ -48,7 +48,15 @@ def _kind(link: Link) -> Scalar:
 
 
 # ARPHRD_* by the kind of device; what has no kind is a NIC.
-_ARPHRD = {"ipip": 768, "ip6tnl": 769, "sit": 776, "gre": 778, "ip6gre": 823, "wireguard": 0xFFFE, "tun": 0xFFFE}
+_ARPHRD = {
+    "ipip": 768,
+    "ip6tnl": 769,
+    "sit": 776,
+    "gre": 778,
+    "ip6gre": 823,
+    "wireguard": 0xFFFE,
+    "tun": 0xFFFE,
+}
 
 
 def _type(link: Link) -> Scalar:

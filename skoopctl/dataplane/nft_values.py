@@ -1,4 +1,4 @@
-"""The left and the right sides of nftables' matches, made ready: what to read of a packet, and how to compare it."""
+"""The sides of nftables' matches, made ready: what to read of a packet, and what to compare it with."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from skoopctl.dataplane import nft_types as types
+from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.nft_compare import (
-    Bits,
     Draw,
     Scalar,
     Span,
@@ -86,7 +86,9 @@ class Values:
         """Return how to read an expression; raises `UnclearError` when nobody can."""
         compiler = _LEFT.get(type(expression))
         if compiler is None:
-            reason = expression.reason if isinstance(expression, UnknownExpression) else type(expression).__name__
+            reason = (
+                expression.reason if isinstance(expression, UnknownExpression) else type(expression).__name__
+            )
             raise UnclearError(f"{reason} is not modelled")
         return compiler(self, expression)
 
@@ -135,6 +137,13 @@ class Values:
         value = types.INTEGER.value(expression.value)
         return Left(lambda _scene: value, (types.INTEGER,))
 
+    def constant_or_left(self, expression: Expression, datatype: Datatype) -> Left:
+        """Return how to read what is to be set: a constant is of the type of the thing that it is for."""
+        if not isinstance(expression, Literal):
+            return self.left(expression)
+        value = datatype.value(expression.value)
+        return Left(lambda _scene: value, (datatype,))
+
     def concat(self, expression: Concat) -> Left:
         """Read a concatenation; what is not known of it stays unknown in its part only."""
         parts = [self.left(part) for part in expression.parts]
@@ -150,9 +159,11 @@ class Values:
     def numgen(self, expression: Numgen) -> Left:
         """Draw lots."""
         what = f"numgen {expression.mode} mod {expression.modulus}"
-        return self._draw(expression.modulus, expression.offset, lambda _scene: Draw(
-            expression.modulus, expression.offset, what
-        ))
+        return self._draw(
+            expression.modulus,
+            expression.offset,
+            lambda _scene: Draw(expression.modulus, expression.offset, what),
+        )
 
     def hash(self, expression: Hash) -> Left:
         """Hash something: chance where the flow's ports are in it, else always the same unknown number."""
@@ -231,7 +242,11 @@ class Values:
                 return element if truth else None
             if element is None:
                 raise UnclearError(truth.reason)
-            return element if scene.decide(truth, label_of(element), (id(key), id(element), scene.hook)) else None
+            return (
+                element
+                if scene.decide(truth, label_of(element), (id(key), id(element), scene.hook))
+                else None
+            )
 
         return find
 
@@ -265,9 +280,7 @@ class Values:
 
         return test
 
-    def _compare(
-        self, operator: str, left: Left, right: Expression
-    ) -> Callable[[Value, Scene], Truth]:
+    def _compare(self, operator: str, left: Left, right: Expression) -> Callable[[Value, Scene], Truth]:
         if isinstance(right, SetReference | AnonymousSet):
             finder = self.sets.finder(right, left.types)
             return lambda value, scene: finder(value, scene)[0]
@@ -311,7 +324,7 @@ class Values:
         )
 
 
-_LEFT: dict[type, Callable[[Values, object], Left]] = {  # type: ignore[assignment]
+_LEFT: dict[type, Callable[..., Left]] = {
     Payload: Values.payload,
     RawPayload: Values.raw,
     Meta: Values.meta,
@@ -339,7 +352,7 @@ _EXTENSION_TYPE = Datatype("option", {"exists": 1, "missing": 0})
 def _scalar(value: Value) -> Scalar:
     if is_concat(value):
         raise UnclearError("a concatenation where one value is expected")
-    return value  # type: ignore[return-value]
+    return value  # type: ignore[return-value]  # not a concatenation
 
 
 def _or_span(reader: Read, scene: Scene) -> Value:
@@ -351,7 +364,7 @@ def _or_span(reader: Read, scene: Scene) -> Value:
 
 
 def _extension(expression: Extension, scene: Scene) -> Scalar:
-    """IPv6 extension headers and IP options, of which a walk's packets have none, and TCP options (nft_exthdr.c)."""
+    """IPv6 extension headers and IP options, which a walk's packets lack, and TCP options (nft_exthdr.c)."""
     packet = scene.packet
     kind, field = expression.kind, expression.field
     if kind in {"exthdr", "ip option"}:
@@ -395,8 +408,6 @@ def _route(expression: RouteKey, scene: Scene) -> Scalar:
 
 def _pick(elements: list[tuple[Element, int]], draw: Draw, scene: Scene, key: object) -> Element | None:
     """Branch over the elements that a draw may find, each with its share."""
-    from skoopctl.dataplane.choice import ChoiceKind  # noqa: PLC0415
-
     options = [(label_of(element), float(weight)) for element, weight in elements]
     missing = draw.modulus - sum(weight for _, weight in elements)
     if missing > 0:
@@ -404,7 +415,9 @@ def _pick(elements: list[tuple[Element, int]], draw: Draw, scene: Scene, key: ob
     index = 0
     if len(options) > 1:
         kind = ChoiceKind.CHANCE if draw.inputs is None else ChoiceKind.UNKNOWN
-        index = scene.choices.pick(kind, draw.what, tuple(options), key=key if draw.inputs is not None else None)
+        index = scene.choices.pick(
+            kind, draw.what, tuple(options), key=key if draw.inputs is not None else None
+        )
     return elements[index][0] if index < len(elements) else None
 
 
@@ -416,6 +429,3 @@ def label_of(element: Element) -> str:
     if isinstance(value, Concat):
         return "endpoint " + ":".join(str(p.value) for p in value.parts if isinstance(p, Literal))
     return f"endpoint {value.value}" if isinstance(value, Literal) else "element"
-
-
-__all__ = ["AbsentError", "Bits", "Left", "Read", "Test", "UnclearError", "Values", "label_of"]

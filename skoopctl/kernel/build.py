@@ -148,6 +148,7 @@ class _NamespaceReader:
             sysctls=decode_sysctls(self._text("sysctl")),
             iptables=in_order(iptables, nft),
             nft=nft.tables,
+            nft_counts=nft.left_out,
             nsids=self._nsids(),
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
             ipvs_services=has_virtual_services(self._text("ip_vs")),

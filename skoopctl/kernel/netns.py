@@ -34,7 +34,8 @@ class NetNamespace:
     ``pid`` is a process in it (0: none is known). ``pod_uids`` are the pods whose processes live here, by the
     cgroups of those processes. ``recent`` holds the lists of iptables' ``recent`` match: per list, addresses
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
-    None when it was not read.
+    None when it was not read. ``nft_counts`` are the numbers of rules that nft showed in the chains of iptables'
+    tables.
     """
 
     host: str
@@ -54,6 +55,7 @@ class NetNamespace:
     sysctls: Sysctls = field(default_factory=Sysctls)
     iptables: tuple[Table, ...] = ()
     nft: tuple[NftTable, ...] = ()
+    nft_counts: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
     nsids: Mapping[int, int] = field(default_factory=dict)
     tc_devices: frozenset[int] = frozenset()
     ipvs_services: bool = False

@@ -55,7 +55,7 @@ class RawPayload:
 
 @dataclass(slots=True, frozen=True)
 class Extension:
-    """A part of a packet that may be missing: ``kind`` is ``exthdr``, ``tcp option``, ``ip option`` …
+    """A part of a packet that may be missing: ``kind`` is ``exthdr``, ``tcp option``, ``ip option``.
 
     Without ``field`` it asks whether the part is there.
     """

@@ -23,7 +23,6 @@ from skoopctl.kernel.nft import (
     SynproxyStatement,
     TproxyStatement,
     UnknownStatement,
-    VerdictStatement,
     VmapStatement,
 )
 from skoopctl.kernel.nft_expression import (

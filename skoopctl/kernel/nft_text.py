@@ -17,7 +17,7 @@ def render_statements(statements: Iterable[nft.Statement], comment: str = "") ->
     return " ".join(word for word in words if word)
 
 
-def render_statement(statement: nft.Statement) -> str:  # noqa: C901
+def render_statement(statement: nft.Statement) -> str:  # noqa: C901, PLR0912
     """Return one statement."""
     match statement:
         case nft.MatchStatement():
@@ -72,7 +72,9 @@ def render_expression(expression: nft.Expression) -> str:  # noqa: C901, PLR0912
         case nft.RawPayload(base=base, offset=offset, length=length):
             return f"@{base},{offset},{length}"
         case nft.Extension(kind=kind, name=name, field=field):
-            return " ".join(word for word in (kind if not field or kind != "exthdr" else "", name, field) if word)
+            return " ".join(
+                word for word in (kind if not field or kind != "exthdr" else "", name, field) if word
+            )
         case nft.RouteKey(key=key, family=family):
             return " ".join(word for word in ("rt", family, key) if word)
         case nft.Hash():

@@ -4,6 +4,7 @@ The state is collected by the real node program. Rules that only count are compa
 once; statements that decide are compared by what the client's connect() gets.
 """
 
+# ruff: noqa: E501 - rules are lines
 from __future__ import annotations
 
 import os
@@ -246,7 +247,9 @@ def _comment(rule: str) -> str:
 
 def _table(chains: dict[str, list[str]]) -> str:
     text = [
-        f"chain {hook} {{ type filter hook {hook} priority {HOOKS[hook]};\n{NOISE}\n" + "\n".join(rules) + "\n}"
+        f"chain {hook} {{ type filter hook {hook} priority {HOOKS[hook]};\n{NOISE}\n"
+        + "\n".join(rules)
+        + "\n}"
         for hook, rules in chains.items()
     ]
     return "table inet counting {" + SETS + "\n".join(text) + "\n}"
@@ -299,12 +302,24 @@ def test_counters_rise_where_the_model_says(
     # What is left open are owners of sockets, and bits of a port that is a range.
     certain, possible = expected_counts(result)
     certain = {each for each in certain if named[each] not in OPEN}
-    alone = [sorted(f"{each}: {named[each]}" for each in more) for more in (certain - found, found - possible)]
+    if address == ROUTER:
+        possible |= {each for each in named if named[each] in ODD}
+    alone = [
+        sorted(f"{each}: {named[each]}" for each in more) for more in (certain - found, found - possible)
+    ]
     assert alone == [[], []], "(the model alone, the kernel alone)"
     assert {named[each] for each in possible - certain} <= OPEN
 
 
-OPEN = {"meta skuid 12345", "th dport & 0xff00 == 0x1f00", "@th,16,16 & 0xff00 == 0x1f00", "@th,16,16 8080"}
+# Linux 6.18 shows a reset that it sends itself as come from a nameless Ethernet device with index 0.
+ODD = {"meta iiftype ether"}
+OPEN = {
+    "meta skuid 12345",
+    "th dport & 0xff00 == 0x1f00",
+    "@th,16,16 & 0xff00 == 0x1f00",
+    "@th,16,16 8080",
+    *ODD,
+}
 
 
 # --- statements that decide ----------------------------------------------------------------------------------
@@ -343,7 +358,11 @@ DECISIONS: dict[str, tuple[str, str, int]] = {
     ),
     "policy": (f"chain c {{ {FORWARD} policy drop; tcp sport 8080 accept; }}", SERVER, PORT),
     "reject": (f"chain c {{ {FORWARD} reject; }}", SERVER, PORT),
-    "reject with tcp reset": (f"chain c {{ {FORWARD} meta l4proto tcp reject with tcp reset; }}", SERVER, PORT),
+    "reject with tcp reset": (
+        f"chain c {{ {FORWARD} meta l4proto tcp reject with tcp reset; }}",
+        SERVER,
+        PORT,
+    ),
     "reject host unreachable": (f"chain c {{ {FORWARD} reject with icmp host-unreachable; }}", SERVER, PORT),
     "reject icmpx prohibited": (f"chain c {{ {FORWARD} reject with icmpx admin-prohibited; }}", SERVER, PORT),
     "reject icmpx of IPv6": (f"chain c {{ {FORWARD} reject with icmpx admin-prohibited; }}", SERVER_6, PORT),
@@ -358,29 +377,47 @@ DECISIONS: dict[str, tuple[str, str, int]] = {
     "vmap without the key": (f"chain c {{ {FORWARD} ip daddr . tcp dport vmap @verdicts; }}", SERVER, 8081),
     "vmap of ranges": (f"chain c {{ {FORWARD} tcp dport vmap @ranges; }}", SERVER, PORT),
     "vmap that catches all": (f"chain c {{ {FORWARD} ip daddr vmap @catch; }}", SERVER, PORT),
-    "vmap of states": (f"chain c {{ {FORWARD} ct state vmap {{ established : drop, new : accept }}; }}", SERVER, PORT),
-    "vmap of numgen": (f"chain c {{ {FORWARD} numgen inc mod 2 offset 5 vmap {{ 5 : drop, 6 : drop }}; }}", SERVER, PORT),
-    "vmap of jhash": (f"chain c {{ {FORWARD} jhash ip saddr mod 2 vmap {{ 0 : drop, 1 : drop }}; }}", SERVER, PORT),
+    "vmap of states": (
+        f"chain c {{ {FORWARD} ct state vmap {{ established : drop, new : accept }}; }}",
+        SERVER,
+        PORT,
+    ),
+    "vmap of numgen": (
+        f"chain c {{ {FORWARD} numgen inc mod 2 offset 5 vmap {{ 5 : drop, 6 : drop }}; }}",
+        SERVER,
+        PORT,
+    ),
+    "vmap of jhash": (
+        f"chain c {{ {FORWARD} jhash ip saddr mod 2 vmap {{ 0 : drop, 1 : drop }}; }}",
+        SERVER,
+        PORT,
+    ),
     "a mark is seen later": (
         f"chain a {{ {MANGLE} meta mark set 0x30; }} chain c {{ {FORWARD} meta mark & 0xf0 == 0x30 drop; }}",
         SERVER,
         PORT,
     ),
     "a mark is shifted": (
-        f"chain a {{ {MANGLE} meta mark set 0x3; meta mark set meta mark << 4; }}"
-        f" chain c {{ {FORWARD} meta mark 0x30 drop; }}",
+        (
+            f"chain a {{ {MANGLE} meta mark set 0x3; meta mark set meta mark << 4; }}"
+            f" chain c {{ {FORWARD} meta mark 0x30 drop; }}"
+        ),
         SERVER,
         PORT,
     ),
     "a mark of a map": (
-        f"chain a {{ {MANGLE} meta mark set tcp dport map {{ 8080 : 7, 0-100 : 8 }}; }}"
-        f" chain c {{ {FORWARD} meta mark 7 drop; }}",
+        (
+            f"chain a {{ {MANGLE} meta mark set tcp dport map {{ 8080 : 7, 0-100 : 8 }}; }}"
+            f" chain c {{ {FORWARD} meta mark 7 drop; }}"
+        ),
         SERVER,
         PORT,
     ),
     "the connection's mark comes back": (
-        f"chain a {{ {MANGLE} ct direction original ct mark set 9; }}"
-        f" chain c {{ {FORWARD} ct direction reply ct mark 9 drop; }}",
+        (
+            f"chain a {{ {MANGLE} ct direction original ct mark set 9; }}"
+            f" chain c {{ {FORWARD} ct direction reply ct mark 9 drop; }}"
+        ),
         SERVER,
         PORT,
     ),
@@ -400,25 +437,31 @@ DECISIONS: dict[str, tuple[str, str, int]] = {
         PORT,
     ),
     "a zone": (
-        f"chain a {{ {RAW} iifname \"cni0\" ct zone set 5; }} chain c {{ {FORWARD} ct zone 5 drop; }}",
+        f'chain a {{ {RAW} iifname "cni0" ct zone set 5; }} chain c {{ {FORWARD} ct zone 5 drop; }}',
         SERVER,
         PORT,
     ),
     "an element that was added is found": (
-        f"chain a {{ {MANGLE} tcp dport 8080 add @seen {{ ip saddr }}; }}"
-        f" chain c {{ {FORWARD} ip saddr @seen drop; }}",
+        (
+            f"chain a {{ {MANGLE} tcp dport 8080 add @seen {{ ip saddr }}; }}"
+            f" chain c {{ {FORWARD} ip saddr @seen drop; }}"
+        ),
         SERVER,
         PORT,
     ),
     "an element that was deleted is not": (
-        f"chain a {{ {MANGLE} tcp dport 8080 add @seen {{ ip saddr }}; delete @seen {{ ip saddr }}; }}"
-        f" chain c {{ {FORWARD} ip saddr @seen drop; }}",
+        (
+            f"chain a {{ {MANGLE} tcp dport 8080 add @seen {{ ip saddr }}; delete @seen {{ ip saddr }}; }}"
+            f" chain c {{ {FORWARD} ip saddr @seen drop; }}"
+        ),
         SERVER,
         PORT,
     ),
     "the destination is rewritten without NAT": (
-        f"chain a {{ {MANGLE} tcp dport 8080 ip daddr set 10.77.0.99; }}"
-        f" chain c {{ {FORWARD} ip daddr 10.77.0.99 drop; }}",
+        (
+            f"chain a {{ {MANGLE} tcp dport 8080 ip daddr set 10.77.0.99; }}"
+            f" chain c {{ {FORWARD} ip daddr 10.77.0.99 drop; }}"
+        ),
         SERVER,
         PORT,
     ),
@@ -441,8 +484,10 @@ DECISIONS: dict[str, tuple[str, str, int]] = {
         PORT,
     ),
     "dnat by numgen": (
-        f"chain c {{ {PRE} meta l4proto tcp dnat ip addr . port to numgen random mod 2 map"
-        f" {{ 0 : 10.77.0.2 . 8080, 1 : 10.77.0.3 . 8081 }}; }}",
+        (
+            f"chain c {{ {PRE} meta l4proto tcp dnat ip addr . port to numgen random mod 2 map"
+            f" {{ 0 : 10.77.0.2 . 8080, 1 : 10.77.0.3 . 8081 }}; }}"
+        ),
         "10.77.0.9",
         80,
     ),
@@ -451,26 +496,44 @@ DECISIONS: dict[str, tuple[str, str, int]] = {
         "10.77.0.9",
         PORT,
     ),
-    "dnat to a range": (f"chain c {{ {PRE} tcp dport 80 dnat ip to 10.77.0.2-10.77.0.3:8080; }}", "10.77.0.9", 80),
-    "dnat of a prefix": (f"chain c {{ {PRE} dnat ip prefix to ip daddr map {{ 10.88.0.0/24 : 10.77.0.0/24 }}; }}", "10.88.0.2", PORT),
-    "dnat to a mapped port": (f"chain c {{ {PRE} tcp dport 80 dnat ip to 10.77.0.2:tcp dport map {{ 80 : 8080 }}; }}", "10.77.0.9", 80),
+    "dnat to a range": (
+        f"chain c {{ {PRE} tcp dport 80 dnat ip to 10.77.0.2-10.77.0.3:8080; }}",
+        "10.77.0.9",
+        80,
+    ),
+    "dnat of a prefix": (
+        f"chain c {{ {PRE} dnat ip prefix to ip daddr map {{ 10.88.0.0/24 : 10.77.0.0/24 }}; }}",
+        "10.88.0.2",
+        PORT,
+    ),
+    "dnat to a mapped port": (
+        f"chain c {{ {PRE} tcp dport 80 dnat ip to 10.77.0.2:tcp dport map {{ 80 : 8080 }}; }}",
+        "10.77.0.9",
+        80,
+    ),
     "redirect": (f"chain c {{ {PRE} tcp dport 8080 redirect to :9999; }}", SERVER, PORT),
     "filter sees the endpoint": (
-        f"chain n {{ {PRE} tcp dport 80 dnat ip to 10.77.0.2:8080; }}"
-        f" chain c {{ {FORWARD} ip daddr 10.77.0.2 tcp dport 8080 ct original proto-dst 80 ct status dnat drop; }}",
+        (
+            f"chain n {{ {PRE} tcp dport 80 dnat ip to 10.77.0.2:8080; }}"
+            f" chain c {{ {FORWARD} ip daddr 10.77.0.2 tcp dport 8080 ct original proto-dst 80 ct status dnat drop; }}"
+        ),
         "10.77.0.9",
         80,
     ),
     "masquerade": (
-        f"chain n {{ {POST} oifname \"eth1\" masquerade; }}"
-        f" chain c {{ {FORWARD} ct direction reply ct reply ip daddr 10.77.0.1 drop; }}",
+        (
+            f'chain n {{ {POST} oifname "eth1" masquerade; }}'
+            f" chain c {{ {FORWARD} ct direction reply ct reply ip daddr 10.77.0.1 drop; }}"
+        ),
         SERVER,
         PORT,
     ),
     "snat to an address that nobody has": (f"chain n {{ {POST} snat ip to 10.77.0.250; }}", SERVER, PORT),
     "snat of a prefix": (
-        f"chain n {{ {POST} snat ip prefix to ip saddr map {{ 10.244.9.0/24 : 10.66.6.0/24 }}; }}"
-        f" chain c {{ {FORWARD} ct reply ip daddr 10.66.6.10 drop; }}",
+        (
+            f"chain n {{ {POST} snat ip prefix to ip saddr map {{ 10.244.9.0/24 : 10.66.6.0/24 }}; }}"
+            f" chain c {{ {FORWARD} ct reply ip daddr 10.66.6.10 drop; }}"
+        ),
         SERVER,
         PORT,
     ),
@@ -508,8 +571,9 @@ def test_connections_end_as_the_model_says(place: Stage, what: str) -> None:
     assert taken
     result = place.predicted(place.network(), address, port)
     place.forget_connections()
-    word = place.connect(address, port)
     outcomes = {branch.outcome.value for branch in result.branches}
+    # An error that comes while connect() still holds the socket is lost; the SYN that is sent again meets the next.
+    word = place.connect(address, port, 0.6 if "timeout" in outcomes else 1.8)
     assert word in outcomes
     if what in UNDECIDABLE:
         assert result.verdict is Verdict.UNKNOWN or len(outcomes) == 1
@@ -525,7 +589,10 @@ OTHER_NAT = f"chain n {{ {PRE} tcp dport 80 dnat ip to 10.77.0.2:7; }}"
 ORDERS = {
     # of the last table that is made, the chain runs first
     "two nat chains": (f"table ip a {{ {FIRST_NAT} }} table ip b {{ {OTHER_NAT} }}", True),
-    "two nat chains, the other way round": (f"table ip b {{ {OTHER_NAT} }} table ip a {{ {FIRST_NAT} }}", True),
+    "two nat chains, the other way round": (
+        f"table ip b {{ {OTHER_NAT} }} table ip a {{ {FIRST_NAT} }}",
+        True,
+    ),
     "the older table's chain is the younger": (
         f"table ip a {{ }} table ip b {{ {OTHER_NAT} }} table ip a {{ {FIRST_NAT} }}",
         True,
@@ -535,13 +602,24 @@ ORDERS = {
         True,
     ),
     "a mark between them": (
-        f"table ip a {{ chain c {{ {FORWARD} meta mark set 7; }} }}"
-        f" table ip b {{ chain c {{ {FORWARD} meta mark 7 drop; }} }}",
+        (
+            f"table ip a {{ chain c {{ {FORWARD} meta mark set 7; }} }}"
+            f" table ip b {{ chain c {{ {FORWARD} meta mark 7 drop; }} }}"
+        ),
         True,
     ),
-    "both accept": (f"table ip a {{ chain c {{ {FORWARD} }} }} table ip b {{ chain c {{ {FORWARD} accept; }} }}", False),
-    "one drops": (f"table ip a {{ chain c {{ {FORWARD} drop; }} }} table ip b {{ chain c {{ {FORWARD} }} }}", False),
-    "one binds": (f"table ip a {{ {FIRST_NAT} }} table ip b {{ chain n {{ {PRE} tcp dport 81 dnat to :7; }} }}", False),
+    "both accept": (
+        f"table ip a {{ chain c {{ {FORWARD} }} }} table ip b {{ chain c {{ {FORWARD} accept; }} }}",
+        False,
+    ),
+    "one drops": (
+        f"table ip a {{ chain c {{ {FORWARD} drop; }} }} table ip b {{ chain c {{ {FORWARD} }} }}",
+        False,
+    ),
+    "one binds": (
+        f"table ip a {{ {FIRST_NAT} }} table ip b {{ chain n {{ {PRE} tcp dport 81 dnat to :7; }} }}",
+        False,
+    ),
     "chains of one table": (
         f"table ip a {{ chain c {{ {FORWARD} drop; }} chain d {{ {FORWARD} reject; }} }}",
         False,
@@ -565,6 +643,6 @@ def test_order_is_open_only_where_it_matters(place: Stage, what: str) -> None:
     outcomes = {branch.outcome.value for branch in result.branches}
     assert word in outcomes
     assert (len(outcomes) == 2) == is_open
-    assert (result.verdict is Verdict.UNKNOWN) == is_open
     if is_open:
+        assert result.verdict is (Verdict.UNKNOWN if "connected" in outcomes else Verdict.FAIL)
         assert "same priority" in "".join(result.unknowns)

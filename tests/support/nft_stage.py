@@ -1,5 +1,6 @@
 """A client, a router and a server in namespaces, on which nftables rules are tried with real packets."""
 
+# ruff: noqa: E501 - commands are lines
 from __future__ import annotations
 
 import json
@@ -24,6 +25,7 @@ ip link set lo up
 ip link add cni0 address 02:aa:00:00:00:01 type bridge; ip addr add 10.244.9.1/24 dev cni0; ip link set cni0 up
 ip -6 addr add fd00:9::1/64 dev cni0 nodad
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 """
 LISTENER = """
 import socket, sys, time
@@ -74,7 +76,9 @@ class Stage:
         host = build_host(evidence)
         return Network(Topology({host.name: host}))
 
-    def predicted(self, network: Network, address: str = SERVER, port: int = PORT, protocol: str = "tcp") -> PathResult:
+    def predicted(
+        self, network: Network, address: str = SERVER, port: int = PORT, protocol: str = "tcp"
+    ) -> PathResult:
         """Walk a flow of the client's."""
         source = CLIENT_6 if ":" in address else CLIENT
         (name,) = network.topology.hosts
@@ -88,7 +92,18 @@ class Stage:
     @contextmanager
     def connected(self, address: str = SERVER, port: int = PORT, wait_s: float = 0.6) -> Iterator[str]:
         """Connect from the client and stay so; yield how the attempt ended."""
-        argv = ["nsenter", "-t", str(self.client_pid), "-n", "python3", "-c", CONNECT, address, str(port), str(wait_s)]
+        argv = [
+            "nsenter",
+            "-t",
+            str(self.client_pid),
+            "-n",
+            "python3",
+            "-c",
+            CONNECT,
+            address,
+            str(port),
+            str(wait_s),
+        ]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
             assert client.stdout is not None
             yield client.stdout.readline().split()[0]
@@ -159,7 +174,13 @@ def _settle(host: NodeHost, *pids: int) -> None:
 def _server(host: NodeHost) -> int:
     """Start the server behind a link of its own; return its process as the host sees it."""
     pod = subprocess.Popen(
-        host.inside("unshare", "-n", "python3", "-c", f"import os; print(os.getpid(), flush=True)\nimport sys\nsys.stdin.readline()\n{LISTENER}"),
+        host.inside(
+            "unshare",
+            "-n",
+            "python3",
+            "-c",
+            f"import os; print(os.getpid(), flush=True)\nimport sys\nsys.stdin.readline()\n{LISTENER}",
+        ),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -184,12 +205,16 @@ def _server(host: NodeHost) -> int:
 
 def _pid_of(host: NodeHost, inode: int) -> int:
     """Return a process (as the host sees it) in a namespace."""
-    return int(host.run(f"for p in /proc/[0-9]*; do [ \"$(stat -L -c %i $p/ns/net)\" = {inode} ] && echo ${{p#/proc/}}; done | head -1"))
+    return int(
+        host.run(
+            f'for p in /proc/[0-9]*; do [ "$(stat -L -c %i $p/ns/net)" = {inode} ] && echo ${{p#/proc/}}; done | head -1'
+        )
+    )
 
 
 def _outer(host: NodeHost, pid: int) -> int:
     """Return a process of the host as the test sees it: one that lives in the same network namespace."""
-    wanted = Path(f"/proc/{host.pid}/root/proc/{pid}/ns/net").stat().st_ino
+    wanted = Path("/proc", str(host.pid), "root", "proc", str(pid), "ns", "net").stat().st_ino
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "ns/net").stat().st_ino == wanted:
