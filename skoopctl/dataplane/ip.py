@@ -255,7 +255,7 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:
         return ended
-    return _leave(journey, netns, packet, answer, hop, out_link)
+    return _leave(journey, netns, packet, answer, hop, out_link, link)
 
 
 def _lookup(

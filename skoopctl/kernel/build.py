@@ -164,6 +164,7 @@ class _NamespaceReader:
             sysctls=self._sysctls(),
             iptables=in_order(iptables, nft),
             nft=nft.tables,
+            nft_counts=nft.left_out,
             nsids=self._nsids(),
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
             speaks_sctp=self._speaks_sctp(),
