@@ -24,9 +24,12 @@ class Program:
         self.frames = Frames(1, request["total_bytes"])
         self.modules = Modules()
         self.netfilter = Netfilter(self.modules, self.cap, request["item_timeout_s"], self.before_program)
+        self.connections = Connections(self.modules, self.cap, request["item_timeout_s"])
         self.netlink = None
-        self.links = b""
+        self.links = self.qdiscs = self.filters = b""
+        self.bpf = Bpf()
         self.no_ip_vs = None
+        self.services = None
         self.root = root_inode()
         self.current = posix.stat("/proc/self/ns/net").st_ino
         self.found, self.hidden = find_namespaces()
@@ -111,9 +114,16 @@ class Program:
             ("proc-net-tcp6", lambda: tcp_listeners("tcp6", self.modules, cap, timeout_s)),
             ("proc-net-udp", lambda: text_file("/proc/self/net/udp", cap, "this kernel has no IPv4")),
             ("proc-net-udp6", lambda: text_file("/proc/self/net/udp6", cap, "this kernel has no IPv6")),
+            ("proc-net-sctp-eps", lambda: text_file("/proc/self/net/sctp/eps", cap, "this kernel has no SCTP loaded")),
+            ("tc-filter", self.tc_filters),
+            ("bpf", self.bpf_programs),
             ("ip_vs", self.ip_vs),
             ("wireguard", lambda: wireguard(self.links, self.modules, cap, timeout_s)),
+            ("ipvs", lambda: self.if_ipvs(lambda: ipvs_dump(cap, timeout_s))),
+            ("ip_vs_conn", lambda: self.if_ipvs(lambda: ipvs_templates(cap))),
+            ("conntrack", lambda: self.connections.read(self.current == self.root)),
             ("xt-recent", lambda: recent_lists(cap)),
+            ("ipset", self.netfilter.ipset),
             ("iptables-nft", lambda: self.netfilter.iptables_nft("iptables", FAMILY_IP)),
             ("ip6tables-nft", lambda: self.netfilter.iptables_nft("ip6tables", FAMILY_IP6)),
             ("iptables-legacy", lambda: self.netfilter.iptables_legacy("iptables", "ip_tables_names")),
@@ -127,18 +137,44 @@ class Program:
         data = self.netlink.dump(kind, body, self.cap, name)
         if name == "link":
             self.links = data
+        if name == "qdisc":
+            self.qdiscs = data
         return packed(data, self.cap), ""
+
+    def tc_filters(self):
+        """Send the tc filters; they are kept for the programs that they name."""
+        self.filters = tc_filters(self.netlink, self.qdiscs, self.cap)
+        return packed(self.filters, self.cap), ""
+
+    def bpf_programs(self):
+        """Send where eBPF programs are attached."""
+        pids = self.found[self.current].pids if self.current in self.found else []
+        rows = self.bpf.attached(self.links, self.filters, cgroup_of(pids, self.current == self.root))
+        return text_payload(to_json(rows), self.cap)
 
     def ip_vs(self):
         """Send the IPVS services; when the host's namespace has no such file, the module is not there at all."""
+        self.services = False
         if self.no_ip_vs:
             raise self.no_ip_vs
         try:
-            return text_file("/proc/self/net/ip_vs", self.cap, "no tables: module ip_vs is not loaded")
+            payload, detail = text_file("/proc/self/net/ip_vs", self.cap, "no tables: module ip_vs is not loaded")
+            # The head of the table alone is at most 147 bytes, and the least service adds 18.
+            self.services = payload.size > 150
+            return payload, detail
         except Outcome as outcome:
+            self.services = outcome.status == "truncated"
             if outcome.status == "absent":
                 self.no_ip_vs = outcome
             raise
+
+    def if_ipvs(self, read):
+        """Read something of IPVS, where there are services."""
+        if self.services is None:
+            self.ip_vs()
+        if not self.services:
+            raise Outcome("absent", "no tables: IPVS has no services here")
+        return read()
 
     def nsid(self):
         """Send the ids by which the current namespace knows the others; the host's namespace first."""
@@ -149,7 +185,8 @@ class Program:
     def visit(self, namespace, position):
         """Enter a namespace and send its items."""
         trouble = namespace.trouble
-        self.links = b""
+        self.links = self.qdiscs = self.filters = b""
+        self.services = None
         if position >= self.request["namespaces"]:
             trouble = Outcome("truncated", "more than %d namespaces" % self.request["namespaces"])
         try:

@@ -53,6 +53,45 @@ _DOCS = (
         ("kubectl get endpointslices -l kubernetes.io/service-name=NAME", "kubectl get pods -o wide"),
     ),
     Doc(
+        "ipvs-no-server",
+        "IPVS has a service, and no server that takes new connections",
+        Severity.FATAL,
+        "All servers of the service have weight 0 (kube-proxy drains endpoints that terminate), are over their "
+        "threshold of connections, or the scheduler's hash names one that takes none. The kernel answers with "
+        "ICMP port unreachable, TCP too: connection refused.",
+        "See why the service's endpoints are not ready; with a hashing scheduler, set its fallback flag.",
+        ("ipvsadm -L -n --thresholds", "kubectl get endpointslices -o wide"),
+    ),
+    Doc(
+        "ipvs-loopback-source",
+        "IPVS does not send packets of 127.0.0.0/8 to another host",
+        Severity.FATAL,
+        "A client on the node that connects from a loopback address cannot be balanced to a server elsewhere, "
+        "and a packet from outside not to a server on a loopback address: the kernel drops it without a word.",
+        "Connect to the node's own address, or to the service's.",
+        ("ipvsadm -L -n",),
+    ),
+    Doc(
+        "stale-conntrack",
+        "An old connection sends packets where they went before",
+        Severity.CRITICAL,
+        "conntrack's table has an entry for this client, port and service from another time. Its packets are "
+        "translated as it was then, and no rule is asked again: to an endpoint that is gone, or not at all. UDP "
+        "clients that keep their port (DNS, SIP, syslog) never get away from it while they go on sending.",
+        "Delete the entry. kube-proxy does so for UDP when an endpoint goes; see whether it runs.",
+        ("conntrack -L -d ADDRESS",),
+    ),
+    Doc(
+        "conntrack-table-full",
+        "conntrack's table is full",
+        Severity.FATAL,
+        "A packet that begins a connection needs an entry. When there are nf_conntrack_max of them and none "
+        "nearby can be thrown out, the kernel drops the packet and logs 'nf_conntrack: table full, dropping "
+        "packet'. Connections that exist go on.",
+        "Raise net.netfilter.nf_conntrack_max, or find who makes so many connections.",
+        ("conntrack -C", "sysctl net.netfilter.nf_conntrack_max", "conntrack -S"),
+    ),
+    Doc(
         "source-range-refused",
         "The source is outside the load balancer's source ranges",
         Severity.FATAL,
@@ -156,7 +195,8 @@ _DOCS = (
         "The reverse path filter drops the packet",
         Severity.FATAL,
         "With rp_filter=1 the kernel drops a packet whose answer would not leave by the device that it came in "
-        "on. The larger of the device's value and 'all' counts.",
+        "on. The larger of the device's value and 'all' counts. Single packets get through all the same: one to "
+        "be forwarded that arrives in a batch behind another for its address is not checked (ip_route_use_hint).",
         "Set rp_filter=2 (loose) on the device and for all, or make the routes symmetric.",
         ("sysctl -a --pattern rp_filter", "ip route get SOURCE"),
     ),
@@ -193,6 +233,52 @@ _DOCS = (
         "tells the sender 'no route to host'.",
         "See whether the owner of the address is up and on this network.",
         ("ip neigh", "ip -s link"),
+    ),
+    Doc(
+        "ndp-filtered",
+        "A firewall drops IPv6 neighbour discovery",
+        Severity.FATAL,
+        "IPv6 asks for MAC addresses with ICMPv6 (neighbour solicitation and advertisement), and these packets "
+        "meet INPUT and OUTPUT of ip6tables and nft on both ends. Where they are dropped, nobody on the link who "
+        "does not know the address yet can reach it: every flow of this neighbour fails, not only this one.",
+        "Accept ICMPv6 types 133 to 137 before the rule that drops: they are untracked, so ESTABLISHED does "
+        "not let them in.",
+        ("ip6tables-save -c", "nft -a list ruleset", "ip -6 neigh"),
+    ),
+    Doc(
+        "echo-ignored",
+        "The destination ignores echo requests",
+        Severity.FATAL,
+        "With icmp_echo_ignore_all (net.ipv6.icmp.echo_ignore_all) the kernel does not answer ping from anybody: "
+        "ping times out though the way is in order and other protocols may work.",
+        "Set it to 0, or test with TCP.",
+        ("sysctl net.ipv4.icmp_echo_ignore_all net.ipv6.icmp.echo_ignore_all",),
+    ),
+    Doc(
+        "no-protocol",
+        "The destination's kernel does not speak the protocol",
+        Severity.FATAL,
+        "No SCTP is loaded there: the kernel answers with ICMP protocol unreachable (IPv6: parameter problem).",
+        "Load the module (modprobe sctp); it loads by itself when a program opens an SCTP socket, unless it is "
+        "on a deny list, as on many distributions.",
+        ("lsmod", "cat /proc/net/protocols"),
+    ),
+    Doc(
+        "ipv6-disabled",
+        "IPv6 is disabled on the device",
+        Severity.FATAL,
+        "With disable_ipv6=1 a device takes no IPv6 packet and has no IPv6 address.",
+        "Set net.ipv6.conf.DEVICE.disable_ipv6=0; its addresses must be added again.",
+        ("sysctl -a --pattern disable_ipv6",),
+    ),
+    Doc(
+        "link-local-source",
+        "A packet with a link-local source should be forwarded",
+        Severity.FATAL,
+        "The sender has no address but a link-local one (fe80::/10) for this destination: a router does not "
+        "forward it, and answers 'beyond scope of source address'.",
+        "Give the sender a global or unique local address.",
+        ("ip -6 addr", "ip -6 route get ADDRESS"),
     ),
     Doc(
         "vxlan-neighbour-missing",
@@ -359,10 +445,20 @@ _DOCS = (
         ("ip route get ADDRESS",),
     ),
     Doc(
+        "ttl-exceeded",
+        "The packet's TTL is used up on the way",
+        Severity.FATAL,
+        "Every forwarding takes one off the TTL (IPv6: the hop limit), and a rule or the sender has set it so "
+        "low that this node has to drop the packet.",
+        "Remove the rule that sets the TTL (-j TTL, -j HL), or set ip_default_ttl of the sender to 64.",
+        ("iptables-save | grep -e 'TTL'", "sysctl net.ipv4.ip_default_ttl"),
+    ),
+    Doc(
         "opaque-program",
         "A program on the way decides, and cannot be read",
         Severity.WARNING,
-        "A tc, XDP or IPVS decision on the path is outside of the model: nobody here knows what it does.",
+        "A tc or XDP program, or a tunnel of IPVS, on the path is outside of the model: nobody here knows what "
+        "it does.",
         "Ask the tool that loaded it (for Cilium: cilium-dbg bpf …).",
         ("tc filter show dev DEVICE ingress", "bpftool net"),
     ),
@@ -396,6 +492,68 @@ _DOCS = (
         "but 'incompatible': rules exist that this dump does not show.",
         "Read the table with nft; keep native rules in a table of their own.",
         ("nft -a list table ip NAME",),
+    ),
+    Doc(
+        "two-iptables",
+        "iptables-legacy and iptables-nft both hold rules",
+        Severity.INFO,
+        "A packet meets the rules of both, and each tool shows only its own: a DROP in the one is not seen in "
+        "the other. skoopctl walks both.",
+        "Move the rules to one of them, and see which programs on the node use which.",
+        ("iptables-legacy-save", "iptables-nft-save"),
+    ),
+    Doc(
+        "xt-without-arguments",
+        "nft shows rules of iptables without what they ask for",
+        Severity.INFO,
+        "nft -j prints a match or target of iptables by its name only. Where iptables-save does not show the "
+        "same table, such a rule is unknown: both ways are walked.",
+        "Keep native nft rules out of iptables' tables, so that iptables-save shows them again.",
+        ("nft -a list ruleset", "iptables-nft-save -c"),
+    ),
+    Doc(
+        "rule-names-missing",
+        "A rule names a chain or a set that is not in the dump",
+        Severity.INFO,
+        "The kernel has no such rules: the dump is not whole, or the rules changed while it was taken. What the "
+        "rule does is unknown.",
+        "Collect again.",
+        ("nft -a list ruleset",),
+    ),
+    Doc(
+        "rule-unreadable",
+        "A rule cannot be read to its end",
+        Severity.INFO,
+        "The line is cut, or holds something that iptables-save does not print. The rule may match and do "
+        "anything; no other rule is affected.",
+        "Look at the rule on the node.",
+        ("iptables-save -c",),
+    ),
+    Doc(
+        "rules-changed",
+        "The rules changed while they were read",
+        Severity.INFO,
+        "iptables-save and nft read the same tables one after the other, and showed different numbers of rules. "
+        "A verdict may rest on rules that are gone.",
+        "Collect again when kube-proxy and the network plugin are at rest.",
+    ),
+    Doc(
+        "foreign-rules",
+        "Another firewall stands beside Kubernetes' rules",
+        Severity.INFO,
+        "Rules of firewalld, docker, ufw or the administrator look at the same packets. ACCEPT in Kubernetes' "
+        "own tables does not keep them from dropping. skoopctl walks them all.",
+        "Know that it is there; let it pass the pods' and the services' networks.",
+        ("nft -a list ruleset", "iptables-save -c"),
+    ),
+    Doc(
+        "arp-rules",
+        "There are rules for ARP, which are not walked",
+        Severity.INFO,
+        "Chains of nft's family arp can keep a node from asking for, or telling, a MAC address. The walk takes "
+        "it that ARP works as neighbours and devices say.",
+        "Look at the rules when neighbours stay INCOMPLETE.",
+        ("nft -a list ruleset arp", "ip neigh"),
     ),
 )
 

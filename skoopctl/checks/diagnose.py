@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from skoopctl import __version__
-from skoopctl.checks import remedy_mtu  # noqa: F401 - its proposers go into the table
+from skoopctl.checks import remedy_mtu, stale  # noqa: F401 - they register their remedies
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.cause import Cause, cause_of, finding_of
 from skoopctl.checks.diagnosis import Diagnosis
@@ -21,7 +21,8 @@ from skoopctl.dataplane.topology import NsKey
 from skoopctl.dataplane.trace import Branch, Flow, PathResult, Verdict
 from skoopctl.errors import TargetError
 
-PROTOCOLS = ("tcp", "udp", "icmp")
+PROTOCOLS = ("tcp", "udp", "sctp", "icmp")
+_ICMPV6_NAMES = frozenset({"icmp6", "icmpv6", "ipv6-icmp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Question:
 
 def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
     """Answer one question. Raises `TargetError` when an end means nothing, or no port is known."""
-    source, destination = resolve(question.source, snapshot), resolve(question.destination, snapshot)
+    source, destination = _ends(question, snapshot)
     flow = _flow(question, source, destination)
     path = walk(snapshot.network, flow, source.client)
     path = _with_source_note(path, source)
@@ -57,30 +58,59 @@ def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
     )
 
 
+def _ends(question: Question, snapshot: Snapshot) -> tuple[Target, Target]:
+    """Resolve both ends to addresses of one family, where their names leave a choice."""
+    family = 6 if question.protocol.lower() in _ICMPV6_NAMES else 0
+    source = resolve(question.source, snapshot, family)
+    destination = resolve(question.destination, snapshot, family)
+    if _version(source) != _version(destination):
+        other = resolve(question.destination, snapshot, _version(source))
+        if _version(other) == _version(source):
+            return source, other
+        source = resolve(question.source, snapshot, _version(destination))
+    return source, destination
+
+
+def _version(target: Target) -> int:
+    return 6 if ":" in target.endpoint.address else 4
+
+
 def _flow(question: Question, source: Target, destination: Target) -> Flow:
-    if question.protocol not in PROTOCOLS:
+    protocol = question.protocol.lower()
+    if protocol in _ICMPV6_NAMES:
+        if ":" not in destination.endpoint.address:
+            raise TargetError(
+                f"{question.protocol} is of IPv6, and {destination.endpoint.address} is not",
+                hint="use icmp, which means the address's own",
+            )
+        protocol = "icmp"
+    if protocol not in PROTOCOLS:
         raise TargetError(
             f"protocol {question.protocol!r} is not known", hint=f"use one of {', '.join(PROTOCOLS)}"
         )
-    if question.protocol == "icmp":
+    if protocol == "icmp":
         return Flow(source.endpoint.address, destination.endpoint.address, "icmp", 0)
     port = question.port or destination.port
     if not 0 < port < 65536:
         given = f"port {question.port} is not" if question.port else "no port is given: it must be"
         raise TargetError(f"{given} a number from 1 to 65535", hint="give one with -p")
-    return Flow(source.endpoint.address, destination.endpoint.address, question.protocol, port)
+    return Flow(source.endpoint.address, destination.endpoint.address, protocol, port)
 
 
 def _with_source_note(path: PathResult, source: Target) -> PathResult:
     """Say so when the kernel would send from another address than the one that was asked for."""
     first = path.representative.forward.steps[0] if path.representative.forward.steps else None
     used = first.after.source if first is not None and first.after is not None else ""
-    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0"}:  # noqa: S104
+    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0", "::"}:  # noqa: S104
         return path
     note = (
         f"a program on {source.endpoint.node or source.endpoint.address} that does not bind sends from {used}"
     )
     return replace(path, assumptions=(*path.assumptions, note))
+
+
+_RARE = 0.005
+"""A share of connections that is not worth waking anybody for: a port or two of a client's range."""
 
 
 def _rank(finding: Finding) -> tuple[bool, int, str]:
@@ -108,8 +138,10 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
         if path.verdict is Verdict.UNKNOWN:
             finding = replace(finding, severity=min(finding.severity, Severity.WARNING))
         elif path.verdict is Verdict.MIXED:
-            share = f" ({weight:.0%} of connections: {_ways(path, branch)})"
-            finding = replace(finding, summary=finding.summary + share, severity=Severity.CRITICAL)
+            part = f"{weight:.0%}" if weight >= _RARE else "less than 1%"
+            share = f" ({part} of connections: {_ways(path, branch)})"
+            severity = Severity.CRITICAL if weight >= _RARE else Severity.WARNING
+            finding = replace(finding, summary=finding.summary + share, severity=severity)
         fix = fix_for(cause, branch, path.flow, client, snapshot, path)
         if path.verdict is Verdict.UNKNOWN and fix is not None and not fix.checked:
             fix = None

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.finding import Finding, Where
+from skoopctl.checks.rule_integrity import rule_findings
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane.topology import NsKey
 from skoopctl.dataplane.trace import Evidence, PathResult
@@ -28,22 +29,43 @@ _READ_BY_WALK = (
 
 def integrity_findings(path: PathResult, snapshot: Snapshot) -> Iterable[Finding]:
     """Yield what was not read in the namespaces that the flow passes."""
-    for key in _visited(path):
+    for key, hooks in _visited(path).items():
         if key[0] not in snapshot.hosts:
             continue
         netns = snapshot.netns(key)
         label = "host" if netns.is_host else snapshot.labels.get(key, "")
         yield from _gaps(netns, Where(key[0], label))
         yield from _incompatible(netns, Where(key[0], label))
+        yield from _of_rules(netns, Where(key[0], label), frozenset(hooks), snapshot)
 
 
-def _visited(path: PathResult) -> list[NsKey]:
-    steps = (step for branch in path.branches for walk in branch.walks for step in walk.steps)
-    return list(dict.fromkeys((step.node, step.netns) for step in steps))
+def _visited(path: PathResult) -> dict[NsKey, set[str]]:
+    """Return the namespaces that the flow passes, and the hooks that it passes there."""
+    found: dict[NsKey, set[str]] = {}
+    for branch in path.branches:
+        for walk in branch.walks:
+            for step in walk.steps:
+                hooks = found.setdefault((step.node, step.netns), set())
+                if step.hook:
+                    hooks.add(step.hook)
+    return found
+
+
+def _of_rules(
+    netns: NetNamespace, where: Where, hooks: frozenset[str], snapshot: Snapshot
+) -> tuple[Finding, ...]:
+    """Return the findings about a namespace's rules; looked for once, for thousands of flows may pass there."""
+    caches = snapshot.network.topology.caches
+    key = ("rule findings", netns.host, netns.inode, hooks)
+    if key not in caches:
+        caches[key] = tuple(rule_findings(netns, where, hooks))
+    return caches[key]  # type: ignore[return-value]
 
 
 def _gaps(netns: NetNamespace, where: Where) -> Iterable[Finding]:
     missing = {part: reason for part, reason in netns.gaps.items() if part in _READ_BY_WALK}
+    if "ipset" in netns.gaps and _asks_sets(netns):
+        missing["ipset"] = netns.gaps["ipset"]
     if not missing:
         return
     doc = DOCS["evidence-incomplete"]
@@ -53,6 +75,12 @@ def _gaps(netns: NetNamespace, where: Where) -> Iterable[Finding]:
     )
     summary = f"Not read on {where}: {', '.join(missing)}"
     yield Finding(doc.id, doc.severity, where, summary, evidence, doc.why)
+
+
+def _asks_sets(netns: NetNamespace) -> bool:
+    """Tell whether a rule looks into a set of ipset; without one, unread sets change nothing."""
+    chains = (chain for table in netns.iptables for chain in table.chains.values())
+    return any(match.module == "set" for chain in chains for rule in chain.rules for match in rule.matches)
 
 
 def _incompatible(netns: NetNamespace, where: Where) -> Iterable[Finding]:

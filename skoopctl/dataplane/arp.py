@@ -32,10 +32,14 @@ _VALID = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A MAC address ('' when nobody here can know it, such as a router outside), and how it was found."""
+    """A MAC address ('' when nobody here can know it, such as a router outside), and how it was found.
+
+    ``asked`` is true where the table has no valid entry, so that the kernel asks (ARP, neighbour discovery).
+    """
 
     mac: str
     evidence: tuple[Evidence, ...] = ()
+    asked: bool = False
 
 
 def resolve(topology: Topology, station: Station, address: int, family: int) -> Resolution | None:
@@ -51,8 +55,8 @@ def resolve(topology: Topology, station: Station, address: int, family: int) -> 
         return Resolution(entry.mac, neighbour_evidence(netns, link, address))
     mac = answer(topology, station, address, family)
     if mac is None and topology.is_outward(station) and entry is None:
-        return Resolution("")
-    return None if mac is None else Resolution(mac, neighbour_evidence(netns, link, address))
+        return Resolution("", asked=True)
+    return None if mac is None else Resolution(mac, neighbour_evidence(netns, link, address), asked=True)
 
 
 def find_entry(netns: NetNamespace, link: Link, address: int) -> Neighbour | None:
@@ -150,6 +154,8 @@ def _on_underlay(topology: Topology, station: Station, address: int) -> str | No
 def _answers(topology: Topology, station: Station, address: int, family: int) -> bool:
     """Tell whether a device answers ARP: for an address of its namespace, or as a proxy."""
     netns, link = station.netns, station.link
+    if family == 6:
+        return _answers_solicitation(netns, link, address)
     router = topology.router(netns)
     if router.is_local(address, family):
         ignore = max(
@@ -164,3 +170,18 @@ def _answers(topology: Topology, station: Station, address: int, family: int) ->
         return False
     back = router.lookup(Query(address, family, iif=link.name))
     return back.type is RouteType.UNICAST and all(hop.index != link.index for hop in back.hops)
+
+
+def _answers_solicitation(netns: NetNamespace, link: Link, address: int) -> bool:
+    """Tell whether a device answers neighbour solicitations (net/ipv6/ndisc.c: ndisc_recv_ns).
+
+    Unlike ARP, only for an address of this very device, or as a proxy for an address that is listed.
+    """
+    if any(a.index == link.index and int(a.ip) == address for a in netns.addresses):
+        return True
+    sysctls = netns.sysctls
+    proxy = any(sysctls.integer(f"net/ipv6/conf/{name}/proxy_ndp") for name in ("all", link.name))
+    forwards = sysctls.integer(f"net/ipv6/conf/{link.name}/forwarding")
+    if not proxy or not (sysctls.integer("net/ipv6/conf/all/forwarding") if forwards is None else forwards):
+        return False
+    return any(n.proxy and n.index == link.index and int(n.ip) == address for n in netns.neighbours)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skoopctl.dataplane import tcpmss  # noqa: F401 - its target and match go into the tables
+from skoopctl.dataplane import targets_header, targets_ipset, targets_proxy, tcpmss  # noqa: F401
 from skoopctl.dataplane.matches import Predicate, compile_match
 from skoopctl.dataplane.matches.address import network_of
 from skoopctl.dataplane.ruling import ACCEPT, DROP, RETURN, Action, Ruling
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.targets import TARGETS, unknown_target
+from skoopctl.dataplane.targets import TARGETS, any_ruling, unknown_target
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.dataplane.truth import Undecided, Unknown
 from skoopctl.kernel.iptables import Backend, Chain, Rule, Table
@@ -30,6 +30,7 @@ class _Compiled:
     jump: Chain | None
     goto: bool
     harmless: bool
+    quiet: bool
 
 
 class _Rules:
@@ -126,14 +127,14 @@ class TableEvaluator:
     def _forget_quiet(self, scene: Scene, mark: int, compiled: _Compiled) -> None:
         """Drop the evidence of a rule that led nowhere: a jump that came back without having done anything."""
         led_on = len(scene.evidence) > mark + 1
-        if compiled.harmless or (compiled.jump is not None and not led_on):
+        if compiled.harmless or compiled.quiet or (compiled.jump is not None and not led_on):
             del scene.evidence[mark:]
 
     def _act(self, compiled: _Compiled, scene: Scene, depth: int) -> Ruling | None:
         """Do what a matching rule says."""
         target = compiled.rule.target
         if target is None:
-            return None
+            return self._cut_off(compiled.rule, scene) if compiled.rule.problem else None
         if compiled.jump is not None:
             return self._run_chain(compiled.jump, scene, depth + 1)
         if target.name == "RETURN":
@@ -141,7 +142,17 @@ class TableEvaluator:
         effect = TARGETS.get(target.name)
         if effect is None:
             return unknown_target(scene, target, (id(compiled.rule), scene.hook))
-        return effect.act(scene, target)
+        try:
+            return effect.act(scene, target)
+        except (ValueError, KeyError, IndexError):
+            reason = f"-j {target.name} cannot be read: {compiled.rule.text}"
+            return unknown_target(scene, target, (id(compiled.rule), scene.hook), reason)
+
+    def _cut_off(self, rule: Rule, scene: Scene) -> Ruling | None:
+        """Branch over what a rule may do that could be read only as far as before its target."""
+        place = f"{rule.table} {rule.chain} rule {rule.number} on {self._node}"
+        reason = f"{place}: what the rule does cannot be read ({rule.problem})"
+        return any_ruling(scene, reason, (id(rule), "target", scene.hook))
 
     def _matches(self, compiled: _Compiled, scene: Scene) -> bool:
         """Kleene AND over the predicates; what stays undecided is decided by a branch."""
@@ -191,7 +202,8 @@ class TableEvaluator:
             unreadable = Unknown(f"the rule cannot be read ({rule.problem})")
             predicates.append(lambda _scene: unreadable)
         evidence = self._rule_evidence(rule)
-        return _Compiled(rule, evidence, predicates, jump, bool(target and target.goto), harmless)
+        quiet = effect is not None and effect.quiet
+        return _Compiled(rule, evidence, predicates, jump, bool(target and target.goto), harmless, quiet)
 
     def _rule_evidence(self, rule: Rule) -> Evidence:
         suffix = " (legacy)" if self.table.backend is Backend.LEGACY else ""

@@ -27,7 +27,8 @@ MAX_HOPS = 64
 class World:
     """What all packets of one flow share: the network, the connections they made, the answers to branches.
 
-    ``uncollected`` names the hosts that could not be asked, by their addresses.
+    ``uncollected`` names the hosts that could not be asked, by their addresses. ``learned`` are neighbours
+    that a device (a namespace and an ifindex) has heard of on the way.
     """
 
     topology: Topology
@@ -35,10 +36,15 @@ class World:
     uncollected: Mapping[int, str] = field(default_factory=dict)
     connections: dict[NsKey, Table] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
+    learned: set[tuple[NsKey, int, int]] = field(default_factory=set)
 
     def table(self, netns: NetNamespace) -> Table:
         """Return the conntrack table of a namespace."""
-        return self.connections.setdefault((netns.host, netns.inode), Table())
+        key = netns.host, netns.inode
+        if key not in self.connections:
+            loose = netns.sysctls.integer("net/netfilter/nf_conntrack_tcp_loose") != 0
+            self.connections[key] = Table(loose=loose)
+        return self.connections[key]
 
     def assume(self, text: str) -> None:
         """Note something that the verdict rests on and that was not seen."""

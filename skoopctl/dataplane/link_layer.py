@@ -21,6 +21,8 @@ from skoopctl.dataplane.moves import (
     Output,
     Receive,
 )
+from skoopctl.dataplane.ndp import solicit
+from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.topology import Station
 from skoopctl.dataplane.trace import Disposition, StepKind
@@ -37,7 +39,7 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     stop = unfollowed(link)
     if stop is not None:
         return journey.end(stop.disposition, netns, packet, stop.reason, link=link, cause=stop.cause)
-    ended = _opaque(journey, netns, link, packet, "out of") or pass_device_chains(
+    ended = at_device(journey, netns, link, packet, "out of") or pass_device_chains(
         journey, netns, packet, "netdev", "egress", out_link=link
     )
     if ended is not None:
@@ -46,6 +48,8 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     found = resolve(journey.topology, station, next_hop, packet.family)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
+    if packet.family == 6 and (ended := solicit(journey, station, packet, found, next_hop)) is not None:
+        return ended
     if found.mac or link.kind not in TUNNELS:
         mac = found.mac or "an unseen MAC"
         decision = f"{packet.address(next_hop)} is at {mac}"
@@ -88,6 +92,7 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
 def _transmit(journey: Journey, station: Station, packet: Packet, found: Resolution, next_hop: int) -> Move:
     """Hand a frame to the device."""
     netns, link = station.netns, station.link
+    packet.source_mac = link.mac
     if link.kind == "bridge":
         return OutOfBridge(station, packet, found.mac, next_hop)
     if link.kind in TUNNELS:
@@ -106,17 +111,18 @@ def cross(journey: Journey, move: Cross) -> Move:
     journey.step(StepKind.TRANSMIT, station.netns, station.link, decision, packet)
     mtu.at_frame(journey, peer, packet)
     if station.key != peer.key:
-        packet.mark = 0
+        packet.mark, packet.ipvs = 0, False
     return Arrive(peer.netns, peer.link, packet, mac)
 
 
 def arrive(journey: Journey, move: Arrive) -> Ending | Move:
     """Take a frame in on a device (__netif_receive_skb_core): programs, ingress chains, bridge, IP."""
     netns, link, packet, mac = move.netns, move.link, move.packet, move.mac
-    packet.tracking, packet.untracked, packet.zone, packet.bridge_port = None, False, 0, 0
+    packet.tracking, packet.untracked, packet.bridge_port = None, False, 0
+    packet.zone = packet.zone_reply = 0
     if not link.up:
         return _down(journey, netns, link, packet)
-    ended = _opaque(journey, netns, link, packet, "into") or pass_device_chains(
+    ended = at_device(journey, netns, link, packet, "into") or pass_device_chains(
         journey, netns, packet, "netdev", "ingress", in_link=link
     )
     if ended is not None:
@@ -161,6 +167,11 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
             return journey.end(
                 Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected"
             )
+    lacking = journey.topology.deviceless_owner(packet.destination) if not owners else None
+    if lacking is not None:
+        target = packet.address(packet.destination)
+        reason = f"{lacking.host} has {target}, but the device that holds it could not be read"
+        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="evidence-incomplete")
     if not owners and packet.inner is not None:
         # A tunnel ends at a node: this one is not among the collected, and what it does is not known.
         remote = packet.address(packet.destination)
@@ -191,22 +202,5 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     journey.step(StepKind.TRANSMIT, netns, link, f"over the underlay to {owner.netns.host}", packet)
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
     mtu.at_underlay(journey, owner, packet)
-    packet.mark = 0
+    packet.mark, packet.ipvs = 0, False
     return Arrive(owner.netns, owner.link, packet, mac or owner.link.mac)
-
-
-def _opaque(
-    journey: Journey, netns: NetNamespace, link: Link, packet: Packet, direction: str
-) -> Ending | None:
-    """A tc or XDP program on the device may do anything: said by name, never guessed."""
-    programs = []
-    if link.xdp and direction == "into":
-        programs.append("an XDP program")
-    if link.index in netns.tc_devices:
-        programs.append("a tc filter or program")
-    if not programs:
-        return None
-    reason = f"{' and '.join(programs)} on {link.name} of {netns.host} decides, and was not read"
-    if journey.world.choices.unknown(reason, key=("opaque", netns.host, netns.inode, link.index, direction)):
-        return None
-    return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")

@@ -49,6 +49,15 @@ class Deliver:
 
 
 @dataclass(slots=True)
+class Resend:
+    """IPVS took a packet and sends it as if it were born here, by the route to ``towards``."""
+
+    netns: NetNamespace
+    packet: Packet
+    towards: int
+
+
+@dataclass(slots=True)
 class Output:
     """A packet goes to a next hop on a device."""
 
@@ -132,6 +141,7 @@ Move = (
     Send
     | Receive
     | Deliver
+    | Resend
     | Output
     | Arrive
     | Cross

@@ -63,22 +63,26 @@ NO_PORTS = Ports(0, 0)
 
 
 class Flags(StrEnum):
-    """The TCP flags that a walk needs, by the segment's name."""
+    """The TCP flags that a walk needs, by the segment's name, and SCTP's chunks."""
 
     NONE = ""
     SYN = "SYN"
     SYN_ACK = "SYN-ACK"
     ACK = "ACK"
     RST = "RST"
+    INIT = "INIT"
+    INIT_ACK = "INIT-ACK"
+    COOKIE_ECHO = "COOKIE-ECHO"
+    COOKIE_ACK = "COOKIE-ACK"
+    ABORT = "ABORT"
 
     @property
     def names(self) -> frozenset[str]:
         """The flags as iptables names them (a RST that answers a SYN carries ACK too)."""
-        return _FLAG_NAMES[self]
+        return _FLAG_NAMES.get(self, frozenset())
 
 
-_FLAG_NAMES = {
-    Flags.NONE: frozenset[str](),
+_FLAG_NAMES: dict[Flags, frozenset[str]] = {
     Flags.SYN: frozenset({"SYN"}),
     Flags.SYN_ACK: frozenset({"SYN", "ACK"}),
     Flags.ACK: frozenset({"ACK"}),
@@ -117,7 +121,11 @@ class Tuple5(NamedTuple):
 
 
 class Unreachable(StrEnum):
-    """ICMP destination-unreachable codes by what the client's socket makes of them (RFC 1122, icmp.c)."""
+    """What an ICMP error says, in the words of ``--reject-with``; `icmp_number` gives its type and code.
+
+    IPv6 has no PROTO but a parameter problem, and no NET_PROHIBITED and HOST_PROHIBITED; only IPv6 has the
+    last three.
+    """
 
     NET = "icmp-net-unreachable"
     HOST = "icmp-host-unreachable"
@@ -126,7 +134,58 @@ class Unreachable(StrEnum):
     NET_PROHIBITED = "icmp-net-prohibited"
     HOST_PROHIBITED = "icmp-host-prohibited"
     ADMIN_PROHIBITED = "icmp-admin-prohibited"
+    BEYOND_SCOPE = "icmp6-beyond-scope"
+    POLICY_FAIL = "icmp6-policy-fail"
+    REJECT_ROUTE = "icmp6-reject-route"
     FRAGMENTATION_NEEDED = "icmp-frag-needed"
+    TIME_EXCEEDED = "icmp-time-exceeded"
+
+
+# include/uapi/linux/icmp.h and icmpv6.h: type and code.
+_NUMBERS = {
+    4: {
+        Unreachable.NET: (3, 0),
+        Unreachable.HOST: (3, 1),
+        Unreachable.PROTO: (3, 2),
+        Unreachable.PORT: (3, 3),
+        Unreachable.NET_PROHIBITED: (3, 9),
+        Unreachable.HOST_PROHIBITED: (3, 10),
+        Unreachable.ADMIN_PROHIBITED: (3, 13),
+        Unreachable.FRAGMENTATION_NEEDED: (3, 4),
+        Unreachable.TIME_EXCEEDED: (11, 0),
+    },
+    6: {
+        Unreachable.NET: (1, 0),
+        Unreachable.ADMIN_PROHIBITED: (1, 1),
+        Unreachable.BEYOND_SCOPE: (1, 2),
+        Unreachable.HOST: (1, 3),
+        Unreachable.PORT: (1, 4),
+        Unreachable.POLICY_FAIL: (1, 5),
+        Unreachable.REJECT_ROUTE: (1, 6),
+        Unreachable.PROTO: (4, 1),
+        Unreachable.FRAGMENTATION_NEEDED: (2, 0),
+        Unreachable.TIME_EXCEEDED: (3, 0),
+    },
+}
+_NAMES_V6 = {
+    Unreachable.NET: "icmp6-no-route",
+    Unreachable.ADMIN_PROHIBITED: "icmp6-adm-prohibited",
+    Unreachable.HOST: "icmp6-addr-unreachable",
+    Unreachable.PORT: "icmp6-port-unreachable",
+    Unreachable.PROTO: "icmp6-unknown-header-type",
+    Unreachable.FRAGMENTATION_NEEDED: "icmp6-packet-too-big",
+}
+
+
+def icmp_number(error: Unreachable, family: int) -> tuple[int, int]:
+    """Return the ICMP type and code of an error; one that the family lacks is its 'administratively'."""
+    numbers = _NUMBERS[family]
+    return numbers.get(error, numbers[Unreachable.ADMIN_PROHIBITED])
+
+
+def icmp_name(error: Unreachable, family: int) -> str:
+    """Name an error as ``--reject-with`` of its family does."""
+    return _NAMES_V6.get(error, error.value) if family == 6 else error.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +218,12 @@ class Packet:
     the packet inside a tunnel's outer packet, and ``wrapping`` what the tunnel's header says. ``mss`` is the
     option of a SYN (0: none).
     ``tracking`` is the conntrack entry attached in the current namespace; ``untracked`` is set by NOTRACK.
+    ``ipvs`` is set once IPVS has dealt with it (skb->ipvs_property): it looks at no packet twice.
     ``bridge_port`` is the port's ifindex while netfilter remembers that the packet came in by a bridge.
+    ``tos`` is the TOS or traffic class octet; ``ttl`` the TTL or hop limit (0: not known); ``mss`` the segment
+    size that a SYN announces (0: none, or not known). ``source_mac`` is the frame's ('' : not known).
+    ``birthplace`` is the namespace (host, inode) that sent it. ``zone`` and ``zone_reply`` are conntrack's, for
+    the connection's original direction and for its answers.
     """
 
     family: int
@@ -174,18 +238,29 @@ class Packet:
     about: Tuple5 | None = None
     inner: Packet | None = None
     wrapping: Wrapping | None = None
-    mss: int = 0
     icmp_type: int = 0
     tracking: Tracking | None = None
     untracked: bool = False
     zone: int = 0
+    ipvs: bool = False
+    zone_reply: int = 0
     bridge_port: int = 0
     length: int = field(default=60)
+    tos: int = 0
+    ttl: int = 0
+    mss: int = 0
+    source_mac: str = ""
+    birthplace: tuple[str, int] | None = None
 
     @property
     def tuple5(self) -> Tuple5:
         """The packet's five-tuple."""
         return Tuple5(self.protocol, self.source, self.source_ports, self.destination, self.destination_ports)
+
+    @property
+    def icmp(self) -> tuple[int, int]:
+        """The packet's ICMP type and code (0, 0 when it is not ICMP)."""
+        return icmp_number(self.error, self.family) if self.error is not None else (self.icmp_type, 0)
 
     def copy(self) -> Packet:
         """Return a copy that can change on its own."""
@@ -200,7 +275,8 @@ class Packet:
         tracked = self.tracking
         state = "UNTRACKED" if self.untracked else tracked.state if tracked else ""
         inner = describe(self.inner) if self.inner else ""
-        return _view(self.family, self.tuple5, self.error or self.flags, self.mark, state, inner)
+        said = icmp_name(self.error, self.family) if self.error is not None else self.flags
+        return _view(self.family, self.tuple5, said, self.mark, state, inner)
 
 
 @lru_cache(maxsize=1 << 14)

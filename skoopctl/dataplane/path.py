@@ -11,7 +11,7 @@ from skoopctl.dataplane.flow import Question, Transaction, attempt
 from skoopctl.dataplane.journey import World
 from skoopctl.dataplane.topology import NsKey, Station, Topology
 from skoopctl.dataplane.trace import Branch, Disposition, Flow, Outcome, PathResult, Verdict
-from skoopctl.dataplane.verdict import branches_of, conclude
+from skoopctl.dataplane.verdict import branches_of, conclude, conditions
 from skoopctl.errors import TargetError
 
 
@@ -53,6 +53,7 @@ def walk(network: Network, flow: Flow, client: NsKey | None = None) -> PathResul
         unknowns=conclusion.reasons,
         assumptions=assumptions,
         source_netns=(netns.host, netns.inode) if netns is not None else None,
+        conditions=conditions(exploration) if conclusion.verdict is Verdict.UNKNOWN else (),
     )
 
 

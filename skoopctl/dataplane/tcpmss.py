@@ -6,17 +6,15 @@ Source: net/netfilter/xt_TCPMSS.c (tcpmss_mangle_packet, tcpmss_reverse_mtu): ne
 
 from __future__ import annotations
 
-from skoopctl.dataplane.matches.registry import Predicate, option
 from skoopctl.dataplane.mtu import HEADERS, of_answer
 from skoopctl.dataplane.packet import Flags
 from skoopctl.dataplane.routing import Query
 from skoopctl.dataplane.scene import Scene
 from skoopctl.dataplane.targets import options_of, target
-from skoopctl.dataplane.truth import Truth, Unknown
-from skoopctl.kernel.iptables import Match, Option, Target
+from skoopctl.kernel.iptables import Target
 
 
-@target("TCPMSS")
+@target("TCPMSS", quiet=True)
 def tcpmss(scene: Scene, item: Target) -> None:
     """``--set-mss VALUE`` or ``--clamp-mss-to-pmtu``; what is no SYN is left alone."""
     packet = scene.packet
@@ -35,21 +33,6 @@ def clamped(scene: Scene) -> int:
     back = router.lookup(Query(packet.source, packet.family))
     least = min(of_answer(scene.netns, there), of_answer(scene.netns, back))
     return max(least - HEADERS[packet.family], 0)
-
-
-@option("tcpmss", "mss")
-def mss(opt: Option, _match: Match) -> Predicate:
-    """``--mss VALUE[:VALUE]``: the option of a SYN; other segments have none (xt_tcpmss.c)."""
-    low, _, high = opt.values[0].partition(":")
-    least, most = int(low), int(high or low)
-
-    def predicate(scene: Scene) -> Truth:
-        packet = scene.packet
-        if packet.flags in {Flags.SYN, Flags.SYN_ACK} and not packet.mss:
-            return Unknown("the segment size that the sender offers is not known")
-        return bool(packet.mss) and least <= packet.mss <= most
-
-    return predicate
 
 
 def _number(text: str) -> int:

@@ -126,7 +126,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One packet's way. ``label`` is ``SYN SYN-ACK ACK request answer RST`` or ``ICMP error (…)``."""
+    """One packet's way. ``label`` names it: ``SYN``, ``answer``, ``INIT-ACK``, ``ICMP error (…)``."""
 
     label: str
     steps: tuple[Step, ...]
@@ -163,7 +163,8 @@ class Branch:
     ``weight`` is the share of flows that take it (1.0 in all; a branch behind an unknown keeps its parent's
     share divided evenly, which says nothing: ``unknowns`` is not empty then). ``choices`` names the
     decisions that lead here (``endpoint 10.244.2.10:8080``). ``responder`` and ``seen_source`` are who
-    answered (namespace label and address) and the client's address as the server saw it.
+    answered (namespace label and address) and the client's address as the server saw it. ``errno`` is the
+    error that the client's program gets, by its name, where it gets one.
     """
 
     weight: float
@@ -177,6 +178,7 @@ class Branch:
     responder: str = ""
     responder_netns: tuple[str, int] | None = None
     seen_source: str = ""
+    errno: str = ""
     mtu: PathMtu | None = None
 
     @property
@@ -211,7 +213,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class PathResult:
-    """All branches of one flow, and what they come to."""
+    """All branches of one flow, and what they come to.
+
+    ``conditions`` say of an UNKNOWN flow which answer to one of its ``unknowns`` would make it pass.
+    """
 
     flow: Flow
     verdict: Verdict
@@ -221,6 +226,7 @@ class PathResult:
     unknowns: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     source_netns: tuple[str, int] | None = None
+    conditions: tuple[str, ...] = ()
 
     @property
     def mtu(self) -> PathMtu | None:

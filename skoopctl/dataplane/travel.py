@@ -15,6 +15,7 @@ _STEPS: dict[type, Step] = {
     moves.Send: ip.send,
     moves.Receive: ip.receive,
     moves.Deliver: delivery.deliver,
+    moves.Resend: ip.resend,
     moves.Output: link_layer.output,
     moves.Arrive: link_layer.arrive,
     moves.Cross: link_layer.cross,

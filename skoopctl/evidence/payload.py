@@ -34,9 +34,12 @@ PROGRAM_FILES = (
     "files.py",
     "sysctls.py",
     "sockets.py",
+    "bpf.py",
     "wireguard.py",
     "programs.py",
     "netfilter.py",
+    "ipvs.py",
+    "conntrack.py",
     "main.py",
 )
 

@@ -1,16 +1,13 @@
-"""Matches on the transport header: tcp, udp, sctp, multiport, icmp."""
+"""Matches on the transport header: tcp, udp, sctp, dccp, multiport."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option
-from skoopctl.dataplane.packet import Unreachable
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.truth import Split, Truth, Unknown, ports_within
+from skoopctl.dataplane.truth import Truth, Unknown, any_of, ports_within
 from skoopctl.kernel.iptables import Match, Option
 
-_PORTED = frozenset({6, 17, 132, 136})
+_PORTED = frozenset({6, 17, 33, 132, 136})
 _ALL_FLAGS = frozenset({"FIN", "SYN", "RST", "PSH", "ACK", "URG"})
 
 
@@ -52,24 +49,6 @@ def multiport(opt: Option, _match: Match) -> Predicate:
     return lambda scene: any_of(predicate(scene) for predicate in predicates)
 
 
-def any_of(truths: Iterable[Truth]) -> Truth:
-    """Kleene OR. Several chances or splits at once cannot be told apart: unknown."""
-    undecided: list[Truth] = []
-    for truth in truths:
-        if truth is True:
-            return True
-        if truth is not False:
-            undecided.append(truth)
-    if not undecided:
-        return False
-    if len(undecided) == 1:
-        return undecided[0]
-    if all(isinstance(truth, Split) for truth in undecided):
-        return Unknown("the ephemeral port may or may not be in several listed ranges")
-    several = Unknown("several things that are decided by chance")
-    return next((truth for truth in undecided if isinstance(truth, Unknown)), several)
-
-
 @option("tcp", "syn")
 def syn(_opt: Option, _match: Match) -> Predicate:
     """``--syn``: SYN set, and none of FIN, RST, ACK."""
@@ -94,49 +73,18 @@ def _flag_names(text: str) -> frozenset[str]:
     return names
 
 
-_ICMP_CODES = {
-    Unreachable.NET: (3, 0),
-    Unreachable.HOST: (3, 1),
-    Unreachable.PROTO: (3, 2),
-    Unreachable.PORT: (3, 3),
-    Unreachable.NET_PROHIBITED: (3, 9),
-    Unreachable.HOST_PROHIBITED: (3, 10),
-    Unreachable.ADMIN_PROHIBITED: (3, 13),
-    Unreachable.FRAGMENTATION_NEEDED: (3, 4),
-}
-_ICMP_NAMES = {
-    "echo-reply": (0, None),
-    "destination-unreachable": (3, None),
-    "network-unreachable": (3, 0),
-    "host-unreachable": (3, 1),
-    "protocol-unreachable": (3, 2),
-    "port-unreachable": (3, 3),
-    "fragmentation-needed": (3, 4),
-    "source-quench": (4, None),
-    "redirect": (5, None),
-    "echo-request": (8, None),
-    "time-exceeded": (11, None),
-    "parameter-problem": (12, None),
-}
+@option("sctp", "chunk-types")
+def chunk_types(_opt: Option, _match: Match) -> Predicate:
+    """``--chunk-types``: which chunks the packets of an association carry is not modelled."""
+    return _only_of(132, "--chunk-types depends on what the association is doing")
 
 
-@option("icmp", "icmp-type")
-def icmp_type(opt: Option, _match: Match) -> Predicate:
-    """``--icmp-type TYPE[/CODE]`` or a name."""
-    text = opt.values[0]
-    if text in {"any", "255"}:
-        return lambda scene: scene.packet.protocol == 1
-    if text in _ICMP_NAMES:
-        wanted, code = _ICMP_NAMES[text]
-    else:
-        type_text, _, code_text = text.partition("/")
-        wanted, code = int(type_text), int(code_text) if code_text else None
+@option("dccp", "dccp-types", "dccp-option")
+def dccp_types(opt: Option, _match: Match) -> Predicate:
+    """``--dccp-types`` and ``--dccp-option``: the walk sends no DCCP."""
+    return _only_of(33, f"--{opt.name} depends on what the connection is doing")
 
-    def predicate(scene: Scene) -> Truth:
-        packet = scene.packet
-        if packet.protocol != 1:
-            return False
-        actual = _ICMP_CODES[packet.error] if packet.error else (packet.icmp_type, 0)
-        return actual[0] == wanted and code in {None, actual[1]}
 
-    return predicate
+def _only_of(protocol: int, reason: str) -> Predicate:
+    unknown = Unknown(reason)
+    return lambda scene: unknown if scene.packet.protocol == protocol else False

@@ -43,6 +43,8 @@ def make_outer(
         source_ports=remote.source_ports,
         destination_ports=remote.destination_ports,
         mark=mark,
+        ipvs=packet.ipvs
+        and below.inode == station.netns.inode,  # skb_scrub_packet keeps it within a namespace
         inner=packet,
         wrapping=Wrapping(
             TUNNELS[station.link.kind].name,
