@@ -45,7 +45,9 @@ def missing_chain(made: Cluster) -> None:
 
 def missing_set(made: Cluster) -> None:
     """Name a set that is not there, in a rule that only counts."""
-    lookup = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@gone"}}
+    lookup = {
+        "match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@gone"}
+    }
     made.n1.nftables(*nft("odd", [lookup, {"counter": None}]))
 
 
@@ -67,7 +69,9 @@ def firewalld(made: Cluster) -> None:
 
 def docker(made: Cluster) -> None:
     """Put docker's chains beside Kubernetes."""
-    made.n1.iptables(filter_table(":DOCKER - [0:0]", "-A FORWARD -o docker0 -j DOCKER", "-A DOCKER -j RETURN"))
+    made.n1.iptables(
+        filter_table(":DOCKER - [0:0]", "-A FORWARD -o docker0 -j DOCKER", "-A DOCKER -j RETURN")
+    )
 
 
 def arp(made: Cluster) -> None:
