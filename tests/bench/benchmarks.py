@@ -9,8 +9,8 @@ from tests.bench.collecting import collecting
 from tests.bench.decoding import iptables_decoding, netlink_decoding
 from tests.bench.diagnosing import diagnosing
 from tests.bench.figure import Figure
-from tests.bench.node import node_program
 from tests.bench.nft_scale import large_nft_cluster
+from tests.bench.node import node_program
 from tests.bench.scale import large_cluster
 from tests.bench.setting import Setting
 from tests.bench.starting import start_up

@@ -1,7 +1,7 @@
 """Every expression and statement that nft 1.0.6 loads into Linux 6.18 decides as that kernel does.
 
 ``cases/nft_forms.json`` holds the rules of one chain as nft printed them, by their text; beside it,
-``nft_forms_decided.json`` says what becomes of a SYN to port 80, a UDP packet to port 53 and an echo request, from
+``nft_forms_decided.json`` says what becomes of a SYN to port 80, a UDP packet to port 53 and an echo request from
 10.0.0.1 to 10.0.0.2, untracked, at FORWARD. tests/kernel/test_nft_live.py compares most of them with a kernel.
 """
 
