@@ -547,6 +547,15 @@ _DOCS = (
         ("nft -a list ruleset", "iptables-save -c"),
     ),
     Doc(
+        "dumps-apart",
+        "The dumps of two nodes are far apart in time",
+        Severity.INFO,
+        "The nodes' clocks differ, or one was collected long after the other: the walk may join two states of the "
+        "cluster that never were at one time.",
+        "Compare the nodes' clocks (chrony, timesyncd); collect both again in one run.",
+        ("timedatectl", "chronyc tracking"),
+    ),
+    Doc(
         "arp-rules",
         "There are rules for ARP, which are not walked",
         Severity.INFO,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.finding import Finding, Where
@@ -12,6 +13,8 @@ from skoopctl.dataplane.topology import NsKey
 from skoopctl.dataplane.trace import Evidence, PathResult
 from skoopctl.kernel.netns import NetNamespace
 
+FAR_APART_S = 120
+"""A run asks all its nodes within a minute or two; dumps that are further apart are of different times."""
 # What the walk reads. Anything else that is missing changes no verdict.
 _READ_BY_WALK = (
     "link",
@@ -29,6 +32,7 @@ _READ_BY_WALK = (
 
 def integrity_findings(path: PathResult, snapshot: Snapshot) -> Iterable[Finding]:
     """Yield what was not read in the namespaces that the flow passes."""
+    yield from _clocks(dict.fromkeys(node for node, _ in _visited(path)), snapshot)
     for key, hooks in _visited(path).items():
         if key[0] not in snapshot.hosts:
             continue
@@ -37,6 +41,26 @@ def integrity_findings(path: PathResult, snapshot: Snapshot) -> Iterable[Finding
         yield from _gaps(netns, Where(key[0], label))
         yield from _incompatible(netns, Where(key[0], label))
         yield from _of_rules(netns, Where(key[0], label), frozenset(hooks), snapshot)
+
+
+def _clocks(nodes: Iterable[str], snapshot: Snapshot) -> Iterable[Finding]:
+    """Dumps that were not taken at one time, or by clocks that differ: a flow may cross two states of a cluster."""
+    clocks = {name: host.clock_s for name in nodes if (host := snapshot.hosts.get(name)) and host.clock_s}
+    if not clocks:
+        return
+    first, last = min(clocks, key=lambda n: clocks[n]), max(clocks, key=lambda n: clocks[n])
+    apart_s = clocks[last] - clocks[first]
+    if apart_s <= FAR_APART_S:
+        return
+    doc = DOCS["dumps-apart"]
+    evidence = tuple(
+        Evidence(
+            "clock", f"{datetime.fromtimestamp(clocks[n], UTC):%Y-%m-%d %H:%M:%S} UTC", "identity", node=n
+        )
+        for n in (first, last)
+    )
+    summary = f"By their clocks, the dumps of {first} and {last} are {apart_s:.0f} s apart"
+    yield Finding(doc.id, doc.severity, Where(last, "host"), summary, evidence, doc.why)
 
 
 def _visited(path: PathResult) -> dict[NsKey, set[str]]:

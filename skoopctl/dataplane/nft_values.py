@@ -267,7 +267,12 @@ class Values:
             left = Left(field.read, (field.type,))
         else:
             left = self.left(left_expression)
-        compare = self._compare(statement.operator, left, right)
+        try:
+            compare = self._compare(statement.operator, left, right)
+        except UnclearError as error:
+            # A packet that has no such field does not match, whatever the right side means.
+            unclear = Unknown(str(error))
+            compare = lambda _value, _scene: unclear  # noqa: E731
         inverted = statement.operator == "!="
 
         def test(scene: Scene) -> Truth:

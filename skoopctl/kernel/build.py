@@ -99,7 +99,9 @@ def build_host(evidence: HostEvidence) -> Host:
         reader = _NamespaceReader(evidence, each, inode == root, identity.uptime_s)
         namespaces[inode] = reader.read()
         gaps += reader.gaps.values()
-    return Host(evidence.host, root, namespaces, identity.hostname, identity.kernel, tuple(gaps))
+    return Host(
+        evidence.host, root, namespaces, identity.hostname, identity.kernel, tuple(gaps), identity.clock_s
+    )
 
 
 def is_nothing(item: Item) -> bool:

@@ -84,7 +84,7 @@ class NetNamespace:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One collected host. ``root`` is the inode of process 1's namespace."""
+    """One collected host. ``root`` is the inode of process 1's namespace; ``clock_s`` is what its clock said."""
 
     name: str
     root: int
@@ -92,6 +92,7 @@ class Host:
     hostname: str = ""
     kernel: str = ""
     gaps: tuple[Gap, ...] = ()
+    clock_s: float = 0.0
 
     @property
     def root_netns(self) -> NetNamespace:

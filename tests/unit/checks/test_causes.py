@@ -31,6 +31,7 @@ NOT_PRODUCED: dict[str, str] = dict.fromkeys(
         "rule-names-missing",
         "rule-unreadable",
         "rules-changed",
+        "dumps-apart",
         "foreign-rules",
         "arp-rules",
     ),

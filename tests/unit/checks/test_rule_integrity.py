@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.finding import Severity
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane.trace import Verdict
+from skoopctl.kernel.host_facts import decode_identity
 from skoopctl.kernel.iptables import Backend
 from tests.support.worlds import Cluster, cluster, filter_table, third_node
 
@@ -142,3 +144,22 @@ def test_each_host_is_searched_once() -> None:
         diagnose(Question("10.244.1.10", "10.244.2.10", "tcp", 80), snapshot).findings for _ in range(2)
     )
     assert [id(f) for f in first] == [id(f) for f in second]
+
+
+@pytest.mark.parametrize(("apart_s", "told"), [(0, 0), (100, 0), (121, 1), (3600, 1)])
+def test_dumps_that_are_far_apart_are_told_of(apart_s: int, told: int) -> None:
+    """Two nodes on the path whose clocks are more than two minutes apart are a finding, with both times."""
+    hosts = cluster().world.hosts()
+    hosts = {
+        name: replace(host, clock_s=1_700_000_000.0 + (apart_s if name == "n2" else 0))
+        for name, host in hosts.items()
+    }
+    diagnosis = diagnose(Question("10.244.1.10", "10.244.2.10", "tcp", 80), Snapshot(hosts))
+    found = [f for f in diagnosis.findings if f.id == "dumps-apart"]
+    assert len(found) == told
+    assert all(f"{apart_s} s apart" in f.summary and len(f.evidence) == 2 for f in found)
+
+
+def test_the_clock_is_read_from_the_identity() -> None:
+    """The node program's wall clock becomes the host's."""
+    assert decode_identity(b'{"wall_ns": 1700000000500000000}').clock_s == 1_700_000_000.5
