@@ -40,7 +40,11 @@ wheel: $(VENV)/dev.stamp ## Build dist/: the wheel and the source archive
 ##@ Check
 .PHONY: test
 test: test-packages $(VENV)/dev.stamp ## Run every test, on a real kernel with real SSH servers (root)
-	@exec .ci/with-lab $(PYTHON) -m pytest $(ARGS)
+	@exec .ci/with-lab $(PYTHON) -m pytest -m "not vm" $(ARGS)
+
+.PHONY: test-vm
+test-vm: vm-packages $(VENV)/dev.stamp ## Run the tests that boot a Debian guest, with every module (root, QEMU)
+	@$(PYTHON) -m pytest tests/vm $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/dev.stamp ## Run the tests that need neither root nor a lab
@@ -77,6 +81,10 @@ record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --rec
 	@.ci/with-lab $(VENV)/bin/skoopctl demo --keep-evidence skoopctl/recorded
 	@chmod 0644 skoopctl/recorded/*.skoop
 
+.PHONY: record-vm
+record-vm: vm-packages $(VENV)/dev.stamp ## Play the guest's scenarios anew and keep what happened (ARGS=names)
+	@$(PYTHON) -m tests.vm.record $(ARGS)
+
 .PHONY: readme
 readme: $(VENV)/dev.stamp ## Put the recorded demo's output and picture, and the last fuzz figures, into README.md
 	@$(PYTHON) docs/readme.py
@@ -94,12 +102,16 @@ clean: ## Delete what was built here; the lab is not touched
 
 # What the targets above stand on.
 
-.PHONY: packages test-packages
+.PHONY: packages test-packages vm-packages
 packages:
 	@.ci/packages
 
 test-packages:
 	@.ci/packages --tests
+
+# Without them the tests are skipped, and say so.
+vm-packages:
+	@.ci/packages --vm || true
 
 $(VENV)/run.stamp: $(RUN_LOCKS) pyproject.toml .ci/venv
 	@.ci/venv $(VENV) --project $(RUN_LOCKS)

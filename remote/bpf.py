@@ -145,11 +145,11 @@ def xdp_programs(link_dump):
 
 
 def filter_programs(filter_dump):
-    """Return the ids of the programs that tc filters run (TCA_OPTIONS 2, TCA_BPF_ID 11)."""
+    """Return the ids of the programs that tc filters run (TCA_KIND 1, TCA_OPTIONS 2, TCA_BPF_ID 11)."""
     found = set()
     for kind, data in nl_messages(filter_dump):
-        options = attributes(data, 20).get(2, b"") if kind == 44 else b""
-        raw = attributes(options, 0).get(11, b"")
+        filter_ = attributes(data, 20) if kind == 44 else {}
+        raw = attributes(filter_.get(2, b""), 0).get(11, b"") if filter_.get(1) == b"bpf\0" else b""
         if len(raw) >= 4:
             found.add(struct.unpack("=I", raw[:4])[0])
     return found

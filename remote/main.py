@@ -24,10 +24,12 @@ class Program:
         self.frames = Frames(1, request["total_bytes"])
         self.modules = Modules()
         self.netfilter = Netfilter(self.modules, self.cap, request["item_timeout_s"], self.before_program)
+        self.connections = Connections(self.modules, self.cap, request["item_timeout_s"])
         self.netlink = None
         self.links = self.qdiscs = self.filters = b""
         self.bpf = Bpf()
         self.no_ip_vs = None
+        self.services = None
         self.root = root_inode()
         self.current = posix.stat("/proc/self/ns/net").st_ino
         self.found, self.hidden = find_namespaces()
@@ -116,7 +118,12 @@ class Program:
             ("tc-filter", self.tc_filters),
             ("bpf", self.bpf_programs),
             ("ip_vs", self.ip_vs),
+            ("wireguard", lambda: wireguard(self.links, self.modules, cap, timeout_s)),
+            ("ipvs", lambda: self.if_ipvs(lambda: ipvs_dump(cap, timeout_s))),
+            ("ip_vs_conn", lambda: self.if_ipvs(lambda: ipvs_templates(cap))),
+            ("conntrack", lambda: self.connections.read(self.current == self.root)),
             ("xt-recent", lambda: recent_lists(cap)),
+            ("ipset", self.netfilter.ipset),
             ("iptables-nft", lambda: self.netfilter.iptables_nft("iptables", FAMILY_IP)),
             ("ip6tables-nft", lambda: self.netfilter.iptables_nft("ip6tables", FAMILY_IP6)),
             ("iptables-legacy", lambda: self.netfilter.iptables_legacy("iptables", "ip_tables_names")),
@@ -147,14 +154,27 @@ class Program:
 
     def ip_vs(self):
         """Send the IPVS services; when the host's namespace has no such file, the module is not there at all."""
+        self.services = False
         if self.no_ip_vs:
             raise self.no_ip_vs
         try:
-            return text_file("/proc/self/net/ip_vs", self.cap, "no tables: module ip_vs is not loaded")
+            payload, detail = text_file("/proc/self/net/ip_vs", self.cap, "no tables: module ip_vs is not loaded")
+            # The head of the table alone is at most 147 bytes, and the least service adds 18.
+            self.services = payload.size > 150
+            return payload, detail
         except Outcome as outcome:
+            self.services = outcome.status == "truncated"
             if outcome.status == "absent":
                 self.no_ip_vs = outcome
             raise
+
+    def if_ipvs(self, read):
+        """Read something of IPVS, where there are services."""
+        if self.services is None:
+            self.ip_vs()
+        if not self.services:
+            raise Outcome("absent", "no tables: IPVS has no services here")
+        return read()
 
     def nsid(self):
         """Send the ids by which the current namespace knows the others; the host's namespace first."""
@@ -166,6 +186,7 @@ class Program:
         """Enter a namespace and send its items."""
         trouble = namespace.trouble
         self.links = self.qdiscs = self.filters = b""
+        self.services = None
         if position >= self.request["namespaces"]:
             trouble = Outcome("truncated", "more than %d namespaces" % self.request["namespaces"])
         try:

@@ -4,10 +4,12 @@ Starting iptables-save where there are no tables would make the kernel load modu
 create tables. So the kernel is asked first: nftables by netlink, legacy tables by /proc.
 """
 import posix
+import struct
 
 FAMILY_IP, FAMILY_IP6 = 2, 10
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
+IPSET_LIST = 6 << 8 | 7
 NO_RULES = b"# no tables\n"
 NO_NFT = b'{"nftables": []}\n'
 
@@ -31,6 +33,7 @@ class Netfilter:
         self.tables = []
         self.shown = set()
         self.trouble = None
+        self.no_sets = None
 
     def look(self):
         """Ask the kernel for the nftables tables of the current namespace."""
@@ -47,6 +50,28 @@ class Netfilter:
         # EINVAL: a subsystem that this kernel's nfnetlink does not know.
         if self.trouble and ("this kernel does not have it" in self.trouble.detail or self.trouble.detail.endswith("EINVAL")):
             self.trouble = Outcome("absent", "no tables: this kernel has no nftables")
+
+    def ipset(self):
+        """Return the dump of all sets with their members; when the module is missing, it is for all namespaces."""
+        if self.no_sets:
+            raise self.no_sets
+        try:
+            self.modules.require("ip_set")
+            netlink = Netlink(NETLINK_NETFILTER, self.timeout_s)
+            try:
+                # Every kernel takes protocol 6 here, those with protocol 7 too (IPSET_PROTOCOL_MIN).
+                data = netlink.dump(IPSET_LIST, struct.pack("=IHHBxxx", 0, 5, 1, 6), self.cap, "ipset")
+            finally:
+                netlink.close()
+        except Outcome as outcome:
+            if outcome.detail.endswith("EINVAL"):  # nfnetlink knows no such subsystem
+                outcome = Outcome("absent", "no tables: this kernel has no ipset")
+            if outcome.status == "absent":
+                self.no_sets = outcome
+            raise outcome
+        if len(data) <= 20:  # the end message alone
+            raise Outcome("absent", "no tables: there are no sets")
+        return packed(data, self.cap), ""
 
     def nft(self):
         """Return the whole nftables ruleset as JSON, unless iptables-nft-save has shown all of it."""

@@ -8,16 +8,16 @@ import posix
 import struct
 
 SYSCTLS = (
-    "ipv4/ip_forward ipv4/ip_local_port_range ipv4/ip_nonlocal_bind ipv4/icmp_echo_ignore_all ipv6/bindv6only "
-    "ipv6/icmp/echo_ignore_all "
-    "netfilter/nf_conntrack_tcp_be_liberal"
+    "ipv4/ip_forward ipv4/ip_default_ttl ipv4/ip_local_port_range ipv4/ip_nonlocal_bind ipv4/icmp_echo_ignore_all "
+    "ipv6/bindv6only ipv6/icmp/echo_ignore_all "
+    "netfilter/nf_conntrack_tcp_be_liberal ipv4/ip_no_pmtu_disc ipv4/tcp_mtu_probing"
 ).split()
 HOST_SYSCTLS = (
-    "ipv4/ip_local_reserved_ports ipv4/ip_no_pmtu_disc ipv4/ip_forward_use_pmtu ipv4/icmp_ratelimit "
+    "ipv4/ip_local_reserved_ports ipv4/ip_forward_use_pmtu ipv4/icmp_ratelimit "
     "ipv4/icmp_errors_use_inbound_ifaddr ipv4/fib_multipath_hash_policy ipv4/fib_multipath_hash_fields "
-    "ipv4/fib_multipath_use_neigh ipv4/ip_default_ttl ipv4/tcp_l3mdev_accept ipv4/udp_l3mdev_accept "
+    "ipv4/fib_multipath_use_neigh ipv4/tcp_l3mdev_accept ipv4/udp_l3mdev_accept "
     "ipv4/raw_l3mdev_accept ipv4/fwmark_reflect ipv4/tcp_fwmark_accept "
-    "ipv4/tcp_mtu_probing ipv4/neigh/default/gc_thresh3 ipv6/ip_nonlocal_bind ipv6/fib_multipath_hash_policy "
+    "ipv4/neigh/default/gc_thresh3 ipv6/ip_nonlocal_bind ipv6/fib_multipath_hash_policy "
     "netfilter/nf_conntrack_max netfilter/nf_conntrack_count netfilter/nf_conntrack_buckets "
     "netfilter/nf_conntrack_tcp_loose netfilter/nf_conntrack_checksum "
     "netfilter/nf_conntrack_tcp_timeout_established netfilter/nf_conntrack_udp_timeout netfilter/nf_hooks_lwtunnel"
@@ -29,7 +29,7 @@ DEVICE_IPV4 = {
     "forwarding": 0, "rp_filter": 7, "accept_local": 22, "route_localnet": 25, "proxy_arp": 2, "arp_ignore": 18,
     "arp_announce": 17, "src_valid_mark": 23, "arp_filter": 12, "ignore_routes_with_linkdown": 28,
 }
-DEVICE_IPV6 = {"forwarding": 0, "disable_ipv6": 26, "proxy_ndp": 22}
+DEVICE_IPV6 = {"forwarding": 0, "hop_limit": 1, "disable_ipv6": 26, "proxy_ndp": 22}
 DEVICE_KEYS = (("ipv4", 2, 1, DEVICE_IPV4), ("ipv6", 10, 2, DEVICE_IPV6))  # folder, AF_*, IFLA_INET*_CONF, keys
 IFLA_IFNAME, IFLA_AF_SPEC, RTM_NEWLINK = 3, 26, 16
 
@@ -96,15 +96,17 @@ class Sysctls:
 
 
 def sysctls(cap, link_dump, is_host):
-    """Return ``net/...=value`` lines."""
+    """Return ``net/...=value`` lines. A namespace with more than lo and eth0 may be a node (kind, nested clusters)."""
     reading = Sysctls()
+    settings = device_settings(link_dump)
+    is_host = is_host or len({device for _, device in settings}) > 2
     for path in SYSCTLS + (HOST_SYSCTLS if is_host else []):
         reading.read(path)
     # br_netfilter has its switches in every namespace, and a container that is a node has bridges too.
     for folder in HOST_FOLDERS if is_host else ("bridge",) if b"bridge\0" in link_dump else ():
         for name in names_in("/proc/sys/net/" + folder):
             reading.read(folder + "/" + name)
-    reading.read_devices(device_settings(link_dump))
+    reading.read_devices(settings)
     payload = Payload(cap)
     if not payload.add(b"\n".join(reading.lines) + b"\n"):
         raise Outcome("truncated", "more than %d bytes of sysctls" % cap, payload)

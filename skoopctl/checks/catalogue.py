@@ -53,6 +53,45 @@ _DOCS = (
         ("kubectl get endpointslices -l kubernetes.io/service-name=NAME", "kubectl get pods -o wide"),
     ),
     Doc(
+        "ipvs-no-server",
+        "IPVS has a service, and no server that takes new connections",
+        Severity.FATAL,
+        "All servers of the service have weight 0 (kube-proxy drains endpoints that terminate), are over their "
+        "threshold of connections, or the scheduler's hash names one that takes none. The kernel answers with "
+        "ICMP port unreachable, TCP too: connection refused.",
+        "See why the service's endpoints are not ready; with a hashing scheduler, set its fallback flag.",
+        ("ipvsadm -L -n --thresholds", "kubectl get endpointslices -o wide"),
+    ),
+    Doc(
+        "ipvs-loopback-source",
+        "IPVS does not send packets of 127.0.0.0/8 to another host",
+        Severity.FATAL,
+        "A client on the node that connects from a loopback address cannot be balanced to a server elsewhere, "
+        "and a packet from outside not to a server on a loopback address: the kernel drops it without a word.",
+        "Connect to the node's own address, or to the service's.",
+        ("ipvsadm -L -n",),
+    ),
+    Doc(
+        "stale-conntrack",
+        "An old connection sends packets where they went before",
+        Severity.CRITICAL,
+        "conntrack's table has an entry for this client, port and service from another time. Its packets are "
+        "translated as it was then, and no rule is asked again: to an endpoint that is gone, or not at all. UDP "
+        "clients that keep their port (DNS, SIP, syslog) never get away from it while they go on sending.",
+        "Delete the entry. kube-proxy does so for UDP when an endpoint goes; see whether it runs.",
+        ("conntrack -L -d ADDRESS",),
+    ),
+    Doc(
+        "conntrack-table-full",
+        "conntrack's table is full",
+        Severity.FATAL,
+        "A packet that begins a connection needs an entry. When there are nf_conntrack_max of them and none "
+        "nearby can be thrown out, the kernel drops the packet and logs 'nf_conntrack: table full, dropping "
+        "packet'. Connections that exist go on.",
+        "Raise net.netfilter.nf_conntrack_max, or find who makes so many connections.",
+        ("conntrack -C", "sysctl net.netfilter.nf_conntrack_max", "conntrack -S"),
+    ),
+    Doc(
         "source-range-refused",
         "The source is outside the load balancer's source ranges",
         Severity.FATAL,
@@ -281,9 +320,89 @@ _DOCS = (
         "tunnel-not-listening",
         "The peer does not unwrap the tunnel's packets",
         Severity.FATAL,
-        "The outer packet arrives on a node that has no VXLAN device with this VNI and port, or has it down.",
-        "Set the peer's VXLAN device up; compare VNI and port on both nodes.",
-        ("ip -d link show type vxlan",),
+        "The outer packet arrives on a node that has no device that takes it: none of its kind, or with another "
+        "VNI, key, port, remote or local address, or one that is down.",
+        "Set the peer's device up; compare VNI or key, port and addresses on both nodes.",
+        ("ip -d link show type vxlan", "ip -d link show"),
+    ),
+    Doc(
+        "tunnel-remote-missing",
+        "A tunnel's device does not know where to send",
+        Severity.FATAL,
+        "The device has no remote of its own, and the route names no next hop that could be one (for Calico's "
+        "tunl0 it is the other node's address). The kernel drops the packet.",
+        "Write the route with the other node as its gateway (`via NODE dev tunl0 onlink`), or give the device a "
+        "remote.",
+        ("ip -d link show", "ip route show dev tunl0"),
+    ),
+    Doc(
+        "tunnel-loop",
+        "The way to a tunnel's remote leads over the tunnel itself",
+        Severity.FATAL,
+        "The outer packet is routed by its own destination. If that route leads over the tunnel again, the "
+        "kernel drops the packet (ELOOP), or after eight tunnels inside of each other.",
+        "Route the remote's address over the underlay's device.",
+        ("ip route get REMOTE",),
+    ),
+    Doc(
+        "wireguard-no-peer",
+        "No WireGuard peer has the destination among its allowed IPs",
+        Severity.FATAL,
+        "WireGuard picks the peer by the destination: the one with the longest allowed network that holds it. "
+        "Without one, the sender gets an ICMP error (destination host unreachable).",
+        "Add the destination's network to the peer's allowed IPs; restart the agent that writes them.",
+        ("wg show",),
+    ),
+    Doc(
+        "wireguard-endpoint-missing",
+        "The WireGuard peer has no endpoint",
+        Severity.FATAL,
+        "The address of this peer was not configured, and the peer has not been heard of: nobody knows where to "
+        "send. The sender gets an ICMP error.",
+        "Configure the peer's endpoint, or let the peer begin.",
+        ("wg show",),
+    ),
+    Doc(
+        "wireguard-key-unknown",
+        "Two WireGuard nodes do not know each other's keys",
+        Severity.FATAL,
+        "A node answers only to peers whose public key it has, and only if the sender has its own public key "
+        "right. Otherwise there is no handshake, and packets are dropped without a word.",
+        "Compare each node's public key with what the other has for it.",
+        ("wg show",),
+    ),
+    Doc(
+        "wireguard-source-refused",
+        "A WireGuard node drops packets from a source that the peer may not use",
+        Severity.FATAL,
+        "Allowed IPs bind both ways: a packet is taken from a peer only if its source address is among that "
+        "peer's allowed IPs. A pod's packet that was masqueraded, or a new node's range, may not be.",
+        "Add the source's network to the peer's allowed IPs, or find out who changed the source.",
+        ("wg show",),
+    ),
+    Doc(
+        "mtu-black-hole",
+        "The connection stands, and large packets vanish",
+        Severity.FATAL,
+        "Both ends send segments as large as they agreed, and may not let them be cut (DF). One place on the way "
+        "takes less. A router says so with an ICMP error, which a firewall or missing route here keeps from the "
+        "sender; a veth, a bridge and a tunnel over IPv6 say nothing. Small requests work, and large ones hang. "
+        "(Inside one host, several segments handed over at once pass a veth all the same: only some hang.)",
+        "Let the MTUs of the pods' and the tunnel's devices agree with the underlay; let ICMP type 3 code 4 "
+        "and ICMPv6 type 2 through; or clamp: `iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN "
+        "-j TCPMSS --clamp-mss-to-pmtu`.",
+        ("ip -d link show", "ping -M do -s 1472 DESTINATION", "nstat -az IpFragFails Icmp6OutPktTooBigs"),
+    ),
+    Doc(
+        "mtu-mismatch",
+        "Large packets pass only by a detour",
+        Severity.WARNING,
+        "The two ends send packets that one place on the way does not take whole. Either an ICMP error makes "
+        "each sender try again with smaller ones, or the tunnel's outer packets are cut into fragments, or it "
+        "is up to hardware. That costs speed, and breaks when ICMP or fragments are filtered.",
+        "Let the MTU of the pods' devices be that of the tunnel's device, and the tunnel's that of the underlay "
+        "less the tunnel's own bytes (VXLAN 50, over IPv6 70; IPIP 20; WireGuard 60, over IPv6 80).",
+        ("ip -d link show",),
     ),
     Doc(
         "bridge-port-closed",
@@ -326,10 +445,20 @@ _DOCS = (
         ("ip route get ADDRESS",),
     ),
     Doc(
+        "ttl-exceeded",
+        "The packet's TTL is used up on the way",
+        Severity.FATAL,
+        "Every forwarding takes one off the TTL (IPv6: the hop limit), and a rule or the sender has set it so "
+        "low that this node has to drop the packet.",
+        "Remove the rule that sets the TTL (-j TTL, -j HL), or set ip_default_ttl of the sender to 64.",
+        ("iptables-save | grep -e 'TTL'", "sysctl net.ipv4.ip_default_ttl"),
+    ),
+    Doc(
         "opaque-program",
         "A program on the way decides, and cannot be read",
         Severity.WARNING,
-        "A tc, XDP or IPVS decision on the path is outside of the model: nobody here knows what it does.",
+        "A tc or XDP program, or a tunnel of IPVS, on the path is outside of the model: nobody here knows what "
+        "it does.",
         "Ask the tool that loaded it (for Cilium: cilium-dbg bpf …).",
         ("tc filter show dev DEVICE ingress", "bpftool net"),
     ),

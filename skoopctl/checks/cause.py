@@ -28,6 +28,7 @@ class Cause:
 
 
 _NO_ENDPOINTS = "has no endpoints"
+_NO_SERVER = "it has no server"
 _STRAY = frozenset({"forwarding-off", "neighbour-unreachable", "no-route", "routing-loop", "answer-lost"})
 
 
@@ -35,10 +36,15 @@ def cause_of(branch: Branch, snapshot: Snapshot) -> Cause:
     """Return the cause of a branch that fails."""
     walk = branch.fatal_walk
     step = walk.last
+    old = _old_connection(branch)
+    if old is not None:
+        return _stale(old, step)
     if walk.disposition in {Disposition.UNKNOWN, Disposition.OPAQUE}:
         return Cause(step.cause or "not-decided", step, step.decision, step.evidence)
     if step.cause in {"netfilter-drop", "netfilter-reject"}:
         return _rule(walk, step)
+    if step.cause == "ipvs-no-server" and step.decision.endswith(_NO_SERVER):
+        return Cause("service-without-endpoints", step, _sentence(walk, step), step.evidence)
     if not step.cause and walk.disposition is Disposition.EXITS_CLUSTER and walk is branch.forward:
         return _left(walk, step, snapshot)
     if step.cause in _STRAY or not step.cause:
@@ -48,6 +54,21 @@ def cause_of(branch: Branch, snapshot: Snapshot) -> Cause:
     if step.cause == "no-listener" and _is_stale(step, snapshot):
         return _strayed(walk, step, snapshot)
     return Cause(step.cause, step, _sentence(walk, step), step.evidence)
+
+
+def _old_connection(branch: Branch) -> Evidence | None:
+    """Return the entry of conntrack's table that took the request before any rule was asked."""
+    return next((e for step in branch.forward.steps for e in step.evidence if e.kind == "conntrack"), None)
+
+
+def _stale(old: Evidence, step: Step) -> Cause:
+    fields = dict(word.split("=", 1) for word in reversed(old.text.split()) if "=" in word)
+    goal = old.text.split("src=")[-1].split()[0]
+    summary = (
+        f"Packets from port {fields['sport']} of {fields['src']} follow an old connection on {old.node}, "
+        f"to {goal}: {step.decision}"
+    )
+    return Cause("stale-conntrack", step, summary, (old, *step.evidence))
 
 
 def finding_of(cause: Cause, *, is_cause: bool = True) -> Finding:
@@ -72,8 +93,14 @@ def packet_words(walk: Walk, step: Step) -> str:
     if view is None:
         return f"the {walk.label}"
     if view.encapsulates:
-        return f"VXLAN packets from {view.source}"
+        return f"{_tunnel_of(walk)} packets from {view.source}"
     return f"the {walk.label} from {view.source} to {view.destination}"
+
+
+def _tunnel_of(walk: Walk) -> str:
+    """Return the name of the innermost tunnel that the packet is in: the first word of how it was wrapped."""
+    wrapped = (s.decision for s in reversed(walk.steps) if s.kind is StepKind.ENCAPSULATE and s.ends is None)
+    return next(wrapped, "VXLAN").split(" ")[0]
 
 
 def _place(step: Step) -> str:

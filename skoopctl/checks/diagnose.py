@@ -6,17 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from skoopctl import __version__
+from skoopctl.checks import remedy_mtu, stale  # noqa: F401 - they register their remedies
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.cause import Cause, cause_of, finding_of
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.finding import Finding, Severity, Where
 from skoopctl.checks.integrity import integrity_findings
+from skoopctl.checks.mtu import mtu_findings
 from skoopctl.checks.remedy import fix_for
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.checks.target import Target, resolve
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.topology import NsKey
-from skoopctl.dataplane.trace import Branch, Flow, Outcome, PathResult, Verdict
+from skoopctl.dataplane.trace import Branch, Flow, PathResult, Verdict
 from skoopctl.errors import TargetError
 
 PROTOCOLS = ("tcp", "udp", "sctp", "icmp")
@@ -35,11 +37,15 @@ class Question:
 
 def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
     """Answer one question. Raises `TargetError` when an end means nothing, or no port is known."""
-    source, destination = resolve(question.source, snapshot), resolve(question.destination, snapshot)
+    source, destination = _ends(question, snapshot)
     flow = _flow(question, source, destination)
     path = walk(snapshot.network, flow, source.client)
     path = _with_source_note(path, source)
-    findings = [*_causes(path, source.client, snapshot), *integrity_findings(path, snapshot)]
+    findings = [
+        *_causes(path, source.client, snapshot),
+        *integrity_findings(path, snapshot),
+        *mtu_findings(path),
+    ]
     return Diagnosis(
         source=source.endpoint,
         destination=destination.endpoint,
@@ -50,6 +56,23 @@ def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
         collected_at=snapshot.collected_at,
         tool_version=__version__,
     )
+
+
+def _ends(question: Question, snapshot: Snapshot) -> tuple[Target, Target]:
+    """Resolve both ends to addresses of one family, where their names leave a choice."""
+    family = 6 if question.protocol.lower() in _ICMPV6_NAMES else 0
+    source = resolve(question.source, snapshot, family)
+    destination = resolve(question.destination, snapshot, family)
+    if _version(source) != _version(destination):
+        other = resolve(question.destination, snapshot, _version(source))
+        if _version(other) == _version(source):
+            return source, other
+        source = resolve(question.source, snapshot, _version(destination))
+    return source, destination
+
+
+def _version(target: Target) -> int:
+    return 6 if ":" in target.endpoint.address else 4
 
 
 def _flow(question: Question, source: Target, destination: Target) -> Flow:
@@ -86,6 +109,10 @@ def _with_source_note(path: PathResult, source: Target) -> PathResult:
     return replace(path, assumptions=(*path.assumptions, note))
 
 
+_RARE = 0.005
+"""A share of connections that is not worth waking anybody for: a port or two of a client's range."""
+
+
 def _rank(finding: Finding) -> tuple[bool, int, str]:
     return (not finding.cause, -finding.severity, finding.id)
 
@@ -99,7 +126,7 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
         return
     groups: dict[object, tuple[Cause, Branch, float]] = {}
     for branch in path.branches:
-        if branch.outcome is Outcome.CONNECTED:
+        if branch.works:
             continue
         cause = cause_of(branch, snapshot)
         key = (cause.id, cause.step.node, cause.step.netns, cause.evidence[-1:])
@@ -111,8 +138,10 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
         if path.verdict is Verdict.UNKNOWN:
             finding = replace(finding, severity=min(finding.severity, Severity.WARNING))
         elif path.verdict is Verdict.MIXED:
-            share = f" ({weight:.0%} of connections: {_ways(path, branch)})"
-            finding = replace(finding, summary=finding.summary + share, severity=Severity.CRITICAL)
+            part = f"{weight:.0%}" if weight >= _RARE else "less than 1%"
+            share = f" ({part} of connections: {_ways(path, branch)})"
+            severity = Severity.CRITICAL if weight >= _RARE else Severity.WARNING
+            finding = replace(finding, summary=finding.summary + share, severity=severity)
         fix = fix_for(cause, branch, path.flow, client, snapshot, path)
         if path.verdict is Verdict.UNKNOWN and fix is not None and not fix.checked:
             fix = None
@@ -122,7 +151,7 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
 
 
 def _ways(path: PathResult, branch: Branch) -> str:
-    failing = [b for b in path.branches if b.outcome is not Outcome.CONNECTED]
+    failing = [b for b in path.branches if not b.works]
     names = list(dict.fromkeys(b.choices[-1] for b in failing if b.choices))
     return ", ".join(names[:3]) or (branch.choices[-1] if branch.choices else "some of the ways")
 

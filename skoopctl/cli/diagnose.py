@@ -100,7 +100,9 @@ def old_flags(function: F) -> F:
     type=click.Choice(["full", "summary", "minimal"]),
     default="summary",
     show_default=True,
-    help="How much text.",
+    help="How much text: 'full' is every hook with every rule that matched, those that only set a mark too, and "
+    "every branch; 'summary' folds what just passed; 'minimal' is one line a packet, the cause and its fix, "
+    "the same for the same network: keep it and compare.",
 )
 @click.option(
     "--fail-on",

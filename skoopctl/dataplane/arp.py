@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skoopctl.dataplane.packet import Packet
 from skoopctl.dataplane.routing import Query
 from skoopctl.dataplane.topology import Station, Topology
 from skoopctl.dataplane.trace import Evidence
+from skoopctl.dataplane.tunnels import TUNNELS, is_ethernet
+from skoopctl.dataplane.tunnels.far_ends import far_ends
 from skoopctl.kernel.link import Link, PortState
 from skoopctl.kernel.neighbour import Neighbour, NeighbourState
 from skoopctl.kernel.netns import NetNamespace
@@ -42,13 +45,14 @@ class Resolution:
 def resolve(topology: Topology, station: Station, address: int, family: int) -> Resolution | None:
     """Return the MAC address of a next hop, or None when nobody answers for it."""
     netns, link = station.netns, station.link
-    if link.noarp and link.kind not in {"vxlan", "veth"}:
+    tunnel = TUNNELS.get(link.kind)
+    if (link.noarp and link.kind != "veth" and tunnel is None) or (
+        tunnel is not None and not tunnel.ethernet
+    ):
         return Resolution("")
     entry = find_entry(netns, link, address)
     if entry is not None and entry.state in _VALID and entry.mac:
         return Resolution(entry.mac, neighbour_evidence(netns, link, address))
-    if link.kind == "vxlan":
-        return None
     mac = answer(topology, station, address, family)
     if mac is None and topology.is_outward(station) and entry is None:
         return Resolution("", asked=True)
@@ -81,6 +85,8 @@ def answer(topology: Topology, station: Station, address: int, family: int) -> s
         return None
     if link.kind == "bridge":
         return _on_bridge(topology, station, address, family, without=0)
+    if is_ethernet(link):
+        return _over_tunnel(topology, station, address, family)
     peer = topology.peer(station)
     if peer is None:
         return _on_underlay(topology, station, address)
@@ -106,6 +112,11 @@ def _on_bridge(topology: Topology, bridge: Station, address: int, family: int, w
         state = port.link.port.state if port.link.port else PortState.FORWARDING
         if port.link.index == without or not port.link.up or state is not PortState.FORWARDING:
             continue
+        if is_ethernet(port.link):
+            mac = _over_tunnel(topology, port, address, family)
+            if mac is not None:
+                return mac
+            continue
         peer = topology.peer(port)
         mac = (
             _on_underlay(topology, port, address)
@@ -115,6 +126,24 @@ def _on_bridge(topology: Topology, bridge: Station, address: int, family: int, w
         if mac is not None:
             return mac
     return None
+
+
+def _over_tunnel(topology: Topology, station: Station, address: int, family: int) -> str | None:
+    """Ask whoever a broadcast on a tunnel's device reaches. Tunnels that lead in a ring are asked once."""
+    asking = topology.caches.setdefault("arp over tunnels", set())
+    assert isinstance(asking, set)  # noqa: S101 - this module's own entry
+    place = station.key, station.link.index
+    if place in asking:
+        return None
+    asking.add(place)
+    try:
+        for far in far_ends(topology, station, Packet(family, 0, address, 0)):
+            mac = _far_end(topology, far, address, family)
+            if mac is not None:
+                return mac
+        return None
+    finally:
+        asking.discard(place)
 
 
 def _on_underlay(topology: Topology, station: Station, address: int) -> str | None:

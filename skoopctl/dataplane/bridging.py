@@ -6,16 +6,18 @@ br_netfilter_hooks.c (br_nf_pre_routing_finish, br_nf_forward_ip, br_nf_post_rou
 
 from __future__ import annotations
 
+from skoopctl.dataplane import mtu
 from skoopctl.dataplane.arp import resolve
 from skoopctl.dataplane.forwarding import forwards
 from skoopctl.dataplane.hooks import pass_device_chains, pass_hook
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
-from skoopctl.dataplane.moves import Cross, IntoBridge, LeaveHost, Move, OutOfBridge, Receive
+from skoopctl.dataplane.moves import Cross, Encapsulate, IntoBridge, LeaveHost, Move, OutOfBridge, Receive
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.routing import Query
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.topology import Station
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
+from skoopctl.dataplane.tunnels import TUNNELS
 from skoopctl.kernel.link import PortState
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import RouteType
@@ -36,7 +38,9 @@ def into_bridge(journey: Journey, move: IntoBridge) -> Ending | Move:
     closed = _closed(journey, port, bridge, packet)
     if closed is not None:
         return closed
-    ended = pass_device_chains(journey, netns, packet, "bridge", "prerouting", in_link=port.link)
+    ended: Ending | Move | None = pass_device_chains(
+        journey, netns, packet, "bridge", "prerouting", in_link=port.link
+    )
     if ended is not None:
         return ended
     filtered = calls_netfilter(netns, bridge, packet.family)
@@ -154,6 +158,9 @@ def _forward(
         ended = _bridged_hooks(journey, bridge, port, out, packet)
         if ended is not None:
             return ended
+    mtu.at_frame(journey, out, packet)
+    if out.link.kind in TUNNELS:
+        return Encapsulate(netns, out.link, packet, mac, next_hop or packet.destination)
     peer = journey.topology.peer(out)
     if peer is not None:
         return Cross(out, peer, packet, mac)
@@ -162,10 +169,10 @@ def _forward(
 
 def _bridged_hooks(
     journey: Journey, bridge: Station, port: Station, out: Station, packet: Packet
-) -> Ending | None:
+) -> Ending | Move | None:
     """FORWARD and POSTROUTING for a packet that stays in the bridge."""
     netns = bridge.netns
-    ended = pass_device_chains(
+    ended: Ending | Move | None = pass_device_chains(
         journey, netns, packet, "bridge", "forward", in_link=port.link, out_link=out.link
     )
     if ended is not None or not calls_netfilter(netns, bridge, packet.family):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from skoopctl.dataplane.packet import Flags, Packet, Ports, Tuple5
+from skoopctl.kernel.ipset import Member, Value
 
 
 class CtState(StrEnum):
@@ -37,12 +38,32 @@ class Entry:
     original: Tuple5
     reply: Tuple5
     zone: int = 0
+    zone_reply: int = 0
     confirmed: bool = False
     seen_reply: bool = False
     source_nat: bool = False
     destination_nat: bool = False
     initialised: set[Manip] = field(default_factory=set)
     mark: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Balanced:
+    """A connection of IPVS (struct ip_vs_conn): a client's tuple towards a service, and the server it goes to.
+
+    ``method`` is how it gets there (``Masq``, ``Route`` …); ``ports`` are the server's.
+    """
+
+    client: Tuple5
+    server: int
+    ports: Ports
+    method: str
+
+    @property
+    def answer(self) -> Tuple5:
+        """The tuple of the server's packets to the client."""
+        client = self.client
+        return Tuple5(client.protocol, self.server, self.ports, client.source, client.source_ports)
 
 
 @dataclass(slots=True)
@@ -55,21 +76,33 @@ class Tracking:
 
 
 class Table:
-    """The connections of one namespace that this walk has made."""
+    """The connections of one namespace that this walk has made.
 
-    __slots__ = ("entries",)
+    ``set_changes`` are what ``-j SET`` has done to the namespace's ipsets on this walk: by set, the members
+    added (or None: deleted) by key; None in place of all that when it cannot be told. ``balanced`` are IPVS's
+    connections. ``loose`` is nf_conntrack_tcp_loose: a segment in the middle may begin a connection.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("balanced", "entries", "loose", "recent_stamps", "set_changes")
+
+    def __init__(self, *, loose: bool = True) -> None:
         self.entries: list[Entry] = []
+        self.balanced: list[Balanced] = []
+        self.loose = loose
+        self.set_changes: dict[str, dict[tuple[Value, ...], Member | None] | None] = {}
+        self.recent_stamps: dict[tuple[str, int], int] = {}
 
-    def find(self, key: Tuple5, zone: int) -> tuple[Entry, bool] | None:
-        """Return the entry of a tuple and whether the tuple is its reply direction."""
+    def find(self, key: Tuple5, zone: int, zone_reply: int | None = None) -> tuple[Entry, bool] | None:
+        """Return the entry of a tuple and whether the tuple is its reply direction.
+
+        Each direction of an entry is in a zone of its own (nf_conntrack.h: nf_ct_key_equal); ``zone_reply`` is
+        ``zone`` when it is not given.
+        """
+        reply = zone if zone_reply is None else zone_reply
         for entry in self.entries:
-            if entry.zone != zone:
-                continue
-            if entry.original.covers(key):
+            if entry.zone == zone and entry.original.covers(key):
                 return entry, False
-            if entry.reply.covers(key):
+            if entry.zone_reply == reply and entry.reply.covers(key):
                 return entry, True
         return None
 
@@ -79,13 +112,16 @@ class Table:
             return Tracking(CtState.UNTRACKED)
         if packet.error is not None:
             return self._track_error(packet)
-        found = self.find(packet.tuple5, packet.zone)
+        found = self.find(packet.tuple5, packet.zone, packet.zone_reply)
         if found is None:
             return self._first_packet(packet)
         entry, is_reply = found
         if is_reply:
             entry.seen_reply = True
             return Tracking(CtState.ESTABLISHED, entry, is_reply=True)
+        if packet.flags is Flags.ACK and not entry.seen_reply:
+            # tcp_conntracks: an ACK of the client while the answer was not seen (it was NOTRACK's).
+            return Tracking(CtState.INVALID)
         state = CtState.ESTABLISHED if entry.seen_reply else CtState.NEW
         return Tracking(state, entry)
 
@@ -93,17 +129,19 @@ class Table:
         """Make an entry for an unknown tuple, or call it INVALID (tcp_new: only SYN and ACK start one)."""
         if packet.flags in {Flags.SYN_ACK, Flags.RST}:
             return Tracking(CtState.INVALID)
+        if packet.flags is Flags.ACK and not self.loose:
+            return Tracking(CtState.INVALID)
         if packet.protocol in {1, 58} and packet.icmp_type in {0, 129}:
             return Tracking(CtState.INVALID)
         key = packet.tuple5
-        return Tracking(CtState.NEW, Entry(key, key.inverse(), packet.zone))
+        return Tracking(CtState.NEW, Entry(key, key.inverse(), packet.zone, packet.zone_reply))
 
     def _track_error(self, packet: Packet) -> Tracking:
         """Relate an ICMP error to the connection of the packet that it is about (nf_conntrack_inet_error)."""
         about = packet.about
         if about is None:
             return Tracking(CtState.INVALID)
-        found = self.find(about.inverse(), packet.zone)
+        found = self.find(about.inverse(), packet.zone, packet.zone_reply)
         if found is None:
             return Tracking(CtState.INVALID)
         entry, is_reply = found

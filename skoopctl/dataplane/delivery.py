@@ -27,8 +27,8 @@ def deliver(journey: Journey, move: Deliver) -> Ending | Move:
     ended = pass_hook(journey, netns, packet, Hook.INPUT, in_link=link)
     if ended is not None:
         return ended
-    if netns.ipvs_services and packet.inner is None:
-        reason = f"IPVS has services on {netns.host}; they are not modelled"
+    if netns.ipvs_services and not netns.ipvs.services and packet.inner is None:
+        reason = f"IPVS has services on {netns.host}, and they could not be read"
         if not journey.world.choices.unknown(reason, key=("ipvs", netns.host)):
             return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")
     if packet.inner is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from skoopctl.dataplane import client as clients
 from skoopctl.dataplane.client import Seen
 from skoopctl.dataplane.conntrack import CtState, Tracking
+from skoopctl.dataplane.full_size import Direction, Sized, full_size, small_only
 from skoopctl.dataplane.journey import Ending, Journey, World
 from skoopctl.dataplane.moves import Arrive, Cross, Send
 from skoopctl.dataplane.opaque import at_connect, at_socket
@@ -24,10 +25,11 @@ from skoopctl.dataplane.packet import (
     icmp_name,
     icmp_number,
 )
+from skoopctl.dataplane.passage import Narrow
 from skoopctl.dataplane.routing import Query
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.topology import NsKey, Station
-from skoopctl.dataplane.trace import Disposition, Outcome, Step, StepKind, Walk
+from skoopctl.dataplane.trace import Disposition, Outcome, PathMtu, Step, StepKind, Walk
 from skoopctl.dataplane.travel import travel
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import RouteType
@@ -117,6 +119,7 @@ class Transaction:
     seen_source: str
     assumptions: tuple[str, ...]
     errno: str = ""
+    mtu: PathMtu | None = None
 
 
 class _Attempt:
@@ -133,6 +136,9 @@ class _Attempt:
         self.seen_source = ""
         self.expected: Tuple5 | None = None
         self.answered = Tuple5(0, 0, NO_PORTS, 0, NO_PORTS)
+        self.sent: tuple[Journey, Ending] | None = None
+        self.came_back: tuple[Journey, Ending] | None = None
+        self.mtu: PathMtu | None = None
 
     def run(self) -> Transaction:
         first = self._first_packet()
@@ -140,6 +146,7 @@ class _Attempt:
         ending = self._send_first(journey, first)
         self.expected = (journey.origin or first.tuple5).inverse()
         self.walks.append(journey.walk(ending.disposition))
+        self.sent = journey, ending
         if ending.disposition in {Disposition.DELIVERED, Disposition.EXITS_CLUSTER}:
             return self._answered(ending)
         return self._failed(ending, journey)
@@ -190,6 +197,7 @@ class _Attempt:
         back = self._send_back(journey, ending, reply)
         self.reply = journey.walk(back.disposition)
         self.walks.append(self.reply)
+        self.came_back = journey, back
         if not self._reaches_client(back):
             return self._lost_answer(back, ending)
         if not self._is_expected(back.packet):
@@ -312,7 +320,7 @@ class _Attempt:
         """TCP's third packet and SCTP's cookies meet ESTABLISHED; UDP and ICMP are done with the answer."""
         client, server = self.question.client, self.server
         if client is None or self.expected is None or server is None:
-            return self._result(Disposition.DELIVERED, clients.CONNECTED, "")
+            return self._with_sizes()
         ends = (client, self.world.topology.netns(server))
         tuples = (self.expected.inverse(), self.answered)
         for place, flags in enumerate(self.exchange.more):
@@ -324,7 +332,7 @@ class _Attempt:
             arrived = (ending.netns.host, ending.netns.inode) == (there.host, there.inode)
             if ending.disposition is not Disposition.DELIVERED or not arrived:
                 return self._unconfirmed(ending, flags)
-        return self._result(Disposition.DELIVERED, clients.CONNECTED, "")
+        return self._with_sizes()
 
     def _later_packet(self, tuple5: Tuple5, flags: Flags) -> Packet:
         return Packet(
@@ -345,6 +353,43 @@ class _Attempt:
             # connect() returns at the SYN-ACK: the client believes it is connected.
             reason = f"connect() succeeds, and then nothing that is sent arrives: {ending.reason}"
         return self._result(ending.disposition, clients.TIMEOUT, reason)
+
+    # --- large packets ------------------------------------------------------------------------------------
+
+    def _with_sizes(self) -> Transaction:
+        """All packets of the handshake arrive: see whether full-size ones do."""
+        client = self.question.client
+        assert self.sent is not None  # noqa: S101 - what was answered was sent
+        assert self.came_back is not None  # noqa: S101 - the caller saw the answer
+        (there, arrived), (back, returned) = self.sent, self.came_back
+        if self.question.protocol != "tcp" or client is None:
+            self.mtu = small_only(there, back).mtu
+            return self._result(Disposition.DELIVERED, clients.CONNECTED, "")
+        sized = full_size(
+            self.world,
+            Direction("forward", client, there, arrived.packet, returned.packet.mss),
+            Direction("reply", arrived.netns, back, returned.packet, arrived.packet.mss),
+            self._error_home,
+        )
+        self.mtu = sized.mtu
+        return self._after(sized)
+
+    def _after(self, sized: Sized) -> Transaction:
+        if sized.stalled:
+            self.walks += sized.walks
+            return self._result(Disposition.MTU, clients.CONNECTED, sized.reason)
+        if sized.undecided:
+            self.walks += sized.walks
+            return self._result(Disposition.UNKNOWN, clients.UNDECIDED, sized.undecided)
+        return self._result(Disposition.DELIVERED, clients.CONNECTED, "")
+
+    def _error_home(self, narrow: Narrow, about: Journey) -> tuple[Ending, Walk]:
+        """Send "fragmentation needed" (or "packet too big") from where a packet did not fit."""
+        error = Unreachable.FRAGMENTATION_NEEDED
+        news = _icmp_error(narrow.packet, error, from_destination=False)
+        journey = Journey(self.world, f"ICMP error ({error.value}, about the {about.label}'s way)")
+        back = travel(journey, Send(narrow.netns, news))
+        return back, journey.walk(back.disposition)
 
     # --- failures ----------------------------------------------------------------------------------------
 
@@ -445,6 +490,7 @@ class _Attempt:
             seen_source=self.seen_source,
             assumptions=tuple(self.world.assumptions),
             errno=seen.errno,
+            mtu=self.mtu,
         )
 
 

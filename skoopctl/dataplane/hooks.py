@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skoopctl.dataplane.journey import Ending, Journey, gap
+from skoopctl.dataplane.moves import Resend
 from skoopctl.dataplane.netfilter import HookRuling, device_stages, run_hook, stages_at
 from skoopctl.dataplane.packet import Packet
 from skoopctl.dataplane.ruling import Action
@@ -28,8 +29,11 @@ def pass_hook(
     in_port: Link | None = None,
     out_port: Link | None = None,
     next_hop: int = 0,
-) -> Ending | None:
-    """Send the packet through one hook; return how it ended, or None when it goes on."""
+) -> Ending | Resend | None:
+    """Send the packet through one hook; return how it ended, or None when it goes on.
+
+    IPVS may have taken it: then its next move is returned.
+    """
     unread = _unread_rules(journey, netns, packet, hook)
     if unread is not None:
         return unread
@@ -54,6 +58,9 @@ def pass_hook(
     if decided.ruling.action is Action.ACCEPT:
         _record(journey, scene, device, before)
         return None
+    if decided.ruling.action is Action.STOLEN:
+        _record(journey, scene, device, before)
+        return Resend(netns, packet, decided.ruling.towards)
     return _stop(journey, scene, device, decided)
 
 
@@ -187,7 +194,13 @@ def _stop(journey: Journey, scene: Scene, device: Link | None, decided: HookRuli
             f"at {place}, {decided.stage} and {also} have one priority; the newer table is taken first"
         )
     note = "; ".join(scene.notes)
-    if ruling.action is Action.DROP:
+    if ruling.opaque:
+        disposition = Disposition.OPAQUE
+        reason = ruling.reason
+    elif ruling.reason:
+        disposition = Disposition.DROPPED if ruling.action is Action.DROP else Disposition.REJECTED
+        reason = ruling.reason
+    elif ruling.action is Action.DROP:
         disposition = Disposition.DROPPED
         reason = f"dropped by {by}" if last else f"dropped in {decided.stage}: {note}"
     else:
@@ -204,7 +217,7 @@ def _stop(journey: Journey, scene: Scene, device: Link | None, decided: HookRuli
         hook=scene.hook.value,
         error=ruling.error if ruling.action is Action.REJECT else None,
         reset=ruling.action is Action.REJECT and ruling.error is None,
-        cause="netfilter-drop" if disposition is Disposition.DROPPED else "netfilter-reject",
+        cause=ruling.cause or ("netfilter-drop" if ruling.action is Action.DROP else "netfilter-reject"),
         kind=StepKind.HOOK,
         unknown="; ".join(dict.fromkeys(scene.unknowns)),
     )

@@ -6,16 +6,23 @@ Sources: net/ipv4/ip_output.c (__ip_queue_xmit, ip_output), ip_input.c (ip_rcv_f
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+from skoopctl.dataplane import mtu
+from skoopctl.dataplane.birth import give_birth
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
 from skoopctl.dataplane.ip6 import refuse_to_forward, refuse_to_receive
 from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey, gap, sysctl_evidence
-from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Send
+from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Resend, Send
+from skoopctl.dataplane.netfilter import has_nat
 from skoopctl.dataplane.packet import Packet, Unreachable, describe
 from skoopctl.dataplane.routing import Answer, Query
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
+from skoopctl.dataplane.ttl import count_down
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import NextHop, RouteType
@@ -63,8 +70,10 @@ def send(journey: Journey, move: Send) -> Ending | Move:
     if journey.depth == 0 and journey.origin is None:
         journey.origin = packet.tuple5
     out_link = _out_link(netns, answer, hop)
+    mtu.at_birth(journey, packet, answer.route, out_link)
     journey.step(StepKind.SEND, netns, None, f"sends {describe(packet)}", packet)
     _record_route(journey, netns, answer, hop, out_link, packet)
+    give_birth(netns, packet, out_link)
     before = (packet.destination, packet.mark)
     ended = pass_hook(journey, netns, packet, Hook.OUTPUT, out_link=out_link)
     if ended is not None:
@@ -77,6 +86,41 @@ def send(journey: Journey, move: Send) -> Ending | Move:
         answer, hop = again, _pick_hop(journey, netns, again, packet)
         out_link = _out_link(netns, answer, hop)
         _record_route(journey, netns, answer, hop, out_link, packet)
+    return _leave(journey, netns, packet, answer, hop, out_link)
+
+
+def resend(journey: Journey, move: Resend) -> Ending | Move:
+    """Send a packet that IPVS took: route, OUTPUT from its first table on, POSTROUTING, device.
+
+    ip_vs_xmit.c (do_output_route4) looks only at the real server's address. Then NAT's hook at OUTPUT looks
+    again, with mark and source, where conntrack knows the packet as translated (nf_nat_ipv4_local_fn); and
+    mangle does where it changes the mark. A packet for direct routing keeps the service's address and goes to the
+    server's MAC address.
+    """
+    netns, packet, towards = move.netns, move.packet, move.towards
+    answer = _lookup(journey, netns, Packet(packet.family, 0, towards, packet.protocol))
+    if isinstance(answer, Ending):
+        return answer
+    hop = _pick_hop(journey, netns, answer, packet)
+    out_link = _out_link(netns, answer, hop)
+    direct = packet.destination != towards
+    if direct and hop.gateway is None:
+        hop = replace(hop, gateway=IPv4Address(towards) if packet.family == 4 else IPv6Address(towards))
+    _record_route(journey, netns, answer, hop, out_link, packet)
+    mark = packet.mark
+    ended = pass_hook(journey, netns, packet, Hook.OUTPUT, out_link=out_link)
+    if ended is not None:
+        return ended
+    translated = packet.tracking is not None and packet.tracking.entry is not None
+    if packet.mark != mark or (not direct and translated and has_nat(journey.topology, netns, packet.family)):
+        again = _lookup(journey, netns, packet)
+        if isinstance(again, Ending):
+            again.rerouted = True
+            return again
+        if again.route is not answer.route:
+            answer, hop = again, _pick_hop(journey, netns, again, packet)
+            out_link = _out_link(netns, answer, hop)
+            _record_route(journey, netns, answer, hop, out_link, packet)
     return _leave(journey, netns, packet, answer, hop, out_link)
 
 
@@ -124,8 +168,8 @@ def receive(journey: Journey, move: Receive) -> Ending | Move:
         )
     if not move.looped:
         journey.step(StepKind.RECEIVE, netns, link, f"received on {link.name}", packet)
-    if packet.family == 6 and (ended := refuse_to_receive(journey, netns, link, packet)) is not None:
-        return ended
+    if packet.family == 6 and (refused := refuse_to_receive(journey, netns, link, packet)) is not None:
+        return refused
     if not move.prerouted:
         ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=link, in_port=move.in_port)
         if ended is not None:
@@ -186,14 +230,17 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     answer = _lookup(journey, netns, packet, iif=link)
     if isinstance(answer, Ending):
         return answer
-    if packet.family == 6 and (ended := refuse_to_forward(journey, netns, link, packet)) is not None:
-        return ended
+    if packet.family == 6 and (refused := refuse_to_forward(journey, netns, link, packet)) is not None:
+        return refused
     hop = _pick_hop(journey, netns, answer, packet)
     out_link = _out_link(netns, answer, hop)
-    ended = _validate_source(journey, netns, link, packet, out_link.index if out_link else 0)
-    if ended is not None:
-        return ended
+    spoofed = _validate_source(journey, netns, link, packet, out_link.index if out_link else 0)
+    if spoofed is not None:
+        return spoofed
     _record_route(journey, netns, answer, hop, out_link, packet)
+    expired = count_down(journey, netns, link, packet)
+    if expired is not None:
+        return expired
     if journey.hops >= MAX_HOPS:
         return journey.end(
             Disposition.LOOP,
@@ -204,6 +251,7 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
             cause="routing-loop",
             error=Unreachable.TIME_EXCEEDED,
         )
+    mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:
         return ended

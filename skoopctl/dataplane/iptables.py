@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skoopctl.dataplane import targets_header, targets_ipset, targets_proxy, tcpmss  # noqa: F401
 from skoopctl.dataplane.matches import Predicate, compile_match
 from skoopctl.dataplane.matches.address import network_of
 from skoopctl.dataplane.ruling import ACCEPT, DROP, RETURN, Action, Ruling
@@ -29,6 +30,7 @@ class _Compiled:
     jump: Chain | None
     goto: bool
     harmless: bool
+    quiet: bool
 
 
 class _Rules:
@@ -125,7 +127,7 @@ class TableEvaluator:
     def _forget_quiet(self, scene: Scene, mark: int, compiled: _Compiled) -> None:
         """Drop the evidence of a rule that led nowhere: a jump that came back without having done anything."""
         led_on = len(scene.evidence) > mark + 1
-        if compiled.harmless or (compiled.jump is not None and not led_on):
+        if compiled.harmless or compiled.quiet or (compiled.jump is not None and not led_on):
             del scene.evidence[mark:]
 
     def _act(self, compiled: _Compiled, scene: Scene, depth: int) -> Ruling | None:
@@ -140,7 +142,11 @@ class TableEvaluator:
         effect = TARGETS.get(target.name)
         if effect is None:
             return unknown_target(scene, target, (id(compiled.rule), scene.hook))
-        return effect.act(scene, target)
+        try:
+            return effect.act(scene, target)
+        except (ValueError, KeyError, IndexError):
+            reason = f"-j {target.name} cannot be read: {compiled.rule.text}"
+            return unknown_target(scene, target, (id(compiled.rule), scene.hook), reason)
 
     def _cut_off(self, rule: Rule, scene: Scene) -> Ruling | None:
         """Branch over what a rule may do that could be read only as far as before its target."""
@@ -196,7 +202,8 @@ class TableEvaluator:
             unreadable = Unknown(f"the rule cannot be read ({rule.problem})")
             predicates.append(lambda _scene: unreadable)
         evidence = self._rule_evidence(rule)
-        return _Compiled(rule, evidence, predicates, jump, bool(target and target.goto), harmless)
+        quiet = effect is not None and effect.quiet
+        return _Compiled(rule, evidence, predicates, jump, bool(target and target.goto), harmless, quiet)
 
     def _rule_evidence(self, rule: Rule) -> Evidence:
         suffix = " (legacy)" if self.table.backend is Backend.LEGACY else ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from skoopctl.dataplane.choice import Choices
 from skoopctl.dataplane.conntrack import Table
 from skoopctl.dataplane.packet import Packet, Tuple5, Unreachable
+from skoopctl.dataplane.passage import Passage
 from skoopctl.dataplane.topology import NsKey, Station, Topology
 from skoopctl.dataplane.trace import Disposition, Evidence, PacketView, Step, StepKind, Walk
 from skoopctl.kernel.link import Link
@@ -39,7 +40,11 @@ class World:
 
     def table(self, netns: NetNamespace) -> Table:
         """Return the conntrack table of a namespace."""
-        return self.connections.setdefault((netns.host, netns.inode), Table())
+        key = netns.host, netns.inode
+        if key not in self.connections:
+            loose = netns.sysctls.integer("net/netfilter/nf_conntrack_tcp_loose") != 0
+            self.connections[key] = Table(loose=loose)
+        return self.connections[key]
 
     def assume(self, text: str) -> None:
         """Note something that the verdict rests on and that was not seen."""
@@ -74,7 +79,7 @@ class Journey:
     """One packet on its way, with the steps that it has made.
 
     ``origin`` is its tuple when it was born; ``request`` is true for the first packet of a flow, which needs
-    a socket to be delivered to. ``depth`` counts the tunnels around it.
+    a socket to be delivered to. ``depth`` counts the tunnels around it. ``passage`` is how large it may be.
     """
 
     world: World
@@ -85,6 +90,7 @@ class Journey:
     origin: Tuple5 | None = None
     birthplace: NsKey | None = None
     steps: list[Step] = field(default_factory=list)
+    passage: Passage = field(default_factory=Passage)
 
     @property
     def topology(self) -> Topology:

@@ -5,6 +5,7 @@ Sources: net/ipv4/ip_output.c (ip_finish_output2), arp.c (arp_process), drivers/
 
 from __future__ import annotations
 
+from skoopctl.dataplane import mtu
 from skoopctl.dataplane.arp import Resolution, neighbour_evidence, resolve
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
@@ -23,8 +24,9 @@ from skoopctl.dataplane.moves import (
 from skoopctl.dataplane.ndp import solicit
 from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
-from skoopctl.dataplane.topology import INVISIBLE_TUNNELS, Station
+from skoopctl.dataplane.topology import Station
 from skoopctl.dataplane.trace import Disposition, StepKind
+from skoopctl.dataplane.tunnels import TUNNELS, unfollowed
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
@@ -34,9 +36,9 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     netns, link, packet, next_hop = move.netns, move.link, move.packet, move.next_hop
     if not link.up:
         return _down(journey, netns, link, packet)
-    if link.kind in INVISIBLE_TUNNELS:
-        reason = f"{link.name} is a {link.kind} device, which the walk does not follow"
-        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="not-decided")
+    stop = unfollowed(link)
+    if stop is not None:
+        return journey.end(stop.disposition, netns, packet, stop.reason, link=link, cause=stop.cause)
     ended = at_device(journey, netns, link, packet, "out of") or pass_device_chains(
         journey, netns, packet, "netdev", "egress", out_link=link
     )
@@ -48,9 +50,10 @@ def output(journey: Journey, move: Output) -> Ending | Move:
         return _unreachable(journey, netns, link, packet, next_hop)
     if packet.family == 6 and (ended := solicit(journey, station, packet, found, next_hop)) is not None:
         return ended
-    mac = found.mac or "an unseen MAC"
-    decision = f"{packet.address(next_hop)} is at {mac}"
-    journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
+    if found.mac or link.kind not in TUNNELS:
+        mac = found.mac or "an unseen MAC"
+        decision = f"{packet.address(next_hop)} is at {mac}"
+        journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
     return _transmit(journey, station, packet, found, next_hop)
 
 
@@ -89,10 +92,11 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
 def _transmit(journey: Journey, station: Station, packet: Packet, found: Resolution, next_hop: int) -> Move:
     """Hand a frame to the device."""
     netns, link = station.netns, station.link
+    packet.source_mac = link.mac
     if link.kind == "bridge":
         return OutOfBridge(station, packet, found.mac, next_hop)
-    if link.vxlan is not None:
-        return Encapsulate(netns, link, packet, found.mac)
+    if link.kind in TUNNELS:
+        return Encapsulate(netns, link, packet, found.mac, next_hop)
     peer = journey.topology.peer(station)
     if peer is not None:
         return Cross(station, peer, packet, found.mac)
@@ -105,15 +109,17 @@ def cross(journey: Journey, move: Cross) -> Move:
     there = journey.topology.label(peer.netns)
     decision = f"to {peer.link.name} in {there}"
     journey.step(StepKind.TRANSMIT, station.netns, station.link, decision, packet)
+    mtu.at_frame(journey, peer, packet)
     if station.key != peer.key:
-        packet.mark = 0
+        packet.mark, packet.ipvs = 0, False
     return Arrive(peer.netns, peer.link, packet, mac)
 
 
 def arrive(journey: Journey, move: Arrive) -> Ending | Move:
     """Take a frame in on a device (__netif_receive_skb_core): programs, ingress chains, bridge, IP."""
     netns, link, packet, mac = move.netns, move.link, move.packet, move.mac
-    packet.tracking, packet.untracked, packet.zone, packet.bridge_port = None, False, 0, 0
+    packet.tracking, packet.untracked, packet.bridge_port = None, False, 0
+    packet.zone = packet.zone_reply = 0
     if not link.up:
         return _down(journey, netns, link, packet)
     ended = at_device(journey, netns, link, packet, "into") or pass_device_chains(
@@ -195,5 +201,6 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     owner = owners[index]
     journey.step(StepKind.TRANSMIT, netns, link, f"over the underlay to {owner.netns.host}", packet)
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
-    packet.mark = 0
+    mtu.at_underlay(journey, owner, packet)
+    packet.mark, packet.ipvs = 0, False
     return Arrive(owner.netns, owner.link, packet, mac or owner.link.mac)

@@ -49,6 +49,15 @@ class Deliver:
 
 
 @dataclass(slots=True)
+class Resend:
+    """IPVS took a packet and sends it as if it were born here, by the route to ``towards``."""
+
+    netns: NetNamespace
+    packet: Packet
+    towards: int
+
+
+@dataclass(slots=True)
 class Output:
     """A packet goes to a next hop on a device."""
 
@@ -110,12 +119,13 @@ class OutOfBridge:
 
 @dataclass(slots=True)
 class Encapsulate:
-    """A packet for ``mac`` enters a tunnel."""
+    """A packet for ``mac`` (a frame) or ``next_hop`` (a packet) enters a tunnel."""
 
     netns: NetNamespace
     link: Link
     packet: Packet
     mac: str
+    next_hop: int = 0
 
 
 @dataclass(slots=True)
@@ -131,6 +141,7 @@ Move = (
     Send
     | Receive
     | Deliver
+    | Resend
     | Output
     | Arrive
     | Cross

@@ -14,6 +14,7 @@ from skoopctl.dataplane.arp import Resolution
 from skoopctl.dataplane.hooks import pass_device_chains, pass_hook
 from skoopctl.dataplane.ip6 import is_link_local
 from skoopctl.dataplane.journey import Ending, Journey
+from skoopctl.dataplane.moves import Resend
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.topology import Station
@@ -74,12 +75,12 @@ def _travels(
     scratch = Journey(journey.world, word, depth=journey.depth)
     for pass_one in (*_going_out(scratch, packet, sender), *_coming_in(scratch, packet, receiver)):
         ended = pass_one()
-        if ended is not None:
+        if isinstance(ended, Ending):
             return word, ended, scratch
     return None
 
 
-_Pass = Callable[[], Ending | None]
+_Pass = Callable[[], Ending | Resend | None]
 
 
 def _going_out(scratch: Journey, packet: Packet, station: Station | None) -> tuple[_Pass, ...]:

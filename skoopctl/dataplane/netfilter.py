@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from skoopctl.dataplane.conntrack import CtState, Manip, apply_nat
 from skoopctl.dataplane.iptables import TableEvaluator
+from skoopctl.dataplane.ipvs import ipvs_hooks
 from skoopctl.dataplane.nft import NftEvaluator
+from skoopctl.dataplane.recall import recall, room_for
 from skoopctl.dataplane.ruling import ACCEPT, Action, Ruling
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.topology import Topology
@@ -23,6 +25,7 @@ from skoopctl.kernel.nft import NftChain, NftTable
 CONNTRACK_PRIORITY = -200
 NAT_DST_PRIORITY = -100
 NAT_SRC_PRIORITY = 100
+IPVS = "IPVS"
 
 _TABLE_HOOKS: dict[str, dict[Hook, int]] = {
     "raw": {Hook.PREROUTING: -300, Hook.OUTPUT: -300},
@@ -75,11 +78,17 @@ def stages_at(topology: Topology, netns: NetNamespace, hook: Hook, family: int) 
         stages = [
             *_iptables_stages(topology, netns, hook, family),
             *_nft_stages(topology, netns, hook, family),
+            *(Stage(priority, 0, IPVS, is_nat=False, run=run) for priority, run in ipvs_hooks(netns, hook)),
         ]
         # Of equal priorities the newest hook runs first (net/netfilter/core.c: nf_hook_entries_grow).
         cached = tuple(sorted(stages, key=lambda stage: (stage.priority, -stage.order)))
         topology.caches[key] = cached
     return cached  # type: ignore[return-value]
+
+
+def has_nat(topology: Topology, netns: NetNamespace, family: int) -> bool:
+    """Tell whether NAT looks at packets that are born here: all its hooks come with the first nat chain."""
+    return any(stage.is_nat for hook in _MANIP for stage in stages_at(topology, netns, hook, family))
 
 
 def run_hook(scene: Scene) -> HookRuling:
@@ -93,7 +102,9 @@ def run_hook(scene: Scene) -> HookRuling:
         priority = stage.priority if stage is not None else 1 << 31
         if not tracked and priority > CONNTRACK_PRIORITY:
             tracked = True
-            _attach(scene)
+            refused = _attach(scene)
+            if refused is not None:
+                return HookRuling(refused, "conntrack")
         if (
             not translated
             and priority >= nat_priority
@@ -116,10 +127,17 @@ def run_hook(scene: Scene) -> HookRuling:
     return HookRuling(ACCEPT)
 
 
-def _attach(scene: Scene) -> None:
-    """Attach conntrack's entry, unless the packet still carries one (loopback, a reset that answers)."""
-    if scene.packet.tracking is None or scene.packet.tracking.state is CtState.UNTRACKED:
-        scene.packet.tracking = scene.connections.track(scene.packet)
+def _attach(scene: Scene) -> Ruling | None:
+    """Attach conntrack's entry, unless the packet still carries one (loopback, a reset that answers).
+
+    An entry that was there before the walk goes first; a new one needs room.
+    """
+    packet = scene.packet
+    if packet.tracking is not None and packet.tracking.state is not CtState.UNTRACKED:
+        return None
+    packet.tracking = recall(scene) or scene.connections.track(packet)
+    entry = packet.tracking.entry
+    return room_for(scene) if entry is not None and not entry.confirmed else None
 
 
 def _translate(scene: Scene, nat_stages: list[Stage]) -> HookRuling:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
 from skoopctl.dataplane.matches.connection import states_of
-from skoopctl.dataplane.matches.transport import any_of
 from skoopctl.dataplane.packet import PROTOCOL_NUMBERS, Packet, Ports
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.truth import Truth, Unknown, ports_within
+from skoopctl.dataplane.truth import Truth, Unknown, any_of, ports_within
 from skoopctl.kernel.nft import (
     AnonymousSet,
     Binary,
@@ -40,6 +39,7 @@ Value = Scalar | tuple[Scalar, ...]
 _ICMP_TYPES = {
     0: "echo-reply",
     1: "destination-unreachable",
+    2: "packet-too-big",
     3: "destination-unreachable",
     8: "echo-request",
     11: "time-exceeded",

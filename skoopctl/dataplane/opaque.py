@@ -15,6 +15,7 @@ from skoopctl.kernel.bpf import Attachment
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
+_WORDS = ("the program lets it pass", "the program does not let it pass")
 _ON_DEVICE = {
     "into": frozenset({"xdp", "tc ingress", "tcx ingress"}),
     "out of": frozenset({"tc egress", "tcx egress", "netkit primary", "netkit peer"}),
@@ -86,7 +87,7 @@ def _decide(
 ) -> Ending | None:
     """Ask whether the programs let the packet pass; one answer for all its packets."""
     key = ("opaque", netns.host, netns.inode, link.index if link else 0, tuple(found))
-    if journey.world.choices.unknown(reason, key=key):
+    if journey.world.choices.unknown(reason, key=key, words=_WORDS):
         return None
     evidence = tuple(
         Evidence("program", str(program), program.place, node=netns.host, netns=netns.inode)

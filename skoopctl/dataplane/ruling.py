@@ -9,20 +9,32 @@ from skoopctl.dataplane.packet import Unreachable
 
 
 class Action(StrEnum):
-    """The verdicts of netfilter, and RETURN, which only chains see."""
+    """The verdicts of netfilter, and RETURN, which only chains see.
+
+    STOLEN: the hook's function took the packet and sends it on itself (IPVS).
+    """
 
     ACCEPT = "ACCEPT"
     DROP = "DROP"
     REJECT = "REJECT"
     RETURN = "RETURN"
+    STOLEN = "STOLEN"
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """A verdict. For REJECT, ``error`` is the ICMP type, or None for a TCP reset."""
+    """A verdict. For REJECT, ``error`` is the ICMP type, or None for a TCP reset.
+
+    ``towards`` is the address that a STOLEN packet is routed to. ``cause`` and ``reason`` say why, where no rule
+    did it; ``opaque`` that what happens next is outside the model.
+    """
 
     action: Action
     error: Unreachable | None = None
+    towards: int = 0
+    cause: str = ""
+    reason: str = ""
+    opaque: bool = False
 
 
 ACCEPT = Ruling(Action.ACCEPT)

@@ -26,21 +26,25 @@ _WORD = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a target is: its function, and whether it can change the packet's way at all."""
+    """What a target is: its function, and whether it can change the packet's way at all.
+
+    ``quiet`` ones may, by what later rules see; for themselves they are no evidence.
+    """
 
     act: Act
     harmless: bool = False
+    quiet: bool = False
 
 
 TARGETS: dict[str, Effect] = {}
 
 
-def target(*names: str) -> Callable[[Act], Act]:
+def target(*names: str, quiet: bool = False) -> Callable[[Act], Act]:
     """Register a target."""
 
     def register(act: Act) -> Act:
         for name in names:
-            TARGETS[name] = Effect(act)
+            TARGETS[name] = Effect(act, quiet=quiet)
         return act
 
     return register
@@ -56,9 +60,6 @@ for _name in (
     "ULOG",
     "TRACE",
     "AUDIT",
-    "TCPMSS",
-    "DSCP",
-    "TOS",
     "CHECKSUM",
     "CLASSIFY",
     "SECMARK",
@@ -67,7 +68,6 @@ for _name in (
     "IDLETIMER",
     "LED",
     "TEE",
-    "SET",
     "TCPOPTSTRIP",
 ):
     TARGETS[_name] = Effect(_nothing, harmless=True)
@@ -91,11 +91,16 @@ def drop(_scene: Scene, _target: Target) -> Ruling:
 
 
 @target("REJECT")
-def reject(_scene: Scene, item: Target) -> Ruling:
+def reject(scene: Scene, item: Target) -> Ruling:
     """The packet is gone, and its sender is told."""
+    name = options_of(item).get("reject-with", "")
+    if name not in _REJECT_NAMES and name not in _RESETS:
+        scene.unknowns.append(f"how REJECT --reject-with {name} answers is not modelled")
+        return DROP
     return Ruling(Action.REJECT, reject_error(options_of(item).get("reject-with", "")))
 
 
+_RESETS = frozenset({"tcp-reset", "tcp-rst"})
 _REJECT_NAMES = {
     "": Unreachable.PORT,
     "icmp-net-unreachable": Unreachable.NET,
@@ -109,6 +114,10 @@ _REJECT_NAMES = {
     "icmp-net-prohibited": Unreachable.NET_PROHIBITED,
     "icmp-host-prohibited": Unreachable.HOST_PROHIBITED,
     "icmp-admin-prohibited": Unreachable.ADMIN_PROHIBITED,
+    "net-prohib": Unreachable.NET_PROHIBITED,
+    "host-prohib": Unreachable.HOST_PROHIBITED,
+    "admin-prohib": Unreachable.ADMIN_PROHIBITED,
+    "proto-unreach": Unreachable.PROTO,
     "icmp6-no-route": Unreachable.NET,
     "icmp6-adm-prohibited": Unreachable.ADMIN_PROHIBITED,
     "icmp6-addr-unreachable": Unreachable.HOST,
@@ -117,6 +126,8 @@ _REJECT_NAMES = {
     "icmp6-reject-route": Unreachable.REJECT_ROUTE,
     "policy-fail": Unreachable.POLICY_FAIL,
     "reject-route": Unreachable.REJECT_ROUTE,
+    "adm-prohibited": Unreachable.ADMIN_PROHIBITED,
+    "addr-unreach": Unreachable.HOST,
     "no-route": Unreachable.NET,
     "addr-unreachable": Unreachable.HOST,
     "port-unreachable": Unreachable.PORT,
@@ -162,29 +173,60 @@ def connmark(scene: Scene, item: Target) -> None:
     nfmask = int(values.get("nfmask", "") or values.get("mask", "") or "0xffffffff", 0)
     ctmask = int(values.get("ctmask", "") or values.get("mask", "") or "0xffffffff", 0)
     if "save-mark" in values:
-        entry.mark = (entry.mark & ~ctmask & _WORD) ^ (scene.packet.mark & nfmask)
+        entry.mark = (entry.mark & ~ctmask & _WORD) ^ _shifted(scene.packet.mark & nfmask, values)
     elif "restore-mark" in values:
-        scene.packet.mark = (scene.packet.mark & ~nfmask & _WORD) ^ (entry.mark & ctmask)
-    elif "set-xmark" in values or "set-mark" in values:
-        value, mask = value_and_mask(values.get("set-xmark") or values["set-mark"])
-        entry.mark = (entry.mark & ~mask & _WORD) ^ value
+        scene.packet.mark = (scene.packet.mark & ~nfmask & _WORD) ^ _shifted(entry.mark & ctmask, values)
+    elif "set-xmark" in values:
+        value, mask = value_and_mask(values["set-xmark"])
+        entry.mark = _shifted((entry.mark & ~mask & _WORD) ^ value, values)
+    elif "set-mark" in values:
+        value, mask = value_and_mask(values["set-mark"])
+        entry.mark = _shifted((entry.mark & ~mask & _WORD) | value, values)
+    elif "or-mark" in values:
+        entry.mark |= int(values["or-mark"], 0)
+    elif "and-mark" in values:
+        entry.mark &= int(values["and-mark"], 0)
+    elif "xor-mark" in values:
+        entry.mark ^= int(values["xor-mark"], 0)
+
+
+def _shifted(mark: int, values: dict[str, str]) -> int:
+    """Apply ``--left-shift-mark`` or ``--right-shift-mark`` (xt_connmark.c: connmark_tg_shift)."""
+    left, right = int(values.get("left-shift-mark", "0"), 0), int(values.get("right-shift-mark", "0"), 0)
+    return (mark << min(left, 32) & _WORD) >> right
 
 
 @target("CT", "NOTRACK")
 def ct(scene: Scene, item: Target) -> None:
-    """``--notrack`` makes the packet UNTRACKED; ``--zone`` puts its connection into another table."""
+    """``--notrack`` makes the packet UNTRACKED; ``--zone`` puts its connection into another table.
+
+    ``--zone-orig`` and ``--zone-reply`` do so for one direction only. The first CT rule that matches is the
+    one that counts (xt_CT.c: xt_ct_target, "Previously seen (loopback)? Ignore"). ``--helper`` and timeouts
+    decide no way. ``--zone mark`` takes the packet's mark (nf_conntrack_zones.h: NF_CT_FLAG_MARK).
+    """
+    packet = scene.packet
+    if packet.untracked or packet.zone or packet.zone_reply:
+        return
     values = options_of(item)
     if item.name == "NOTRACK" or "notrack" in values:
-        scene.packet.untracked = True
-    zone = values.get("zone") or values.get("zone-orig") or ""
-    if zone.isdigit():
-        scene.packet.zone = int(zone)
+        packet.untracked = True
+        return
+    for name, original, reply in (
+        ("zone", True, True),
+        ("zone-orig", True, False),
+        ("zone-reply", False, True),
+    ):
+        text = values.get(name, "")
+        if text:
+            zone = packet.mark & 0xFFFF if text == "mark" else int(text, 0)
+            packet.zone = zone if original else packet.zone
+            packet.zone_reply = zone if reply else packet.zone_reply
 
 
 @target("DNAT")
 def dnat(scene: Scene, item: Target) -> Ruling:
     """``--to-destination ADDRESS[-ADDRESS][:PORT[-PORT]]``."""
-    entry = _entry(scene)
+    entry = nat_entry(scene)
     if entry is not None:
         address, ports = _nat_target(scene, options_of(item).get("to-destination", ""))
         bind_destination(
@@ -197,8 +239,8 @@ def dnat(scene: Scene, item: Target) -> Ruling:
 
 @target("REDIRECT")
 def redirect(scene: Scene, item: Target) -> Ruling:
-    """DNAT to the address of the device that the packet came in on (loopback's for packets born here)."""
-    entry = _entry(scene)
+    """DNAT to the address of the device that the packet came in on (127.0.0.1 for packets born here)."""
+    entry = nat_entry(scene)
     if entry is not None:
         address = redirect_address(scene)
         if address is None:
@@ -211,7 +253,7 @@ def redirect(scene: Scene, item: Target) -> Ruling:
 @target("SNAT")
 def snat(scene: Scene, item: Target) -> Ruling:
     """``--to-source ADDRESS[-ADDRESS][:PORT[-PORT]]``."""
-    entry = _entry(scene)
+    entry = nat_entry(scene)
     if entry is not None:
         address, ports = _nat_target(scene, options_of(item).get("to-source", ""))
         values = options_of(item)
@@ -230,7 +272,7 @@ def masquerade(scene: Scene, item: Target) -> Ruling:
 
 def masquerade_as(scene: Scene, ports: Ports | None, *, fully_random: bool) -> Ruling:
     """Bind the source to the out device's address; without one the kernel drops."""
-    entry = _entry(scene)
+    entry = nat_entry(scene)
     if entry is None or scene.out_link is None:
         return ACCEPT
     address = scene.router.select_source(scene.out_link.index, scene.next_hop, scene.packet.family)
@@ -251,9 +293,9 @@ def queue(scene: Scene, item: Target) -> Ruling:
     return ACCEPT if scene.choices.unknown(reason) else DROP
 
 
-def unknown_target(scene: Scene, item: Target, key: object) -> Ruling | None:
+def unknown_target(scene: Scene, item: Target, key: object, why: str = "") -> Ruling | None:
     """A target outside the model may accept, drop, or do nothing."""
-    return any_ruling(scene, f"target -j {item.name} is not modelled", key)
+    return any_ruling(scene, why or f"target -j {item.name} is not modelled", key)
 
 
 def any_ruling(scene: Scene, reason: str, key: object) -> Ruling | None:
@@ -263,21 +305,24 @@ def any_ruling(scene: Scene, reason: str, key: object) -> Ruling | None:
     return (None, ACCEPT, DROP)[scene.choices.pick(ChoiceKind.UNKNOWN, reason, options, key=key)]
 
 
-def _entry(scene: Scene) -> Entry | None:
+def nat_entry(scene: Scene) -> Entry | None:
     """Return the connection that a NAT target may bind."""
     tracking = scene.packet.tracking
     return tracking.entry if tracking and not tracking.is_reply else None
 
 
 def _nat_target(scene: Scene, text: str) -> tuple[int | None, Ports | None]:
-    """Read ``10.0.0.1-10.0.0.3:80-90``; several addresses are a matter of chance (a hash of the flow)."""
+    """Read ``10.0.0.1-10.0.0.3:80-90``; several addresses are a matter of chance (a hash of the flow).
+
+    Behind a slash is the port that the first of the range stands for (NF_NAT_RANGE_PROTO_OFFSET).
+    """
     address_text, ports = text, None
     if text.startswith("["):
         address_text, _, port_text = text[1:].partition("]")
-        ports = _ports(port_text[1:]) if port_text.startswith(":") else None
+        ports = _shifted_ports(scene, port_text[1:]) if port_text.startswith(":") else None
     elif text.count(":") == 1:
         address_text, _, port_text = text.partition(":")
-        ports = _ports(port_text)
+        ports = _shifted_ports(scene, port_text)
     if not address_text:
         return None, ports
     low, _, high = address_text.partition("-")
@@ -287,6 +332,14 @@ def _nat_target(scene: Scene, text: str) -> tuple[int | None, Ports | None]:
     span = range(first, min(last, first + 63) + 1)
     options = tuple((scene.packet.address(ip), 1.0) for ip in span)
     return span[scene.choices.pick(ChoiceKind.CHANCE, f"NAT to one of {address_text}", options)], ports
+
+
+def _shifted_ports(scene: Scene, text: str) -> Ports:
+    ports, base = _ports(text), text.partition("/")[2]
+    asked = scene.packet.destination_ports.single
+    if not base or asked is None:
+        return ports
+    return Ports.of(ports.low + (asked - int(base)) % ports.size)
 
 
 def _ports(text: str) -> Ports:

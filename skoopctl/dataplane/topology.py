@@ -13,10 +13,11 @@ from skoopctl.kernel.netns import Host, NetNamespace
 NsKey = tuple[str, int]
 """A namespace: its host's name and its inode."""
 
-INVISIBLE_TUNNELS = frozenset(
-    {"ipip", "sit", "gre", "gretap", "ip6gre", "ip6tnl", "wireguard", "geneve", "xfrm"}
+TUNNEL_KINDS = frozenset(
+    {"vxlan", "geneve", "wireguard", "ipip", "sit", "ip6tnl", "gre", "gretap", "ip6gre", "ip6gretap"}
+    | {"xfrm", "vti", "vti6", "erspan", "ip6erspan", "bareudp", "gtp", "amt", "l2tpeth", "ovpn", "tun", "ppp"}
 )
-"""Kinds that encapsulate in ways that the walk does not follow: reaching one is UNKNOWN, never a guess."""
+"""Kinds of device that wrap what they send: such a device itself leads nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Topology:
     def is_outward(self, station: Station) -> bool:
         """Tell whether frames sent here leave what was collected: a NIC, or a veth whose peer is unseen."""
         link = station.link
-        if link.loopback or link.kind in {"vxlan", "dummy", "tun", *INVISIBLE_TUNNELS}:
+        if link.loopback or link.kind in TUNNEL_KINDS or link.kind == "dummy":
             return False
         if link.kind == "bridge":
             return any(self.is_outward(port) for port in self.ports(station))

@@ -7,6 +7,7 @@ are known to happen, with weights.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from skoopctl.dataplane.packet import Ports
@@ -69,6 +70,38 @@ def negate(truth: Truth, inverted: bool) -> Truth:
     if not inverted:
         return truth
     return not truth if isinstance(truth, bool) else truth.negated()
+
+
+def any_of(truths: Iterable[Truth]) -> Truth:
+    """Kleene OR. Several chances or splits at once cannot be told apart: unknown."""
+    undecided: list[Truth] = []
+    for truth in truths:
+        if truth is True:
+            return True
+        if truth is not False:
+            undecided.append(truth)
+    if not undecided:
+        return False
+    if len(undecided) == 1:
+        return undecided[0]
+    if all(isinstance(truth, Split) for truth in undecided):
+        return Unknown("the ephemeral port may or may not be in several listed ranges")
+    several = Unknown("several things that are decided by chance")
+    return next((truth for truth in undecided if isinstance(truth, Unknown)), several)
+
+
+def all_of(truths: Iterable[Truth]) -> Truth:
+    """Kleene AND. Of several that are undecided none can stand for all: unknown."""
+    undecided: list[Undecided] = []
+    for truth in truths:
+        if truth is False:
+            return False
+        if truth is not True:
+            undecided.append(truth)
+    if len(undecided) > 1:
+        reasons = dict.fromkeys(truth.reason for truth in undecided)
+        return Unknown("; ".join(reasons))
+    return undecided[0] if undecided else True
 
 
 def ports_within(ports: Ports, low: int, high: int, side: str) -> Truth:

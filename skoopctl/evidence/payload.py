@@ -35,8 +35,11 @@ PROGRAM_FILES = (
     "sysctls.py",
     "sockets.py",
     "bpf.py",
+    "wireguard.py",
     "programs.py",
     "netfilter.py",
+    "ipvs.py",
+    "conntrack.py",
     "main.py",
 )
 

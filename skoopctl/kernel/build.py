@@ -6,13 +6,14 @@ Every part that was not read, or not read whole, is a gap: it is unknown, never 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from skoopctl.evidence.item import HostEvidence, Item, ItemStatus
 from skoopctl.kernel import netlink
 from skoopctl.kernel.bpf import Attachment, decode_programs, decode_tc_filters
+from skoopctl.kernel.conntrack import ConnectionTable, connection_table
 from skoopctl.kernel.host_facts import (
     HostIdentity,
     NamespaceFacts,
@@ -22,8 +23,13 @@ from skoopctl.kernel.host_facts import (
     decode_sysctls,
     foreign_sysctl_line,
 )
+from skoopctl.kernel.ipset import IpSet
+from skoopctl.kernel.ipset_save import decode_ipset_save
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
+from skoopctl.kernel.ipvs import Ipvs, IpvsDump, Template, merged
+from skoopctl.kernel.ipvs_text import decode_proc_ip_vs, decode_proc_ip_vs_conn
+from skoopctl.kernel.link import Link
 from skoopctl.kernel.netlink import Dump
 from skoopctl.kernel.netns import Gap, Host, NetNamespace
 from skoopctl.kernel.nft_json import (
@@ -45,6 +51,7 @@ from skoopctl.kernel.route import PolicyRule
 from skoopctl.kernel.route_text import TABLE_NAMES
 from skoopctl.kernel.socket import Socket
 from skoopctl.kernel.sysctl import Sysctls
+from skoopctl.kernel.tunnel import Wireguard
 
 T = TypeVar("T")
 
@@ -162,7 +169,11 @@ class _NamespaceReader:
             speaks_sctp=self._speaks_sctp(),
             programs=self._programs(),
             ipvs_services=has_virtual_services(self._text("ip_vs")),
+            ipvs=self._ipvs(),
+            conntrack=self._conntrack(),
             recent=self._recent(),
+            wireguard=self._wireguard(links.values()),
+            ipsets=self._ipsets(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
         )
 
@@ -267,6 +278,63 @@ class _NamespaceReader:
         if item is None or not (item.status is ItemStatus.OK or is_nothing(item)):
             return None
         return decode_recent(item.payload.decode("utf-8", "backslashreplace"), self.uptime_s)
+
+    def _wireguard(self, links: Iterable[Link]) -> tuple[Wireguard, ...]:
+        """Return the WireGuard devices; where there is none, nobody minds that they were not asked for."""
+        if all(link.kind != "wireguard" for link in links):
+            return ()
+        return self._dump("wireguard", netlink.decode_wireguard)
+
+    def _ipvs(self) -> Ipvs:
+        """Return the services as netlink tells them; as ``/proc`` does, which says less, where it did not."""
+        listed = decode_proc_ip_vs(self._text("ip_vs")) if self._has_data("ip_vs") else IpvsDump(())
+        if listed.problem:
+            self._gap("ip_vs", "malformed", listed.problem)
+        if "ip_vs" in self.gaps and listed.services:
+            # What was cut or cannot be read may belong to the service before it.
+            last = replace(listed.services[-1], damaged=True)
+            listed = IpvsDump((*listed.services[:-1], last), listed.problem)
+        templates: tuple[Template, ...] | None = ()
+        if listed.services:
+            item = self.evidence.item("ip_vs_conn", self.facts.inode)
+            read = item is not None and item.status is ItemStatus.OK
+            templates = (
+                decode_proc_ip_vs_conn(item.payload.decode("ascii", "replace")) if read and item else None
+            )
+        more = netlink.decode_ipvs(self._bytes("ipvs")) if self._has_data("ipvs") else IpvsDump(())
+        return Ipvs(merged(listed.services, more.services), templates)
+
+    def _has_data(self, name: str) -> bool:
+        return bool(self._bytes(name))
+
+    def _bytes(self, name: str) -> bytes:
+        """Return what there is of an item whose absence leaves no gap: only what asks for it minds."""
+        item = self.evidence.item(name, self.facts.inode)
+        return item.payload if item is not None else b""
+
+    def _conntrack(self) -> ConnectionTable | None:
+        """Return the connections; None when they were not read, which leaves no gap: no walk needs them."""
+        item = self.evidence.item("conntrack", self.facts.inode)
+        if item is None or not (item.payload or item.status is ItemStatus.OK or is_nothing(item)):
+            return None
+        if not item.payload:
+            return ConnectionTable()
+        found = netlink.decode_conntrack(item.payload)
+        complete = item.status is ItemStatus.OK and not item.detail and not found.problem
+        return connection_table(found.entries, complete=complete, detail=item.detail or found.problem)
+
+    def _ipsets(self) -> dict[str, IpSet]:
+        """Return the sets, from the kernel's dump or from the text of ``ipset save`` (recorded clusters)."""
+        raw = self._raw("ipset")
+        if not raw:
+            return {}
+        if raw.startswith((b"create ", b"add ", b"#")):
+            found = decode_ipset_save(raw.decode("utf-8", "backslashreplace"))
+        else:
+            found = netlink.decode_ipset_dump(raw)
+        if found.problem:
+            self._gap("ipset", "malformed", found.problem)
+        return found.sets
 
     def _nsids(self) -> dict[int, int]:
         raw = self._raw("nsid")

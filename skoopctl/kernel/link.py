@@ -71,7 +71,8 @@ class Link:
 
     ``peer`` is the other end's ifindex for a veth, the lower device for a VXLAN or VLAN device, else 0.
     ``peer_nsid`` is -1 when the other end is in the same namespace. ``kind`` is IFLA_INFO_KIND, empty for
-    a physical device or loopback. ``tunnel`` is what makes it a tunnel other than VXLAN. ``xdp`` tells whether an XDP program is attached.
+    a physical device or loopback. ``tunnel`` is what makes it a tunnel other than VXLAN. ``xdp`` tells whether an
+    XDP program is attached. ``group`` is IFLA_GROUP.
     """
 
     index: int
@@ -92,3 +93,4 @@ class Link:
     vxlan: Vxlan | None = None
     tunnel: IpTunnel | Geneve | None = None
     xdp: bool = False
+    group: int = 0

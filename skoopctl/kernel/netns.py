@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 
 from skoopctl.kernel.address import Address
 from skoopctl.kernel.bpf import Attachment
+from skoopctl.kernel.conntrack import ConnectionTable
+from skoopctl.kernel.ipset import IpSet
 from skoopctl.kernel.iptables import Table
+from skoopctl.kernel.ipvs import Ipvs
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour
 from skoopctl.kernel.nft import NftTable
 from skoopctl.kernel.route import PolicyRule, Route
 from skoopctl.kernel.socket import Socket
 from skoopctl.kernel.sysctl import Sysctls
+from skoopctl.kernel.tunnel import Wireguard
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,9 @@ class NetNamespace:
     ``pid`` is a process in it (0: none is known). ``pod_uids`` are the pods whose processes live here, by the
     cgroups of those processes. ``recent`` holds the lists of iptables' ``recent`` match: per list, addresses
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
-    None when it was not read. ``speaks_sctp`` is false when the kernel has no SCTP loaded, None
+    None when it was not read. ``ipvs_services`` says that IPVS has services, ``ipvs`` which; ``conntrack``
+    is None when it was not read. ``ipsets`` are the sets of ipset(8) by name; with ``ipset`` among the gaps a
+    set that is not there may only be unread. ``speaks_sctp`` is false when the kernel has no SCTP loaded, None
     when that was not read. ``programs`` are the eBPF programs and tc filters on packets' way; None
     when they were not read, and then ``tc_devices`` and `Link.xdp` tell where some may be.
     """
@@ -62,7 +68,11 @@ class NetNamespace:
     ipvs_services: bool = False
     programs: tuple[Attachment, ...] | None = None
     speaks_sctp: bool | None = True
+    ipvs: Ipvs = field(default_factory=Ipvs)
+    conntrack: ConnectionTable | None = None
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
+    wireguard: tuple[Wireguard, ...] = ()
+    ipsets: Mapping[str, IpSet] = field(default_factory=dict)
     gaps: Mapping[str, str] = field(default_factory=dict)
 
     def link_named(self, name: str) -> Link | None:

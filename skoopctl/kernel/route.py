@@ -44,7 +44,7 @@ class Route:
     """One route. ``next_hops`` is empty for blackhole, unreachable, prohibit and throw.
 
     ``scope`` is RT_SCOPE_*; ``metric`` is RTA_PRIORITY (0 when absent); ``mtu`` is the route's own (0: the
-    device's). ``text`` is the line as ``ip route show table all`` prints it, for people.
+    device's). ``text`` is the line as ``ip route show table all`` prints it, for people. ``realms`` is RTA_FLOW.
     """
 
     table: int
@@ -58,6 +58,7 @@ class Route:
     protocol: int = 0
     mtu: int = 0
     text: str = ""
+    realms: int = 0
 
 
 class RuleAction(StrEnum):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from skoopctl.checks.diagnose import Question
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.cluster.cluster import Cluster as Objects
 from skoopctl.cluster.objects import Node, Pod, Service, ServicePort
+from skoopctl.kernel.conntrack import Connection, Direction, connection_table
 from skoopctl.kernel.iptables import Backend
-from skoopctl.kernel.route import RouteType
+from skoopctl.kernel.ipvs import Ipvs
+from skoopctl.kernel.ipvs_text import decode_ipvsadm
+from skoopctl.kernel.route import RouteType, RuleAction
 from tests.support.worlds import UNDERLAY, Cluster, cluster, filter_table, third_node
 
 SERVICE = "10.96.0.1"
@@ -87,6 +91,84 @@ def without_route(made: Cluster, node: str, destination: str) -> None:
     box.routes = [r for r in box.routes if str(r.destination) != destination or r.table != 254]
 
 
+V6 = ("fd00:1::10", "fd00:1::11")
+FAR_V6 = ("fd00:1::10", "fd00:2::10")
+
+
+def dual_stack(made: Cluster) -> None:
+    """Give every pod and node an IPv6 address, and the nodes routes to each other's pods."""
+    for number, (node, pods) in enumerate(((made.n1, (made.a, made.c)), (made.n2, (made.b,))), 1):
+        node.address("eth0", f"fd00:9::{number}/64")
+        node.address("cni0", f"fd00:{number}::1/64")
+        node.route(f"fd00:{3 - number}::/64", f"fd00:9::{3 - number}", "eth0")
+        node.set("net/ipv6/conf/all/forwarding", 1)
+        for last, pod in enumerate(pods, 10):
+            pod.address("eth0", f"fd00:{number}::{last}/64")
+            pod.route("::/0", f"fd00:{number}::1", "eth0")
+            for protocol in ("tcp", "udp"):
+                pod.listen(80, protocol, "::")
+
+
+def drop_icmpv6(made: Cluster) -> None:
+    """Drop ICMPv6 in a pod, as a firewall written for IPv4 does."""
+    dual_stack(made)
+    made.c.iptables(filter_table("-A INPUT -p ipv6-icmp -j DROP"), family=6)
+
+
+def drop_icmpv6_nft(made: Cluster) -> None:
+    """The same in nft."""
+    dual_stack(made)
+    place = {"family": "inet", "table": "fw", "chain": "input"}
+    echo = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "ipv6-icmp"}}
+    made.c.nftables(
+        {"table": {"family": "inet", "name": "fw"}},
+        {"chain": {"family": "inet", "table": "fw", "name": "input"} | FILTER_INPUT},
+        {"rule": place | {"handle": 7, "expr": [echo, {"drop": None}]}},
+    )
+
+
+FILTER_INPUT = {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"}
+
+
+def only_link_local(made: Cluster) -> None:
+    """Take a pod's global address away: it sends from its link-local one."""
+    dual_stack(made)
+    made.a.addresses = [a for a in made.a.addresses if a.ip.version == 4]
+    made.a.address("eth0", "fe80::10/64")
+    made.a.routes = [r for r in made.a.routes if str(r.destination) != "::/0"]
+    made.a.route("::/0", "fd00:1::1", "eth0", prefsrc=ip_address("fe80::10"))
+
+
+def no_ipv6_forwarding(made: Cluster) -> None:
+    """Turn forwarding off for IPv6 alone."""
+    dual_stack(made)
+    made.n1.set("net/ipv6/conf/all/forwarding", 0)
+
+
+def no_ipv6_default(made: Cluster) -> None:
+    """Take the pod's default route of IPv6 away."""
+    dual_stack(made)
+    made.a.routes = [r for r in made.a.routes if str(r.destination) != "::/0"]
+
+
+def reject_ipv6(made: Cluster) -> None:
+    """Reject in FORWARD, with an ICMPv6 error."""
+    dual_stack(made)
+    made.n1.iptables(filter_table("-A FORWARD -p udp -j REJECT --reject-with icmp6-adm-prohibited"), family=6)
+
+
+def rule_prohibits(made: Cluster) -> None:
+    """A policy rule that refuses."""
+    for priority, table in ((0, 255), (32766, 254), (32767, 253)):
+        made.n1.rule(priority, table=table)
+    made.n1.rule(
+        10,
+        source=ip_network("10.244.1.10/32"),
+        action=RuleAction.PROHIBIT,
+        text="10:\tfrom 10.244.1.10 prohibit",
+    )
+
+
 # --- one function for each kind of damage ----------------------------------------------------------------------
 
 
@@ -113,6 +195,46 @@ def drop_nft(made: Cluster) -> None:
 def drop_nft_policy(made: Cluster) -> None:
     """An nft chain that drops by default."""
     made.n2.nftables(*nft_table([], policy="drop"))
+
+
+def balance(made: Cluster, text: str, *addresses: str) -> None:
+    """Give n1 services of IPVS (``ipvsadm -S -n``), and the addresses of services on kube-ipvs0."""
+    made.n1.link("kube-ipvs0", kind="dummy", up=False, noarp=True)
+    for address in addresses:
+        made.n1.address("kube-ipvs0", f"{address}/32")
+    made.n1.more |= {"ipvs_services": True, "ipvs": Ipvs(decode_ipvsadm(text).services)}
+    made.n1.set("net/ipv4/vs/conntrack", 1)
+
+
+def drained_service(made: Cluster) -> None:
+    """IPVS's only server takes no new connections."""
+    balance(made, f"-A -t {SERVICE}:80 -s rr\n-a -t {SERVICE}:80 -r 10.244.2.10:80 -m -w 0\n", SERVICE)
+
+
+def balanced_loopback(made: Cluster) -> None:
+    """A service of IPVS on a loopback address has its server elsewhere."""
+    balance(made, "-A -t 127.0.0.1:80 -s rr\n-a -t 127.0.0.1:80 -r 10.244.2.10:80 -m -w 1\n")
+
+
+def old_connection(made: Cluster) -> None:
+    """A client that keeps its port has an entry for an endpoint that is gone."""
+    made.n1.iptables(to_endpoint("10.244.2.10").replace("-p tcp", "-p udp"))
+    made.a.set("net/ipv4/ip_local_port_range", "40001 40001")
+    client, service, gone = (ip_address(ip) for ip in ("10.244.1.10", SERVICE, "10.244.1.99"))
+    entry = Connection(
+        17,
+        Direction(client, service, 40001, 80),
+        Direction(gone, client, 80, 40001),
+        destination_nat=True,
+        timeout_s=29,
+    )
+    made.n1.more["conntrack"] = connection_table((entry,))
+
+
+def full_table(made: Cluster) -> None:
+    """The table of connections of n2 has no room."""
+    made.n2.set("net/netfilter/nf_conntrack_max", 65536)
+    made.n2.set("net/netfilter/nf_conntrack_count", 65536)
 
 
 def drop_in_pod(made: Cluster) -> None:
@@ -368,6 +490,59 @@ CASES = (
         service=web(),
     ),
     Case("answer-lost", foreign_snat),
+    Case("ipvs-no-server", drained_service, asked=("10.244.1.10", SERVICE)),
+    Case("ipvs-loopback-source", balanced_loopback, asked=("192.168.3.86", "127.0.0.1")),
+    Case(
+        "stale-conntrack",
+        old_connection,
+        f"delete the old connections from 10.244.1.10 to {SERVICE} on n1",
+        asked=("10.244.1.10", SERVICE),
+        protocol="udp",
+        service=web(),
+    ),
+    Case("conntrack-table-full", full_table),
+    Case("ndp-filtered", drop_icmpv6, "accept ICMPv6 in INPUT on n1", asked=V6),
+    Case("ndp-filtered", drop_icmpv6_nft, "delete rule 1 of chain input", asked=V6, name="nft"),
+    Case(
+        "echo-ignored",
+        lambda made: made.b.set("net/ipv4/icmp_echo_ignore_all", 1),
+        "set net.ipv4.icmp_echo_ignore_all=0 on n2",
+        protocol="icmp",
+    ),
+    Case(
+        "ipv6-disabled",
+        lambda made: (dual_stack(made), made.c.set("net/ipv6/conf/eth0/disable_ipv6", 1)),  # type: ignore[arg-type, return-value]
+        "set net.ipv6.conf.eth0.disable_ipv6=0 on n1",
+        asked=V6,
+    ),
+    Case("no-protocol", lambda made: made.b.more.update(speaks_sctp=False), protocol="sctp"),
+    Case("link-local-source", only_link_local, asked=("fe80::10", "fd00:2::10"), vxlan=False),
+    Case(
+        "forwarding-off",
+        no_ipv6_forwarding,
+        "set net.ipv6.conf.all.forwarding=1 on n1",
+        asked=FAR_V6,
+        vxlan=False,
+        name="IPv6",
+    ),
+    Case(
+        "no-route",
+        no_ipv6_default,
+        "add the pod's default route via fd00:1::1",
+        asked=FAR_V6,
+        vxlan=False,
+        name="IPv6",
+    ),
+    Case(
+        "netfilter-reject",
+        reject_ipv6,
+        "delete rule 1 of FORWARD",
+        asked=FAR_V6,
+        vxlan=False,
+        protocol="udp",
+        name="IPv6",
+    ),
+    Case("blackhole-route", rule_prohibits, "delete the policy rule 10 on n1", name="policy rule"),
     Case("routing-loop", circle, asked=("10.244.1.10", "10.99.0.1"), vxlan=False),
     Case("opaque-program", lambda made: made.n2.change("eth0", xdp=True)),
     Case("not-decided", unknown_match, name="match"),

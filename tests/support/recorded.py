@@ -15,8 +15,11 @@ from typing import Any
 
 from skoopctl.cluster.cluster import Cluster, load_cluster
 from skoopctl.kernel.address import Address, IPNetwork
+from skoopctl.kernel.ipset_save import decode_ipset_save
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
+from skoopctl.kernel.ipvs import Ipvs
+from skoopctl.kernel.ipvs_text import decode_ipvsadm
 from skoopctl.kernel.link import Bridge, BridgePort, Link, PortState, Vxlan
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour, NeighbourState
 from skoopctl.kernel.netns import Host, NetNamespace
@@ -86,6 +89,45 @@ def load(mode: str) -> Recorded:
         name: (name, host.root, _address_on(host.root_netns, UNDERLAY_DEVICE)) for name, host in hosts.items()
     }
     return Recorded(hosts, cluster, _truth(folder), sources)
+
+
+def load_ipvs() -> Recorded:
+    """Load the ``iptables`` recording with node1-c4 switched to IPVS, as it was recorded in a machine of its own.
+
+    There is no recorded truth for IPVS: that machine had no pods and no neighbours. The rows are those of the
+    iptables mode, which a node in the other mode mostly answers alike.
+    """
+    recording = load("iptables")
+    host = recording.hosts["node1-c4"]
+    root = host.root_netns
+    path = RECORDINGS / "ipvs" / "nodes" / "node1-c4"
+    raw = {name: json.loads((path / f"{name}.json").read_text()) for name in ("links", "addrs", "routes")}
+    device = next(entry for entry in raw["links"] if entry["ifname"] == "kube-ipvs0")
+    index = max(root.links) + 1
+    devices = {"kube-ipvs0": index}
+    link = replace(_link(device | {"ifindex": index}, devices), noarp=True)
+    addresses = next(entry for entry in raw["addrs"] if entry["ifname"] == "kube-ipvs0")
+    routes = tuple(_route(entry, devices) for entry in raw["routes"] if entry["dev"] == "kube-ipvs0")
+    iptables, _ = _netfilter(path)
+    dump = decode_ipvsadm((path / "ipvs.txt").read_text())
+    sets = decode_ipset_save((path / "ipset.txt").read_text())
+    assert not dump.problem
+    assert not sets.problem
+    switched = replace(
+        root,
+        links={**root.links, index: link},
+        addresses=(*root.addresses, *_addresses_of(addresses | {"ifindex": index})),
+        routes=(*root.routes, *routes),
+        sysctls=Sysctls({**root.sysctls.values, **_sysctls(path / "sysctl.txt").values}),
+        iptables=iptables,
+        nft=(),
+        ipvs_services=True,
+        ipvs=Ipvs(dump.services),
+        ipsets=sets.sets,
+    )
+    namespaces = {**host.namespaces, root.inode: switched}
+    hosts = {**recording.hosts, "node1-c4": replace(host, namespaces=namespaces)}
+    return replace(recording, hosts=hosts)
 
 
 def _truth(folder: Path) -> list[TruthRow]:

@@ -6,7 +6,20 @@ its rule may match, and both ways are walked.
 
 from __future__ import annotations
 
-from skoopctl.dataplane.matches import address, connection, icmp, kernel_state, link, transport  # noqa: F401
+from skoopctl.dataplane.matches import (  # noqa: F401
+    address,
+    cluster,
+    connection,
+    header,
+    icmp,
+    ipset,
+    ipvs,
+    kernel_state,
+    link,
+    reverse_path,
+    transport,
+    undecidable,
+)
 from skoopctl.dataplane.matches.registry import Predicate, compile_match, known_modules
 
 __all__ = ["Predicate", "compile_match", "known_modules"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option, whole
+from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option
 from skoopctl.dataplane.packet import PROTOCOL_NUMBERS
-from skoopctl.dataplane.scene import Hook, Scene
-from skoopctl.dataplane.truth import Truth, Unknown, negate
+from skoopctl.dataplane.routing import Query
+from skoopctl.dataplane.scene import Scene
+from skoopctl.dataplane.truth import Truth, Unknown
 from skoopctl.kernel.iptables import Match, Option
+from skoopctl.kernel.link import Link
 
 
 def network_of(text: str) -> tuple[int, int]:
@@ -98,28 +100,42 @@ def addrtype(opt: Option, match: Match) -> Predicate:
         if "route" in scene.netns.gaps:
             return Unknown(f"address types need the routes of {scene.netns.host}, which were not read")
         ip = packet.source if use_source else packet.destination
-        kind = scene.router.address_type(ip, packet.family, link.index if link else 0)
-        return kind.value in wanted
+        if packet.family == 6:
+            return _type6(scene, ip, link, wanted)
+        # __inet_dev_addr_type: these two are never looked up.
+        if ip in {0, 0xFFFFFFFF}:
+            return "broadcast" in wanted
+        return scene.router.address_type(ip, 4, link.index if link else 0).value in wanted
 
     return predicate
+
+
+def _type6(scene: Scene, ip: int, link: Link | None, wanted: frozenset[str]) -> bool:
+    """What the address itself tells must hold, and then what routing tells (xt_addrtype.c: match_type6)."""
+    multicast = (ip >> 120) == 0xFF
+    by_address = {"multicast": multicast, "unicast": not multicast and ip != 0, "unspec": ip == 0}
+    if not all(holds for name, holds in by_address.items() if name in wanted):
+        return False
+    if wanted.isdisjoint(_BY_ROUTING):
+        return True
+    found = set()
+    if link is not None:
+        if any(a.index == link.index and int(a.ip) == ip for a in scene.netns.addresses):
+            found.add("local")
+    elif scene.router.is_local(ip, 6):
+        found.add("local")
+    answer = scene.router.lookup(Query(ip, 6, oif=link.index if link else 0))
+    if answer.type is None or answer.type.value in {"unreachable", "prohibit", "blackhole"}:
+        found.add("unreachable")
+    elif answer.type.value == "anycast":
+        found.add("anycast")
+    return not wanted.isdisjoint(found)
+
+
+_BY_ROUTING = frozenset({"local", "anycast", "prohibit", "unreachable"})
 
 
 @option("addrtype", "limit-iface-in", "limit-iface-out")
 def addrtype_limit(_opt: Option, _match: Match) -> None:
     """Modify the types beside them; see `addrtype`."""
     return
-
-
-@whole("rpfilter")
-def rpfilter(match: Match) -> Predicate:
-    """``-m rpfilter``: the reverse path test of its own; with no option it still tests."""
-    names = {o.name for o in match.options}
-
-    def predicate(scene: Scene) -> Truth:
-        if scene.hook is not Hook.PREROUTING:
-            return False
-        if scene.in_link is not None and scene.in_link.loopback:
-            return negate(True, "invert" in names)
-        return Unknown("-m rpfilter is not modelled")
-
-    return predicate

@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from skoopctl.dataplane.conntrack import CtState, Entry
 from skoopctl.dataplane.matches.address import network_of, protocol_number
-from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option
+from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, inverts, option, whole
 from skoopctl.dataplane.matches.transport import port_range
+from skoopctl.dataplane.packet import Flags
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.truth import Truth, ports_within
+from skoopctl.dataplane.truth import Truth, Unknown, all_of, ports_within
 from skoopctl.kernel.iptables import Match, Option
 
 _STATES = frozenset({*(state.value for state in CtState), "SNAT", "DNAT"})
-
-
-@option("conntrack", "ctstate")
-def ctstate(opt: Option, _match: Match) -> Predicate:
-    """``--ctstate``: a state, or the NAT status bits SNAT and DNAT (xt_conntrack.c)."""
-    return _states(opt.values[0])
+_STATUSES = frozenset({"EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
+_ADDRESSES = ("ctorigsrc", "ctorigdst", "ctreplsrc", "ctrepldst")
+_PORTS = ("ctorigsrcport", "ctorigdstport", "ctreplsrcport", "ctrepldstport")
 
 
 @option("state", "state")
 def state(opt: Option, _match: Match) -> Predicate:
     """``-m state --state``: the older spelling."""
     return _states(opt.values[0])
+
+
+@whole("conntrack", "ctstate", "ctstatus", "ctdir", "ctproto", "ctexpire", *_ADDRESSES, *_PORTS)
+def conntrack(match: Match) -> Predicate:
+    """``-m conntrack``: every option must hold (net/netfilter/xt_conntrack.c: conntrack_mt).
+
+    A packet without a connection (INVALID, UNTRACKED) is judged by ``--ctstate`` alone, whatever else the rule
+    asks for; without ``--ctstate`` it never matches, not even an inverted option.
+    """
+    by_state: list[Predicate] = []
+    others: list[Predicate] = []
+    for opt in match.options:
+        into = by_state if opt.name == "ctstate" else others
+        into.append(inverts(_COMPILERS[opt.name](opt), opt.inverted))
+
+    if len(by_state) == 1 and not others:
+        return by_state[0]
+
+    def predicate(scene: Scene) -> Truth:
+        if _entry(scene) is None:
+            return bool(by_state) and all_of(check(scene) for check in by_state)
+        return all_of(check(scene) for check in (*by_state, *others))
+
+    return predicate
 
 
 def _states(text: str) -> Predicate:
@@ -50,43 +74,47 @@ def states_of(scene: Scene) -> set[str]:
     return names
 
 
-@option("conntrack", "ctstatus")
-def ctstatus(opt: Option, _match: Match) -> Predicate:
-    """``--ctstatus NONE|EXPECTED|SEEN_REPLY|ASSURED|CONFIRMED``."""
-    wanted = frozenset(opt.values[0].split(","))
-    if not wanted <= {"NONE", "EXPECTED", "SEEN_REPLY", "CONFIRMED"}:
+def _ctstatus(opt: Option) -> Predicate:
+    """``--ctstatus``: any of the bits is set; NONE is no bit, so that it never is."""
+    wanted = frozenset(opt.values[0].split(",")) - {"NONE"}
+    if not wanted <= _STATUSES:
         raise NotUnderstoodError(opt.values[0])
 
     def predicate(scene: Scene) -> Truth:
-        entry = scene.packet.tracking.entry if scene.packet.tracking else None
-        if entry is None:
-            return False
-        actual = {"SEEN_REPLY"} if entry.seen_reply else set()
-        if entry.confirmed:
-            actual.add("CONFIRMED")
-        return not wanted.isdisjoint(actual or {"NONE"})
+        entry = _entry(scene)
+        return entry is not None and not wanted.isdisjoint(_status_bits(entry, scene))
 
     return predicate
 
 
-@option("conntrack", "ctdir")
-def ctdir(opt: Option, _match: Match) -> Predicate:
-    """``--ctdir ORIGINAL|REPLY``."""
+def _status_bits(entry: Entry, scene: Scene) -> set[str]:
+    bits = set()
+    if entry.seen_reply:
+        bits.add("SEEN_REPLY")
+    if entry.confirmed:
+        bits.add("CONFIRMED")
+    # tcp_packet sets IPS_ASSURED with the third packet; UDP's streams take longer than a walk.
+    if entry.seen_reply and entry.original.protocol == 6 and scene.packet.flags is Flags.ACK:
+        bits.add("ASSURED")
+    return bits
+
+
+def _ctdir(opt: Option) -> Predicate:
     reply = opt.values[0] == "REPLY"
-    return lambda scene: (
-        (t := scene.packet.tracking) is not None and t.entry is not None and t.is_reply == reply
-    )
+    return lambda scene: (t := scene.packet.tracking) is not None and t.is_reply == reply
 
 
-@option("conntrack", "ctproto")
-def ctproto(opt: Option, _match: Match) -> Predicate:
-    """``--ctproto PROTOCOL``."""
+def _ctproto(opt: Option) -> Predicate:
     number = protocol_number(opt.values[0])
     return lambda scene: (e := _entry(scene)) is not None and e.original.protocol == number
 
 
-@option("conntrack", "ctorigsrc", "ctorigdst", "ctreplsrc", "ctrepldst")
-def ct_address(opt: Option, _match: Match) -> Predicate:
+def _ctexpire(_opt: Option) -> Predicate:
+    unknown = Unknown("--ctexpire: how long the connection has left is not known")
+    return lambda _scene: unknown
+
+
+def _ct_address(opt: Option) -> Predicate:
     """``--ctorigsrc`` and its kin: addresses of the connection before or after NAT."""
     base, mask = network_of(opt.values[0])
     original, is_source = opt.name.startswith("ctorig"), opt.name.endswith("src")
@@ -101,8 +129,7 @@ def ct_address(opt: Option, _match: Match) -> Predicate:
     return predicate
 
 
-@option("conntrack", "ctorigsrcport", "ctorigdstport", "ctreplsrcport", "ctrepldstport")
-def ct_port(opt: Option, _match: Match) -> Predicate:
+def _ct_port(opt: Option) -> Predicate:
     """``--ctorigdstport`` and its kin."""
     low, high = port_range(opt.values[0])
     original, is_source = opt.name.startswith("ctorig"), opt.name.endswith("srcport")
@@ -118,6 +145,17 @@ def ct_port(opt: Option, _match: Match) -> Predicate:
     return predicate
 
 
+_COMPILERS: dict[str, Callable[[Option], Predicate]] = {
+    "ctstate": lambda opt: _states(opt.values[0]),
+    "ctstatus": _ctstatus,
+    "ctdir": _ctdir,
+    "ctproto": _ctproto,
+    "ctexpire": _ctexpire,
+    **dict.fromkeys(_ADDRESSES, _ct_address),
+    **dict.fromkeys(_PORTS, _ct_port),
+}
+
+
 def value_and_mask(text: str) -> tuple[int, int]:
     """Return the unsigned 32-bit value and mask of ``0x4000/0x4000`` or ``0x1``."""
     value, _, mask = text.partition("/")
@@ -131,11 +169,12 @@ def mark(opt: Option, _match: Match) -> Predicate:
     return lambda scene: (scene.packet.mark & mask) == value
 
 
-@option("connmark", "mark")
-def connmark(opt: Option, _match: Match) -> Predicate:
-    """``-m connmark --mark VALUE[/MASK]``."""
+@whole("connmark", "mark")
+def connmark(match: Match) -> Predicate:
+    """``[!] --mark VALUE[/MASK]``; a packet without a connection never matches (xt_connmark.c)."""
+    (opt,) = match.options
     value, mask = value_and_mask(opt.values[0])
-    return lambda scene: (e := _entry(scene)) is not None and (e.mark & mask) == value
+    return lambda scene: (e := _entry(scene)) is not None and ((e.mark & mask) == value) != opt.inverted
 
 
 def _entry(scene: Scene) -> Entry | None:

@@ -1,8 +1,8 @@
-"""Matches on devices: ``-i``, ``-o``, physdev, mac, pkttype."""
+"""Matches on devices: ``-i``, ``-o``, physdev, mac, pkttype, devgroup."""
 
 from __future__ import annotations
 
-from skoopctl.dataplane.matches.registry import Predicate, option
+from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option, whole
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.truth import Truth, Unknown
 from skoopctl.kernel.iptables import Match, Option
@@ -29,39 +29,87 @@ def out_interface(opt: Option, _match: Match) -> Predicate:
     return lambda scene: name_matches(pattern, scene.out_link)
 
 
-@option("physdev", "physdev-in", "physdev-out")
-def physdev_name(opt: Option, _match: Match) -> Predicate:
-    """``--physdev-in NAME`` and ``--physdev-out NAME``: the bridge port."""
-    pattern = opt.values[0]
-    if opt.name == "physdev-in":
-        return lambda scene: name_matches(pattern, scene.in_port)
-    return lambda scene: name_matches(pattern, scene.out_port)
+@whole("physdev", "physdev-in", "physdev-out", "physdev-is-in", "physdev-is-out", "physdev-is-bridged")
+def physdev(match: Match) -> Predicate:
+    """``--physdev-in``, ``--physdev-is-bridged`` and the rest (net/netfilter/xt_physdev.c: physdev_mt).
 
+    A packet that came by no bridge's port matches exactly where every option is inverted. One that did, and
+    is routed, still knows its port; it has no port to leave by, and ``--physdev-out`` is false then, inverted
+    or not.
+    """
+    options = {opt.name: opt for opt in match.options}
 
-@option("physdev", "physdev-is-in", "physdev-is-out", "physdev-is-bridged")
-def physdev_is(opt: Option, _match: Match) -> Predicate:
-    """``--physdev-is-in``, ``--physdev-is-out``, ``--physdev-is-bridged``."""
-    if opt.name == "physdev-is-in":
-        return lambda scene: scene.in_port is not None
-    if opt.name == "physdev-is-out":
-        return lambda scene: scene.out_port is not None
-    return lambda scene: scene.bridged
+    def predicate(scene: Scene) -> Truth:
+        came = scene.in_port or scene.netns.links.get(scene.packet.bridge_port)
+        leaves = scene.out_port
+        if came is None and leaves is None:
+            return all(opt.inverted for opt in options.values())
+        facts = {
+            "physdev-is-bridged": leaves is not None,
+            "physdev-is-in": came is not None,
+            "physdev-is-out": leaves is not None,
+        }
+        for name, opt in options.items():
+            if name in facts:
+                holds = facts[name] != opt.inverted
+            elif name == "physdev-in":
+                holds = came is None or name_matches(opt.values[0], came) != opt.inverted
+            else:
+                holds = leaves is not None and name_matches(opt.values[0], leaves) != opt.inverted
+            if not holds:
+                return False
+        return True
+
+    return predicate
 
 
 @option("pkttype", "pkt-type")
 def pkttype(opt: Option, _match: Match) -> Predicate:
     """``--pkt-type unicast|broadcast|multicast``: the walk's packets are unicast."""
-    unicast = opt.values[0] == "unicast"
+    if opt.values[0] not in {"unicast", "host", "broadcast", "multicast"}:
+        raise NotUnderstoodError(opt.values[0])
+    unicast = opt.values[0] in {"unicast", "host"}
     return lambda _scene: unicast
 
 
-@option("mac", "mac-source")
-def mac_source(_opt: Option, _match: Match) -> Predicate:
-    """``--mac-source``: the walk does not carry source MAC addresses through routers."""
+@whole("mac", "mac-source")
+def mac_source(match: Match) -> Predicate:
+    """``[!] --mac-source``: the frame's sender; only frames of Ethernet have one (xt_mac.c: mac_mt)."""
+    (opt,) = match.options
+    wanted = opt.values[0].lower()
 
     def predicate(scene: Scene) -> Truth:
-        if scene.hook in {Hook.OUTPUT, Hook.POSTROUTING}:
+        link = scene.in_link
+        if scene.hook in {Hook.OUTPUT, Hook.POSTROUTING} or link is None or link.loopback:
             return False
-        return Unknown("-m mac is not modelled")
+        if not scene.packet.source_mac:
+            return Unknown("the frame's source MAC address is not known")
+        return (scene.packet.source_mac == wanted) != opt.inverted
 
     return predicate
+
+
+@whole("devgroup", "src-group", "dst-group")
+def devgroup(match: Match) -> Predicate:
+    """``[!] --src-group`` and ``--dst-group``: the group of a device (``ip link set DEV group N``)."""
+    wanted = {opt.name: (*_group(opt.values[0]), opt.inverted) for opt in match.options}
+
+    def predicate(scene: Scene) -> Truth:
+        sides = {"src-group": scene.in_link, "dst-group": scene.out_link}
+        for name, (value, mask, inverted) in wanted.items():
+            link = sides[name]
+            if link is None:
+                return False
+            if ((link.group & mask) == value) == inverted:
+                return False
+        return True
+
+    return predicate
+
+
+def _group(text: str) -> tuple[int, int]:
+    """Return value and mask of ``0x5/0xff`` or ``5``; names are in a file of the node, but for ``default``."""
+    if text == "default":
+        return 0, 0xFFFFFFFF
+    value, slash, mask = text.partition("/")
+    return int(value, 0), int(mask, 0) if slash else 0xFFFFFFFF

@@ -10,10 +10,12 @@ from skoopctl.kernel.iptables import Match, Option
 
 Predicate = Callable[[Scene], Truth]
 OptionCompiler = Callable[[Option, Match], Predicate | None]
+WholeCompiler = Callable[[Match], Predicate]
 
 _OPTIONS: dict[tuple[str, str], OptionCompiler] = {}
-_WHOLE: dict[str, Callable[[Match], Predicate]] = {}
+_WHOLE: dict[str, tuple[WholeCompiler, frozenset[str]]] = {}
 _MODULES: set[str] = set()
+_UNDECIDED: dict[str, Unknown] = {}
 
 
 class NotUnderstoodError(Exception):
@@ -36,12 +38,16 @@ def option(module: str, *names: str) -> Callable[[OptionCompiler], OptionCompile
     return register
 
 
-def whole(module: str) -> Callable[[Callable[[Match], Predicate]], Callable[[Match], Predicate]]:
-    """Register a compiler for a module whose match decides something even without any option."""
+def whole(module: str, *names: str) -> Callable[[WholeCompiler], WholeCompiler]:
+    """Register a compiler for a module whose options cannot be decided one by one.
 
-    def register(compiler: Callable[[Match], Predicate]) -> Callable[[Match], Predicate]:
+    It applies ``!`` itself: some matches are false, inverted or not, where what they look at is missing.
+    ``names`` are the options that it understands; another one makes the match unknown.
+    """
+
+    def register(compiler: WholeCompiler) -> WholeCompiler:
         _MODULES.add(module)
-        _WHOLE[module] = compiler
+        _WHOLE[module] = (compiler, frozenset(names))
         return compiler
 
     return register
@@ -52,17 +58,30 @@ def always_true(module: str) -> None:
     _MODULES.add(module)
 
 
+def undecided(module: str, reason: str) -> None:
+    """Register a module that a walk cannot decide by its nature, with the reason."""
+    _UNDECIDED[module] = Unknown(f"-m {module}: {reason}")
+
+
 def known_modules() -> frozenset[str]:
     """Return the modules that the walk decides."""
     return frozenset(_MODULES)
 
 
+def undecided_modules() -> frozenset[str]:
+    """Return the modules that are known to depend on what no dump shows."""
+    return frozenset(_UNDECIDED)
+
+
 def compile_match(match: Match) -> list[Predicate]:
     """Turn one match into predicates that must all hold."""
+    if match.module in _UNDECIDED:
+        truth = _UNDECIDED[match.module]
+        return [lambda _scene: truth]
     if match.module not in _MODULES:
         return [_unknown(f"match -m {match.module} is not modelled")]
     if match.module in _WHOLE:
-        return [_WHOLE[match.module](match)]
+        return [_compile_whole(match)]
     predicates: list[Predicate] = []
     for opt in match.options:
         compiler = _OPTIONS.get((match.module, opt.name))
@@ -73,12 +92,32 @@ def compile_match(match: Match) -> list[Predicate]:
         try:
             predicate = compiler(opt, match)
         except (NotUnderstoodError, ValueError, IndexError, KeyError):
-            text = " ".join(opt.values)
-            predicates.append(_unknown(f"-m {match.module} --{opt.name} {text} cannot be read"))
+            predicates.append(_unreadable(match, opt))
             continue
         if predicate is not None:
             predicates.append(_inverted(predicate) if opt.inverted else predicate)
     return predicates
+
+
+def _compile_whole(match: Match) -> Predicate:
+    compiler, names = _WHOLE[match.module]
+    for opt in match.options:
+        if opt.name not in names:
+            return _unknown(f"option --{opt.name} of -m {match.module} is not modelled")
+    try:
+        return compiler(match)
+    except (NotUnderstoodError, ValueError, IndexError, KeyError):
+        return _unreadable(match, *match.options)
+
+
+def _unreadable(match: Match, *options: Option) -> Predicate:
+    text = " ".join(f"--{opt.name} {' '.join(opt.values)}".rstrip() for opt in options)
+    return _unknown(f"-m {match.module} {text} cannot be read")
+
+
+def inverts(predicate: Predicate, inverted: bool) -> Predicate:
+    """Apply ``!`` to a predicate where ``inverted``."""
+    return _inverted(predicate) if inverted else predicate
 
 
 def _inverted(predicate: Predicate) -> Predicate:

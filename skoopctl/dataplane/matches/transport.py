@@ -1,15 +1,13 @@
-"""Matches on the transport header: tcp, udp, sctp, multiport."""
+"""Matches on the transport header: tcp, udp, sctp, dccp, multiport."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.truth import Split, Truth, Unknown, ports_within
+from skoopctl.dataplane.truth import Truth, Unknown, any_of, ports_within
 from skoopctl.kernel.iptables import Match, Option
 
-_PORTED = frozenset({6, 17, 132, 136})
+_PORTED = frozenset({6, 17, 33, 132, 136})
 _ALL_FLAGS = frozenset({"FIN", "SYN", "RST", "PSH", "ACK", "URG"})
 
 
@@ -51,24 +49,6 @@ def multiport(opt: Option, _match: Match) -> Predicate:
     return lambda scene: any_of(predicate(scene) for predicate in predicates)
 
 
-def any_of(truths: Iterable[Truth]) -> Truth:
-    """Kleene OR. Several chances or splits at once cannot be told apart: unknown."""
-    undecided: list[Truth] = []
-    for truth in truths:
-        if truth is True:
-            return True
-        if truth is not False:
-            undecided.append(truth)
-    if not undecided:
-        return False
-    if len(undecided) == 1:
-        return undecided[0]
-    if all(isinstance(truth, Split) for truth in undecided):
-        return Unknown("the ephemeral port may or may not be in several listed ranges")
-    several = Unknown("several things that are decided by chance")
-    return next((truth for truth in undecided if isinstance(truth, Unknown)), several)
-
-
 @option("tcp", "syn")
 def syn(_opt: Option, _match: Match) -> Predicate:
     """``--syn``: SYN set, and none of FIN, RST, ACK."""
@@ -91,3 +71,20 @@ def _flag_names(text: str) -> frozenset[str]:
     if not names <= _ALL_FLAGS:
         raise NotUnderstoodError(text)
     return names
+
+
+@option("sctp", "chunk-types")
+def chunk_types(_opt: Option, _match: Match) -> Predicate:
+    """``--chunk-types``: which chunks the packets of an association carry is not modelled."""
+    return _only_of(132, "--chunk-types depends on what the association is doing")
+
+
+@option("dccp", "dccp-types", "dccp-option")
+def dccp_types(opt: Option, _match: Match) -> Predicate:
+    """``--dccp-types`` and ``--dccp-option``: the walk sends no DCCP."""
+    return _only_of(33, f"--{opt.name} depends on what the connection is doing")
+
+
+def _only_of(protocol: int, reason: str) -> Predicate:
+    unknown = Unknown(reason)
+    return lambda scene: unknown if scene.packet.protocol == protocol else False

@@ -23,7 +23,7 @@ _IFINFOMSG = Struct("=BxHiII")  # family, ARPHRD type, index, flags, change
 _RTM_NEWLINK = 16
 _UP, _LOOPBACK, _NOARP, _PROMISC, _LOWER_UP = 0x1, 0x8, 0x80, 0x100, 0x10000
 _ADDRESS, _IFNAME, _MTU, _LINK, _MASTER, _LINKINFO = 1, 3, 4, 5, 10, 18
-_PROMISCUITY, _LINK_NETNSID, _XDP = 30, 37, 43
+_GROUP, _PROMISCUITY, _LINK_NETNSID, _XDP = 27, 30, 37, 43
 _KIND, _DATA, _SLAVE_KIND, _SLAVE_DATA = 1, 2, 4, 5
 _XDP_ATTACHED = 2
 _BR_AGEING_TIME, _BR_VLAN_FILTERING, _BR_CALL_IPTABLES, _BR_CALL_IP6TABLES = 4, 7, 36, 37
@@ -67,6 +67,7 @@ def _link(body: bytes) -> Link | None:
         vxlan=vxlan,
         tunnel=decode_tunnel(kind, data),
         xdp=_xdp(found.get(_XDP)),
+        group=number32(found, _GROUP),
     )
 
 

@@ -27,7 +27,7 @@ _RTNEXTHOP = Struct("=HBBi")  # length, flags, weight - 1, index
 _RTM_NEWROUTE = 24
 _CLONED = 0x200
 _DST, _SRC, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _METRICS, _MULTIPATH = 1, 2, 4, 5, 6, 7, 8, 9
-_CACHEINFO, _TABLE, _VIA, _PREF, _NH_ID = 12, 15, 18, 20, 30
+_FLOW, _CACHEINFO, _TABLE, _VIA, _PREF, _NH_ID = 11, 12, 15, 18, 20, 30
 _METRIC_LOCK, _METRIC_MTU = 1, 2
 _METRIC_NAMES = {
     2: "mtu",
@@ -92,6 +92,7 @@ def _route(body: bytes, *, devices: Mapping[int, str], objects: Mapping[int, Nex
         tos,
         protocol,
         number32(metrics, _METRIC_MTU),
+        realms=number32(found, _FLOW),
     )
     details = RouteDetails(
         number32(found, _PRIORITY) if _PRIORITY in found else None,

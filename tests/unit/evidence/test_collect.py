@@ -125,8 +125,8 @@ def test_program_ends_itself_before_the_transport_does() -> None:
 
 def test_request_refuses_unknown_items() -> None:
     """An item that no node program knows is a usage error that lists those it knows."""
-    with pytest.raises(UsageError, match=r"conntrack.*iptables-nft"):
-        Request(items=("conntrack",))
+    with pytest.raises(UsageError, match=r"shadow.*iptables-nft"):
+        Request(items=("shadow",))
     with pytest.raises(UsageError, match="above zero"):
         Request(deadline_s=0)
 
