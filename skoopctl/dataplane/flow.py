@@ -268,7 +268,36 @@ class _Attempt:
         ):
             reason = f"the answer does not come back to the client: {back.reason}"
             return self._result(Disposition.DROPPED, clients.TIMEOUT, reason)
-        return self._result(back.disposition, clients.TIMEOUT, back.reason)
+        return self._result(back.disposition, self._asked_again(), back.reason)
+
+    def _asked_again(self) -> clients.Seen:
+        """Send the SYN again, as TCP does after a second without an answer (tcp_retransmit_timer).
+
+        The connection is ESTABLISHED for conntrack since the answer passed, wherever it was lost: a rule that
+        rejects such packets now tells the client.
+        """
+        client, expected = self.question.client, self.expected
+        if self.question.protocol != "tcp" or client is None or expected is None:
+            return clients.TIMEOUT
+        first = expected.inverse()
+        syn = Packet(
+            family=self.question.family,
+            source=first.source,
+            destination=first.destination,
+            protocol=first.protocol,
+            source_ports=first.source_ports,
+            destination_ports=first.destination_ports,
+            flags=Flags.SYN,
+        )
+        journey = Journey(self.world, "SYN again", request=True)
+        ending = travel(journey, Send(client, syn))
+        if ending.disposition in {Disposition.DELIVERED, Disposition.EXITS_CLUSTER} | _UNDECIDED:
+            return clients.TIMEOUT
+        answer = self.reply
+        self.walks.append(journey.walk(ending.disposition))
+        told = self._failed(ending, journey)
+        self.reply = answer
+        return clients.Seen(told.outcome, told.errno)
 
     def _beyond(self, ending: Ending) -> Transaction:
         """The flow leaves what was collected; its answer, if there is one, would come back."""

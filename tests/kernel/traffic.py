@@ -13,7 +13,7 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -26,7 +26,6 @@ from tests.kernel.state import Flow
 IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 IP_RECVERR, IPV6_RECVERR = 11, 25
 ANSWER_SIZE = 512
-RESEND_S = 0.8
 UNREACHABLE = "unreachable"
 
 
@@ -256,21 +255,14 @@ def _probe(flows: Sequence[Flow], timeout_s: float) -> list[Heard]:
 
 
 def _run(attempts: list[_Attempt], selector: selectors.BaseSelector, timeout_s: float) -> None:
-    """Drive all attempts; a datagram without an answer is sent once more, as TCP does by itself."""
-    started = time.monotonic()
-    again: Callable[[], float] = lambda: started + RESEND_S - time.monotonic()  # noqa: E731
+    """Drive all attempts. A datagram is sent once: a second one would meet another state of conntrack."""
+    end = time.monotonic() + timeout_s
     for attempt in attempts:
         if attempt.start():
             selector.register(attempt.sock, attempt.events(), attempt)
-    resent = False
-    while selector.get_map() and (left := started + timeout_s - time.monotonic()) > 0:
-        for key, _ in selector.select(left if resent else max(0.0, min(left, again()))):
+    while selector.get_map() and (left := end - time.monotonic()) > 0:
+        for key, _ in selector.select(left):
             _advance(key.data, selector)
-        if not resent and again() <= 0:
-            resent = True
-            for key in list(selector.get_map().values()):
-                if not key.data.tcp and not key.data.send():
-                    selector.unregister(key.fileobj)
 
 
 def _advance(attempt: _Attempt, selector: selectors.BaseSelector) -> None:

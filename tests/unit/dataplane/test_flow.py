@@ -285,6 +285,18 @@ def test_a_drop_on_the_bridge_is_not_eperm_for_the_pod() -> None:
     assert (result.disposition, result.outcome) == (Disposition.DROPPED, Outcome.TIMEOUT)
 
 
+def test_the_second_syn_is_established_and_hears_the_reject() -> None:
+    """After a rejected SYN-ACK the SYN goes out again, is ESTABLISHED, and its own rejection reaches the client."""
+    made = cluster()
+    made.n1.iptables(filter_table("-A FORWARD -m conntrack --ctstate ESTABLISHED -j REJECT"))
+    result = made.walk(made.a, made.b)
+    assert (result.disposition, result.outcome) == (Disposition.REJECTED, Outcome.REFUSED)
+    assert result.branches[0].fatal_walk.label == "SYN-ACK"
+    assert result.branches[0].others[0].label == "SYN again"
+    # A datagram is not sent again by itself.
+    assert made.walk(made.a, made.b, protocol="udp").outcome is Outcome.TIMEOUT
+
+
 def test_a_host_that_was_not_collected_is_unknown() -> None:
     """A packet to a host that gave no answer is UNKNOWN and names it, over the underlay or behind a gateway."""
     made = cluster()
