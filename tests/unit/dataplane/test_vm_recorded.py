@@ -14,25 +14,21 @@ from tests.vm.truth import Agreement, Compared, Heard, compare, load, recorded
 
 UNDECIDED: dict[str, tuple[str, ...]] = {
     "": (
-        "IPVS has services on",
-        "is a wireguard device, which the walk does not follow",
-        "match -m set is not modelled",
-        "match -m ipvs is not modelled",
-        "-m ipvs: which packets IPVS has taken is not modelled",
-        "in an ipip tunnel, which is not followed",
-    ),
-    "xt-socket": ("-m socket",),  # the packet after the handshake matches where the SYN did not: tier 2
+        "the scheduler sh takes one of its servers",
+    ),  # a hash of the source's address and of a port that is open
+    "ipvs-tun": ("in an ipip tunnel, which is not followed",),
+    "ipvs-tun-rp-filter": ("in an ipip tunnel, which is not followed",),
     "xt-cgroup": ("-m cgroup",),  # a flow does not say which program sends
+    "xt-socket": ("-m socket",),  # the packet after the handshake matches where the SYN did not
 }
 """By scenario ("" is all), parts of the reasons for which the walk may answer UNKNOWN there."""
 
 WRONG: dict[str, tuple[str, ...]] = {
     # Who has the next hop is asked through the tunnel: the question arrives, the answer's outer packet does not.
     "geneve-outer-dropped": ("s tcp 10.1.0.1 80",),
-    # Without the sets, the walk cannot know that nothing is masqueraded.
-    "ipvs-kube-bridge-nf": ("p1 tcp 10.244.1.11 8080",),
-    # NETMAP rewrites the destination, and neither of an unknown rule's two ways does.
-    "tproxy-and-redirect": ("c tcp 10.7.7.2 84",),
+    # Sent from here and without conntrack, the answer is NEW to KUBE-IPVS-FILTER, which rejects it: INPUT's filter
+    # comes before IPVS takes its packets back (LOCAL_IN, NF_IP_PRI_NAT_SRC - 2).
+    "ipvs-no-conntrack": ("n tcp 10.96.0.1 80", "n tcp 10.96.0.5 80"),
 }
 """By scenario, flows that the walk gets wrong as yet."""
 
