@@ -26,6 +26,10 @@ UNDECIDED: dict[str, tuple[str, ...]] = {
 FRAMES = ("",)
 """Every flow of a scenario in which frames pass VLANs, macvlans, ipvlans or bonds: not followed as yet."""
 
+VRF = ("",)
+"""Every flow of a scenario with a VRF: ARP, answers and errors are to be routed by its table, and FORWARD and INPUT
+see the VRF's device in place of the real one, PREROUTING both."""
+
 NOT_YET: dict[str, tuple[str, ...]] = {
     "bond": FRAMES,
     "bond-dead": FRAMES,
@@ -36,6 +40,11 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "vlan": FRAMES,
     "vlan-bridge": FRAMES,
     "vlan-parent-down": FRAMES,
+    "vrf": VRF,
+    "vrf-accept": VRF,
+    "vrf-filter": VRF,
+    "vrf-leak": VRF,
+    "vrf-unreachable": VRF,
 }
 """By scenario, how the flows begin that the walk gets wrong as yet."""
 
