@@ -211,9 +211,7 @@ def test_an_address_that_the_node_does_not_have_is_not_balanced() -> None:
 
 @pytest.mark.parametrize("owns", [True, False])
 def test_direct_routing_needs_the_address_on_the_server(owns: bool) -> None:
-    """The packet keeps the service's address and goes to the server's MAC: it must have the address, and answers
-    the client itself.
-    """
+    """The packet keeps the service's address, and the server's MAC must know it; the answer goes directly."""
     made = balanced("192.168.3.87", way="-g")
     client = third_node(made)
     client.route(f"{SERVICE}/32", "192.168.3.86", "eth0")
