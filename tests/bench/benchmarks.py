@@ -11,6 +11,7 @@ from tests.bench.diagnosing import diagnosing
 from tests.bench.figure import Figure
 from tests.bench.node import node_program
 from tests.bench.scale import large_cluster
+from tests.bench.scale_ipvs import large_ipvs
 from tests.bench.setting import Setting
 from tests.bench.starting import start_up
 from tests.bench.walking import walking
@@ -31,6 +32,7 @@ BENCHMARKS = (
     Benchmark("netlink", "decoding netlink dumps (root)", netlink_decoding),
     Benchmark("walks", "walking flows through recorded clusters", walking),
     Benchmark("scale", "ten thousand services", large_cluster),
+    Benchmark("ipvs", "ten thousand services in IPVS", large_ipvs),
     Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
     Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),
