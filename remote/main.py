@@ -26,7 +26,8 @@ class Program:
         self.netfilter = Netfilter(self.modules, self.cap, request["item_timeout_s"], self.before_program)
         self.connections = Connections(self.modules, self.cap, request["item_timeout_s"])
         self.netlink = None
-        self.links = b""
+        self.links = self.qdiscs = self.filters = b""
+        self.bpf = Bpf()
         self.no_ip_vs = None
         self.services = None
         self.root = root_inode()
@@ -113,7 +114,11 @@ class Program:
             ("proc-net-tcp6", lambda: tcp_listeners("tcp6", self.modules, cap, timeout_s)),
             ("proc-net-udp", lambda: text_file("/proc/self/net/udp", cap, "this kernel has no IPv4")),
             ("proc-net-udp6", lambda: text_file("/proc/self/net/udp6", cap, "this kernel has no IPv6")),
+            ("proc-net-sctp-eps", lambda: text_file("/proc/self/net/sctp/eps", cap, "this kernel has no SCTP loaded")),
+            ("tc-filter", self.tc_filters),
+            ("bpf", self.bpf_programs),
             ("ip_vs", self.ip_vs),
+            ("wireguard", lambda: wireguard(self.links, self.modules, cap, timeout_s)),
             ("ipvs", lambda: self.if_ipvs(lambda: ipvs_dump(cap, timeout_s))),
             ("ip_vs_conn", lambda: self.if_ipvs(lambda: ipvs_templates(cap))),
             ("conntrack", lambda: self.connections.read(self.current == self.root)),
@@ -132,7 +137,20 @@ class Program:
         data = self.netlink.dump(kind, body, self.cap, name)
         if name == "link":
             self.links = data
+        if name == "qdisc":
+            self.qdiscs = data
         return packed(data, self.cap), ""
+
+    def tc_filters(self):
+        """Send the tc filters; they are kept for the programs that they name."""
+        self.filters = tc_filters(self.netlink, self.qdiscs, self.cap)
+        return packed(self.filters, self.cap), ""
+
+    def bpf_programs(self):
+        """Send where eBPF programs are attached."""
+        pids = self.found[self.current].pids if self.current in self.found else []
+        rows = self.bpf.attached(self.links, self.filters, cgroup_of(pids, self.current == self.root))
+        return text_payload(to_json(rows), self.cap)
 
     def ip_vs(self):
         """Send the IPVS services; when the host's namespace has no such file, the module is not there at all."""
@@ -167,7 +185,7 @@ class Program:
     def visit(self, namespace, position):
         """Enter a namespace and send its items."""
         trouble = namespace.trouble
-        self.links = b""
+        self.links = self.qdiscs = self.filters = b""
         self.services = None
         if position >= self.request["namespaces"]:
             trouble = Outcome("truncated", "more than %d namespaces" % self.request["namespaces"])

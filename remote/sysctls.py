@@ -9,14 +9,15 @@ import struct
 
 SYSCTLS = (
     "ipv4/ip_forward ipv4/ip_default_ttl ipv4/ip_local_port_range ipv4/ip_nonlocal_bind ipv4/icmp_echo_ignore_all "
-    "ipv6/bindv6only netfilter/nf_conntrack_tcp_be_liberal"
+    "ipv6/bindv6only ipv6/icmp/echo_ignore_all "
+    "netfilter/nf_conntrack_tcp_be_liberal ipv4/ip_no_pmtu_disc ipv4/tcp_mtu_probing"
 ).split()
 HOST_SYSCTLS = (
-    "ipv4/ip_local_reserved_ports ipv4/ip_no_pmtu_disc ipv4/ip_forward_use_pmtu ipv4/icmp_ratelimit "
+    "ipv4/ip_local_reserved_ports ipv4/ip_forward_use_pmtu ipv4/icmp_ratelimit "
     "ipv4/icmp_errors_use_inbound_ifaddr ipv4/fib_multipath_hash_policy ipv4/fib_multipath_hash_fields "
     "ipv4/fib_multipath_use_neigh ipv4/tcp_l3mdev_accept ipv4/udp_l3mdev_accept "
     "ipv4/raw_l3mdev_accept ipv4/fwmark_reflect ipv4/tcp_fwmark_accept "
-    "ipv4/tcp_mtu_probing ipv4/neigh/default/gc_thresh3 ipv6/ip_nonlocal_bind ipv6/fib_multipath_hash_policy "
+    "ipv4/neigh/default/gc_thresh3 ipv6/ip_nonlocal_bind ipv6/fib_multipath_hash_policy "
     "netfilter/nf_conntrack_max netfilter/nf_conntrack_count netfilter/nf_conntrack_buckets "
     "netfilter/nf_conntrack_tcp_loose netfilter/nf_conntrack_checksum "
     "netfilter/nf_conntrack_tcp_timeout_established netfilter/nf_conntrack_udp_timeout netfilter/nf_hooks_lwtunnel"

@@ -195,7 +195,8 @@ _DOCS = (
         "The reverse path filter drops the packet",
         Severity.FATAL,
         "With rp_filter=1 the kernel drops a packet whose answer would not leave by the device that it came in "
-        "on. The larger of the device's value and 'all' counts.",
+        "on. The larger of the device's value and 'all' counts. Single packets get through all the same: one to "
+        "be forwarded that arrives in a batch behind another for its address is not checked (ip_route_use_hint).",
         "Set rp_filter=2 (loose) on the device and for all, or make the routes symmetric.",
         ("sysctl -a --pattern rp_filter", "ip route get SOURCE"),
     ),
@@ -232,6 +233,52 @@ _DOCS = (
         "tells the sender 'no route to host'.",
         "See whether the owner of the address is up and on this network.",
         ("ip neigh", "ip -s link"),
+    ),
+    Doc(
+        "ndp-filtered",
+        "A firewall drops IPv6 neighbour discovery",
+        Severity.FATAL,
+        "IPv6 asks for MAC addresses with ICMPv6 (neighbour solicitation and advertisement), and these packets "
+        "meet INPUT and OUTPUT of ip6tables and nft on both ends. Where they are dropped, nobody on the link who "
+        "does not know the address yet can reach it: every flow of this neighbour fails, not only this one.",
+        "Accept ICMPv6 types 133 to 137 before the rule that drops: they are untracked, so ESTABLISHED does "
+        "not let them in.",
+        ("ip6tables-save -c", "nft -a list ruleset", "ip -6 neigh"),
+    ),
+    Doc(
+        "echo-ignored",
+        "The destination ignores echo requests",
+        Severity.FATAL,
+        "With icmp_echo_ignore_all (net.ipv6.icmp.echo_ignore_all) the kernel does not answer ping from anybody: "
+        "ping times out though the way is in order and other protocols may work.",
+        "Set it to 0, or test with TCP.",
+        ("sysctl net.ipv4.icmp_echo_ignore_all net.ipv6.icmp.echo_ignore_all",),
+    ),
+    Doc(
+        "no-protocol",
+        "The destination's kernel does not speak the protocol",
+        Severity.FATAL,
+        "No SCTP is loaded there: the kernel answers with ICMP protocol unreachable (IPv6: parameter problem).",
+        "Load the module (modprobe sctp); it loads by itself when a program opens an SCTP socket, unless it is "
+        "on a deny list, as on many distributions.",
+        ("lsmod", "cat /proc/net/protocols"),
+    ),
+    Doc(
+        "ipv6-disabled",
+        "IPv6 is disabled on the device",
+        Severity.FATAL,
+        "With disable_ipv6=1 a device takes no IPv6 packet and has no IPv6 address.",
+        "Set net.ipv6.conf.DEVICE.disable_ipv6=0; its addresses must be added again.",
+        ("sysctl -a --pattern disable_ipv6",),
+    ),
+    Doc(
+        "link-local-source",
+        "A packet with a link-local source should be forwarded",
+        Severity.FATAL,
+        "The sender has no address but a link-local one (fe80::/10) for this destination: a router does not "
+        "forward it, and answers 'beyond scope of source address'.",
+        "Give the sender a global or unique local address.",
+        ("ip -6 addr", "ip -6 route get ADDRESS"),
     ),
     Doc(
         "vxlan-neighbour-missing",
@@ -273,9 +320,89 @@ _DOCS = (
         "tunnel-not-listening",
         "The peer does not unwrap the tunnel's packets",
         Severity.FATAL,
-        "The outer packet arrives on a node that has no VXLAN device with this VNI and port, or has it down.",
-        "Set the peer's VXLAN device up; compare VNI and port on both nodes.",
-        ("ip -d link show type vxlan",),
+        "The outer packet arrives on a node that has no device that takes it: none of its kind, or with another "
+        "VNI, key, port, remote or local address, or one that is down.",
+        "Set the peer's device up; compare VNI or key, port and addresses on both nodes.",
+        ("ip -d link show type vxlan", "ip -d link show"),
+    ),
+    Doc(
+        "tunnel-remote-missing",
+        "A tunnel's device does not know where to send",
+        Severity.FATAL,
+        "The device has no remote of its own, and the route names no next hop that could be one (for Calico's "
+        "tunl0 it is the other node's address). The kernel drops the packet.",
+        "Write the route with the other node as its gateway (`via NODE dev tunl0 onlink`), or give the device a "
+        "remote.",
+        ("ip -d link show", "ip route show dev tunl0"),
+    ),
+    Doc(
+        "tunnel-loop",
+        "The way to a tunnel's remote leads over the tunnel itself",
+        Severity.FATAL,
+        "The outer packet is routed by its own destination. If that route leads over the tunnel again, the "
+        "kernel drops the packet (ELOOP), or after eight tunnels inside of each other.",
+        "Route the remote's address over the underlay's device.",
+        ("ip route get REMOTE",),
+    ),
+    Doc(
+        "wireguard-no-peer",
+        "No WireGuard peer has the destination among its allowed IPs",
+        Severity.FATAL,
+        "WireGuard picks the peer by the destination: the one with the longest allowed network that holds it. "
+        "Without one, the sender gets an ICMP error (destination host unreachable).",
+        "Add the destination's network to the peer's allowed IPs; restart the agent that writes them.",
+        ("wg show",),
+    ),
+    Doc(
+        "wireguard-endpoint-missing",
+        "The WireGuard peer has no endpoint",
+        Severity.FATAL,
+        "The address of this peer was not configured, and the peer has not been heard of: nobody knows where to "
+        "send. The sender gets an ICMP error.",
+        "Configure the peer's endpoint, or let the peer begin.",
+        ("wg show",),
+    ),
+    Doc(
+        "wireguard-key-unknown",
+        "Two WireGuard nodes do not know each other's keys",
+        Severity.FATAL,
+        "A node answers only to peers whose public key it has, and only if the sender has its own public key "
+        "right. Otherwise there is no handshake, and packets are dropped without a word.",
+        "Compare each node's public key with what the other has for it.",
+        ("wg show",),
+    ),
+    Doc(
+        "wireguard-source-refused",
+        "A WireGuard node drops packets from a source that the peer may not use",
+        Severity.FATAL,
+        "Allowed IPs bind both ways: a packet is taken from a peer only if its source address is among that "
+        "peer's allowed IPs. A pod's packet that was masqueraded, or a new node's range, may not be.",
+        "Add the source's network to the peer's allowed IPs, or find out who changed the source.",
+        ("wg show",),
+    ),
+    Doc(
+        "mtu-black-hole",
+        "The connection stands, and large packets vanish",
+        Severity.FATAL,
+        "Both ends send segments as large as they agreed, and may not let them be cut (DF). One place on the way "
+        "takes less. A router says so with an ICMP error, which a firewall or missing route here keeps from the "
+        "sender; a veth, a bridge and a tunnel over IPv6 say nothing. Small requests work, and large ones hang. "
+        "(Inside one host, several segments handed over at once pass a veth all the same: only some hang.)",
+        "Let the MTUs of the pods' and the tunnel's devices agree with the underlay; let ICMP type 3 code 4 "
+        "and ICMPv6 type 2 through; or clamp: `iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN "
+        "-j TCPMSS --clamp-mss-to-pmtu`.",
+        ("ip -d link show", "ping -M do -s 1472 DESTINATION", "nstat -az IpFragFails Icmp6OutPktTooBigs"),
+    ),
+    Doc(
+        "mtu-mismatch",
+        "Large packets pass only by a detour",
+        Severity.WARNING,
+        "The two ends send packets that one place on the way does not take whole. Either an ICMP error makes "
+        "each sender try again with smaller ones, or the tunnel's outer packets are cut into fragments, or it "
+        "is up to hardware. That costs speed, and breaks when ICMP or fragments are filtered.",
+        "Let the MTU of the pods' devices be that of the tunnel's device, and the tunnel's that of the underlay "
+        "less the tunnel's own bytes (VXLAN 50, over IPv6 70; IPIP 20; WireGuard 60, over IPv6 80).",
+        ("ip -d link show",),
     ),
     Doc(
         "bridge-port-closed",
@@ -316,6 +443,15 @@ _DOCS = (
         "Routes on the way send the packet round until its TTL is used up.",
         "Correct the route of one of the nodes in the circle.",
         ("ip route get ADDRESS",),
+    ),
+    Doc(
+        "ttl-exceeded",
+        "The packet's TTL is used up on the way",
+        Severity.FATAL,
+        "Every forwarding takes one off the TTL (IPv6: the hop limit), and a rule or the sender has set it so "
+        "low that this node has to drop the packet.",
+        "Remove the rule that sets the TTL (-j TTL, -j HL), or set ip_default_ttl of the sender to 64.",
+        ("iptables-save | grep -e 'TTL'", "sysctl net.ipv4.ip_default_ttl"),
     ),
     Doc(
         "opaque-program",

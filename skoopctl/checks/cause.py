@@ -93,8 +93,14 @@ def packet_words(walk: Walk, step: Step) -> str:
     if view is None:
         return f"the {walk.label}"
     if view.encapsulates:
-        return f"VXLAN packets from {view.source}"
+        return f"{_tunnel_of(walk)} packets from {view.source}"
     return f"the {walk.label} from {view.source} to {view.destination}"
+
+
+def _tunnel_of(walk: Walk) -> str:
+    """Return the name of the innermost tunnel that the packet is in: the first word of how it was wrapped."""
+    wrapped = (s.decision for s in reversed(walk.steps) if s.kind is StepKind.ENCAPSULATE and s.ends is None)
+    return next(wrapped, "VXLAN").split(" ")[0]
 
 
 def _place(step: Step) -> str:

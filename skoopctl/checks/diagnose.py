@@ -6,21 +6,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from skoopctl import __version__
-from skoopctl.checks import stale  # noqa: F401 - registers its remedy
+from skoopctl.checks import remedy_mtu, stale  # noqa: F401 - they register their remedies
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.cause import Cause, cause_of, finding_of
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.finding import Finding, Severity, Where
 from skoopctl.checks.integrity import integrity_findings
+from skoopctl.checks.mtu import mtu_findings
 from skoopctl.checks.remedy import fix_for
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.checks.target import Target, resolve
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.topology import NsKey
-from skoopctl.dataplane.trace import Branch, Flow, Outcome, PathResult, Verdict
+from skoopctl.dataplane.trace import Branch, Flow, PathResult, Verdict
 from skoopctl.errors import TargetError
 
-PROTOCOLS = ("tcp", "udp", "icmp")
+PROTOCOLS = ("tcp", "udp", "sctp", "icmp")
+_ICMPV6_NAMES = frozenset({"icmp6", "icmpv6", "ipv6-icmp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,15 @@ class Question:
 
 def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
     """Answer one question. Raises `TargetError` when an end means nothing, or no port is known."""
-    source, destination = resolve(question.source, snapshot), resolve(question.destination, snapshot)
+    source, destination = _ends(question, snapshot)
     flow = _flow(question, source, destination)
     path = walk(snapshot.network, flow, source.client)
     path = _with_source_note(path, source)
-    findings = [*_causes(path, source.client, snapshot), *integrity_findings(path, snapshot)]
+    findings = [
+        *_causes(path, source.client, snapshot),
+        *integrity_findings(path, snapshot),
+        *mtu_findings(path),
+    ]
     return Diagnosis(
         source=source.endpoint,
         destination=destination.endpoint,
@@ -52,25 +58,50 @@ def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
     )
 
 
+def _ends(question: Question, snapshot: Snapshot) -> tuple[Target, Target]:
+    """Resolve both ends to addresses of one family, where their names leave a choice."""
+    family = 6 if question.protocol.lower() in _ICMPV6_NAMES else 0
+    source = resolve(question.source, snapshot, family)
+    destination = resolve(question.destination, snapshot, family)
+    if _version(source) != _version(destination):
+        other = resolve(question.destination, snapshot, _version(source))
+        if _version(other) == _version(source):
+            return source, other
+        source = resolve(question.source, snapshot, _version(destination))
+    return source, destination
+
+
+def _version(target: Target) -> int:
+    return 6 if ":" in target.endpoint.address else 4
+
+
 def _flow(question: Question, source: Target, destination: Target) -> Flow:
-    if question.protocol not in PROTOCOLS:
+    protocol = question.protocol.lower()
+    if protocol in _ICMPV6_NAMES:
+        if ":" not in destination.endpoint.address:
+            raise TargetError(
+                f"{question.protocol} is of IPv6, and {destination.endpoint.address} is not",
+                hint="use icmp, which means the address's own",
+            )
+        protocol = "icmp"
+    if protocol not in PROTOCOLS:
         raise TargetError(
             f"protocol {question.protocol!r} is not known", hint=f"use one of {', '.join(PROTOCOLS)}"
         )
-    if question.protocol == "icmp":
+    if protocol == "icmp":
         return Flow(source.endpoint.address, destination.endpoint.address, "icmp", 0)
     port = question.port or destination.port
     if not 0 < port < 65536:
         given = f"port {question.port} is not" if question.port else "no port is given: it must be"
         raise TargetError(f"{given} a number from 1 to 65535", hint="give one with -p")
-    return Flow(source.endpoint.address, destination.endpoint.address, question.protocol, port)
+    return Flow(source.endpoint.address, destination.endpoint.address, protocol, port)
 
 
 def _with_source_note(path: PathResult, source: Target) -> PathResult:
     """Say so when the kernel would send from another address than the one that was asked for."""
     first = path.representative.forward.steps[0] if path.representative.forward.steps else None
     used = first.after.source if first is not None and first.after is not None else ""
-    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0"}:  # noqa: S104
+    if source.client is None or not used or used in {source.endpoint.address, "0.0.0.0", "::"}:  # noqa: S104
         return path
     note = (
         f"a program on {source.endpoint.node or source.endpoint.address} that does not bind sends from {used}"
@@ -95,7 +126,7 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
         return
     groups: dict[object, tuple[Cause, Branch, float]] = {}
     for branch in path.branches:
-        if branch.outcome is Outcome.CONNECTED:
+        if branch.works:
             continue
         cause = cause_of(branch, snapshot)
         key = (cause.id, cause.step.node, cause.step.netns, cause.evidence[-1:])
@@ -120,7 +151,7 @@ def _causes(path: PathResult, client: NsKey | None, snapshot: Snapshot) -> Itera
 
 
 def _ways(path: PathResult, branch: Branch) -> str:
-    failing = [b for b in path.branches if b.outcome is not Outcome.CONNECTED]
+    failing = [b for b in path.branches if not b.works]
     names = list(dict.fromkeys(b.choices[-1] for b in failing if b.choices))
     return ", ".join(names[:3]) or (branch.choices[-1] if branch.choices else "some of the ways")
 

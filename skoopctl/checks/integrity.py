@@ -44,6 +44,8 @@ def _visited(path: PathResult) -> list[NsKey]:
 
 def _gaps(netns: NetNamespace, where: Where) -> Iterable[Finding]:
     missing = {part: reason for part, reason in netns.gaps.items() if part in _READ_BY_WALK}
+    if "ipset" in netns.gaps and _asks_sets(netns):
+        missing["ipset"] = netns.gaps["ipset"]
     if not missing:
         return
     doc = DOCS["evidence-incomplete"]
@@ -53,6 +55,12 @@ def _gaps(netns: NetNamespace, where: Where) -> Iterable[Finding]:
     )
     summary = f"Not read on {where}: {', '.join(missing)}"
     yield Finding(doc.id, doc.severity, where, summary, evidence, doc.why)
+
+
+def _asks_sets(netns: NetNamespace) -> bool:
+    """Tell whether a rule looks into a set of ipset; without one, unread sets change nothing."""
+    chains = (chain for table in netns.iptables for chain in table.chains.values())
+    return any(match.module == "set" for chain in chains for rule in chain.rules for match in rule.matches)
 
 
 def _incompatible(netns: NetNamespace, where: Where) -> Iterable[Finding]:

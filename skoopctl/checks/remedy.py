@@ -16,7 +16,7 @@ from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane import edit
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.topology import NsKey
-from skoopctl.dataplane.trace import Branch, Evidence, Flow, Outcome, PathResult, Step, StepKind, Verdict
+from skoopctl.dataplane.trace import Branch, Evidence, Flow, PathResult, Step, StepKind, Verdict
 from skoopctl.kernel.link import BridgePort, Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour, NeighbourState
 from skoopctl.kernel.netns import NetNamespace
@@ -33,6 +33,22 @@ class Remedy:
     commands: tuple[str, ...]
 
 
+UNSEARCHED = {
+    "not-decided": "what is unknown cannot be mended in the model: collect it, or look at the named place",
+    "opaque-program": "what a program of eBPF does is not in the model; only its owner can say",
+    "node-not-collected": "nothing is known of that node",
+    "evidence-incomplete": "what was not read cannot be edited",
+    "unreadable-rules": "the rules are not known",
+    "service-without-endpoints": "an endpoint is a pod that is ready, which no edit of a node's state makes",
+    "source-range-refused": "the ranges are the service's, which kube-proxy would write again",
+    "stale-endpoint": "kube-proxy writes these rules: it must run and reach the API server",
+    "no-local-endpoint": "the traffic policy is the service's, and its endpoints are pods elsewhere",
+    "service-port-unknown": "the ports are the service's",
+    "no-protocol": "loading a module is outside of the model",
+    "link-local-source": "which address the sender should have is not known here",
+}
+"""Causes that no edit of the model is searched for, with the reason. Others have a proposer, and `nearby`."""
+
 Proposer = Callable[[Cause, Branch, Snapshot], Iterable[Remedy]]
 _PROPOSERS: dict[str, list[Proposer]] = {}
 
@@ -48,17 +64,34 @@ def proposes(*causes: str) -> Callable[[Proposer], Proposer]:
     return register
 
 
+MAX_WALKS = 64
+"""A search ends after this many edits were walked: what is near the failure comes first."""
+
+
 def fix_for(
     cause: Cause, branch: Branch, flow: Flow, client: NsKey | None, snapshot: Snapshot, before: PathResult
 ) -> Fix | None:
-    """Return the first remedy that makes the flow pass, else the first that was thought of, unchecked."""
+    """Return the first remedy that makes the flow pass, else the first that was thought of, unchecked.
+
+    The cause's own remedies come first; then, for a flow that fails for certain, single edits of what the packets
+    met on their way, the last step first: those are offered only when they are checked.
+    """
     fallback: Fix | None = None
-    for proposer in _PROPOSERS.get(cause.id, ()):
+    own = [(proposer, True) for proposer in _PROPOSERS.get(cause.id, ())]
+    near = [] if before.verdict is Verdict.UNKNOWN or cause.id in UNSEARCHED else [(nearby, False)]
+    tried: set[tuple[NsKey, str]] = set()
+    for proposer, offered in (*own, *near):
         for remedy in proposer(cause, branch, snapshot):
+            if (remedy.key, remedy.summary) in tried:
+                continue
+            if len(tried) >= MAX_WALKS:
+                return fallback
+            tried.add((remedy.key, remedy.summary))
             after = _walk_with(remedy, flow, client, snapshot)
             if after.verdict is Verdict.PASS or _better(before, after):
                 return _fix(remedy, checked=True, rest=_rest(after), snapshot=snapshot)
-            fallback = fallback or _fix(remedy, checked=False, rest="", snapshot=snapshot)
+            if offered:
+                fallback = fallback or _fix(remedy, checked=False, rest="", snapshot=snapshot)
     return fallback
 
 
@@ -69,17 +102,17 @@ def _walk_with(remedy: Remedy, flow: Flow, client: NsKey | None, snapshot: Snaps
 
 def _better(before: PathResult, after: PathResult) -> bool:
     """Of several broken branches one remedy may mend only its own."""
-    passing = after.outcomes().get(Outcome.CONNECTED, 0.0)
-    return (
-        passing > before.outcomes().get(Outcome.CONNECTED, 0.0) + 1e-9
-        and after.verdict is not Verdict.UNKNOWN
-    )
+    return _working(after) > _working(before) + 1e-9 and after.verdict is not Verdict.UNKNOWN
+
+
+def _working(path: PathResult) -> float:
+    return sum(branch.weight for branch in path.branches if branch.works)
 
 
 def _rest(after: PathResult) -> str:
     if after.verdict is Verdict.PASS:
         return ""
-    share = after.outcomes().get(Outcome.CONNECTED, 0.0)
+    share = _working(after)
     return f" (then {share:.0%} of connections pass; the others fail for other reasons)"
 
 
@@ -105,27 +138,57 @@ def _key(step: Step) -> NsKey:
 # --- firewall rules ------------------------------------------------------------------------------------------
 
 
-@proposes("netfilter-drop", "netfilter-reject")
+@proposes("netfilter-drop", "netfilter-reject", "ndp-filtered")
 def delete_rule(cause: Cause, _branch: Branch, _snapshot: Snapshot) -> Iterable[Remedy]:
     """Delete the rule that decided, or give the chain another policy."""
     if not cause.evidence:
         return
     last = cause.evidence[-1]
     key = (last.node, last.netns)
-    makers = {
-        "iptables-rule": _iptables_rule,
-        "iptables-policy": _iptables_policy,
-        "nft-rule": _nft_rule,
-        "nft-policy": _nft_policy,
-    }
-    maker = makers.get(last.kind)
-    if maker is not None:
-        yield maker(last, key)
+    if cause.id == "ndp-filtered":
+        yield from _accept_discovery(last, key)
+    yield from _without(last, key, _family(cause.step))
 
 
-def _iptables_rule(last: Evidence, key: NsKey) -> Remedy:
+def _family(step: Step) -> int:
+    """Return the IP family of the packet at a step."""
+    view = step.before or step.after
+    return 6 if view is not None and ":" in view.source + view.destination else 4
+
+
+def _without(item: Evidence, key: NsKey, family: int) -> Iterable[Remedy]:
+    """Take one rule away, or let one policy accept."""
+    if item.kind == "iptables-rule":
+        yield _iptables_rule(item, key, family)
+    elif item.kind == "iptables-policy":
+        yield _iptables_policy(item, key, family)
+    elif item.kind == "nft-rule":
+        yield _nft_rule(item, key)
+    elif item.kind == "nft-policy":
+        yield _nft_policy(item, key)
+
+
+def _accept_discovery(last: Evidence, key: NsKey) -> Iterable[Remedy]:
+    """Let neighbour discovery in before the rule that drops it: better than to open the chain."""
+    if not last.kind.startswith("iptables"):
+        return
+    left = last.location.removesuffix(" policy").partition(" rule ")[0]
+    table, _, chain = left.rpartition(" ")
+    if table != "filter" or chain not in {"INPUT", "OUTPUT"}:
+        return
+    rule = f"{chain} -p ipv6-icmp -j ACCEPT"
+    yield Remedy(
+        f"accept ICMPv6 in {chain} on {key[0]}",
+        key,
+        edit.with_first_rule(6, chain, f"-A {rule}"),
+        (f"ip6tables -I {rule}",),
+    )
+
+
+def _iptables_rule(last: Evidence, key: NsKey, family: int = 4) -> Remedy:
     table, chain, number = _rule_place(last.location)
-    binary = "iptables-legacy" if "(legacy)" in last.location else "iptables"
+    stem = "iptables" if family == 4 else "ip6tables"
+    binary = f"{stem}-legacy" if "(legacy)" in last.location else stem
     spec = last.text.replace("-A ", "-D ", 1)
     return Remedy(
         f"delete rule {number} of {chain} (table {table}) on {key[0]}",
@@ -142,13 +205,13 @@ def _rule_place(location: str) -> tuple[str, str, int]:
     return table, chain, int(rest.split(" ")[0])
 
 
-def _iptables_policy(last: Evidence, key: NsKey) -> Remedy:
+def _iptables_policy(last: Evidence, key: NsKey, family: int = 4) -> Remedy:
     table, chain = last.location.removesuffix(" policy").split(" ", 1)
     return Remedy(
         f"let {chain} (table {table}) on {key[0]} accept by default",
         key,
         edit.with_policy(table, chain, "ACCEPT"),
-        (f"iptables -t {table} -P {chain} ACCEPT",),
+        (f"{'iptables' if family == 4 else 'ip6tables'} -t {table} -P {chain} ACCEPT",),
     )
 
 
@@ -192,6 +255,9 @@ def _sysctl_remedy(key: NsKey, values: Mapping[str, str], snapshot: Snapshot) ->
 @proposes("forwarding-off")
 def forward(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
     """Turn forwarding on for the device that the packet came in on."""
+    if _family(cause.step) == 6:
+        yield _sysctl_remedy(_key(cause.step), {"net/ipv6/conf/all/forwarding": "1"}, snapshot)
+        return
     device = cause.step.device
     values = {f"net/ipv4/conf/{device}/forwarding": "1"}
     netns = snapshot.netns(_key(cause.step))
@@ -217,7 +283,9 @@ def loosen(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy
 
 @proposes("martian")
 def localnet(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
-    """Let loopback addresses in."""
+    """Let loopback addresses in; IPv6 has no such setting."""
+    if _family(cause.step) == 6:
+        return
     values = {f"net/ipv4/conf/{cause.step.device}/route_localnet": "1"}
     yield _sysctl_remedy(_key(cause.step), values, snapshot)
 
@@ -227,8 +295,19 @@ def bridge_netfilter(_cause: Cause, branch: Branch, snapshot: Snapshot) -> Itera
     """Let bridged packets meet conntrack."""
     for step in _steps(branch):
         if step.kind is StepKind.BRIDGE:
-            yield _sysctl_remedy(_key(step), {"net/bridge/bridge-nf-call-iptables": "1"}, snapshot)
+            name = "iptables" if _family(step) == 4 else "ip6tables"
+            yield _sysctl_remedy(_key(step), {f"net/bridge/bridge-nf-call-{name}": "1"}, snapshot)
             return
+
+
+@proposes("echo-ignored", "ipv6-disabled")
+def off(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Turn the sysctl off that decided."""
+    netns = snapshot.netns(_key(cause.step))
+    for item in cause.evidence:
+        path = item.location.translate(str.maketrans("./", "/."))
+        if item.kind == "sysctl" and netns.sysctls.integer(path):
+            yield _sysctl_remedy(_key(cause.step), {path: "0"}, snapshot)
 
 
 def _steps(branch: Branch) -> Iterable[Step]:
@@ -379,19 +458,56 @@ def _vxlan_peers(link: Link, node: str, snapshot: Snapshot) -> Iterable[tuple[Li
 
 @proposes("blackhole-route", "pod-route-wrong")
 def delete_route(cause: Cause, _branch: Branch, _snapshot: Snapshot) -> Iterable[Remedy]:
-    """Delete the route that won."""
-    for line in cause.evidence:
-        if line.kind == "route":
-            key = (line.node, line.netns)
-            table = line.location.removeprefix("table ")
-            suffix = "" if table == "main" or " table " in line.text else f" table {table}"
-            yield Remedy(
-                f"delete the route '{line.text}' on {line.node}",
-                key,
-                edit.without_route(line.text),
-                (f"ip route del {line.text}{suffix}",),
-            )
-            return
+    """Delete the route that won, or the policy rule that chose it."""
+    for item in cause.evidence:
+        if item.kind == "route":
+            yield _without_route(item)
+            break
+    yield from (_without_policy_rule(item) for item in cause.evidence if item.kind == "policy-rule")
+
+
+def _without_route(line: Evidence) -> Remedy:
+    table = line.location.removeprefix("table ")
+    suffix = "" if table == "main" or " table " in line.text else f" table {table}"
+    return Remedy(
+        f"delete the route '{line.text}' on {line.node}",
+        (line.node, line.netns),
+        edit.without_route(line.text),
+        (f"ip route del {line.text}{suffix}",),
+    )
+
+
+def _without_policy_rule(line: Evidence) -> Remedy:
+    priority, _, said = line.text.partition(":")
+    family = "-6 " if ":" in said else ""
+    return Remedy(
+        f"delete the policy rule {priority} on {line.node}",
+        (line.node, line.netns),
+        edit.without_policy_rule(line.text),
+        (f"ip {family}rule del pref {priority}{said.replace(chr(9), ' ')}",),
+    )
+
+
+# --- whatever is near ----------------------------------------------------------------------------------------
+
+
+def nearby(_cause: Cause, branch: Branch, _snapshot: Snapshot) -> Iterable[Remedy]:
+    """Take away, one at a time, the rules and routes that the packets met, the last step first."""
+    for walked in reversed(branch.walks):
+        for step in reversed(walked.steps):
+            for item in reversed(step.evidence):
+                key = (item.node, item.netns)
+                if item.kind in _WITHOUT_TABLES:
+                    yield from _without(item, key, _family(step))
+                elif item.kind == "policy-rule":
+                    yield _without_policy_rule(item)
+                elif (
+                    item.kind == "route" and item.location == "table main" and "proto kernel" not in item.text
+                ):
+                    yield _without_route(item)
+
+
+_WITHOUT_TABLES = frozenset({"iptables-rule", "nft-rule"})
 
 
 @proposes("no-route", "pod-route-missing", "pod-route-wrong", "blackhole-route")
@@ -402,7 +518,7 @@ def add_route(cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Reme
     destination = view.destination if view is not None else ""
     owner = snapshot.owner(destination) if destination else None
     if not snapshot.netns(key).is_host:
-        yield from _default_of_pod(key, snapshot)
+        yield from _default_of_pod(key, _family(cause.step), snapshot)
         return
     if owner is None or owner[0] == key[0]:
         return
@@ -410,11 +526,11 @@ def add_route(cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Reme
     del branch
 
 
-def _default_of_pod(key: NsKey, snapshot: Snapshot) -> Iterable[Remedy]:
+def _default_of_pod(key: NsKey, family: int, snapshot: Snapshot) -> Iterable[Remedy]:
     """A pod's default route: the bridge's address in the pod's subnet."""
     netns, host = snapshot.netns(key), snapshot.hosts[key[0]].root_netns
     for address in netns.addresses:
-        if address.ip.is_loopback or address.ip.version != 4:
+        if address.ip.is_loopback or address.ip.is_link_local or address.ip.version != family:
             continue
         subnet = ip_network(f"{address.ip}/{address.prefixlen}", strict=False)
         gateways = [a.ip for a in host.addresses if a.ip in subnet and a.ip != address.ip]
@@ -425,9 +541,12 @@ def _default_of_pod(key: NsKey, snapshot: Snapshot) -> Iterable[Remedy]:
             yield Remedy(
                 f"add the pod's default route via {gateways[0]}",
                 key,
-                edit.with_route(Route(TABLE_MAIN, ip_network("0.0.0.0/0"), next_hops=(hop,), text=text)),
+                edit.with_route(Route(TABLE_MAIN, _EVERYTHING[family], next_hops=(hop,), text=text)),
                 (f"ip route add {text}",),
             )
+
+
+_EVERYTHING = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
 
 def _to_peer(key: NsKey, destination: str, peer: str, snapshot: Snapshot) -> Iterable[Remedy]:
@@ -441,7 +560,9 @@ def _to_peer(key: NsKey, destination: str, peer: str, snapshot: Snapshot) -> Ite
         if mine.vxlan and theirs.vxlan and mine.vxlan.vni == theirs.vxlan.vni
     ]
     for mine, theirs in pairs:
-        gateway = next((a.ip for a in other.addresses if a.index == theirs.index and a.ip.version == 4), None)
+        version = ip_network(subnet).version
+        held = (a.ip for a in other.addresses if a.index == theirs.index and not a.ip.is_link_local)
+        gateway = next((ip for ip in held if ip.version == version), None)
         if gateway is None:
             continue
         text = f"{subnet} via {gateway} dev {mine.name} onlink"
@@ -465,7 +586,8 @@ def _over_underlay(key: NsKey, subnet: str, other: NetNamespace, snapshot: Snaps
     netns = snapshot.netns(key)
     for mine in netns.addresses:
         network = ip_network(f"{mine.ip}/{mine.prefixlen}", strict=False)
-        if mine.ip.is_loopback or mine.ip.version != 4 or network.prefixlen >= 31:
+        family = ip_network(subnet).version
+        if mine.ip.is_loopback or mine.ip.version != family or network.max_prefixlen - network.prefixlen < 2:
             continue
         gateway = next((a.ip for a in other.addresses if a.ip in network and a.ip != mine.ip), None)
         if gateway is not None:
@@ -492,4 +614,4 @@ def _pod_subnet(destination: str, netns: NetNamespace) -> str:
         and 0 < r.destination.prefixlen < r.destination.max_prefixlen
         and address in r.destination
     ]
-    return str(max(fitting, key=lambda n: n.prefixlen)) if fitting else f"{destination}/32"
+    return str(max(fitting, key=lambda n: n.prefixlen)) if fitting else str(ip_network(destination))

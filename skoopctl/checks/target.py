@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -24,21 +25,24 @@ class Target:
     host_ports: tuple[int, ...] = ()
 
 
-def resolve(text: str, snapshot: Snapshot) -> Target:
-    """Find what a SRC or DST means. Raises `TargetError` with the nearest name when it means nothing."""
+def resolve(text: str, snapshot: Snapshot, family: int = 0) -> Target:
+    """Find what a SRC or DST means. Raises `TargetError` with the nearest name when it means nothing.
+
+    A name may have addresses of both families: ``family`` 4 or 6 takes one of those, where there is one.
+    """
     if "://" in text:
-        return _url(text, snapshot)
+        return _url(text, snapshot, family)
     if _address(text):
         return _by_address(text, text, snapshot)
     kind, _, name = text.partition("/")
     if kind in {"pod", "po", "pods"} and name:
-        return _pod(text, name, snapshot)
+        return _pod(text, name, snapshot, family)
     if kind in {"svc", "service", "services"} and name:
-        return _service(text, name, snapshot)
+        return _service(text, name, snapshot, family)
     if kind in {"node", "no", "nodes"} and name:
-        return _node(text, name, snapshot)
+        return _node(text, name, snapshot, family)
     if text in snapshot.hosts or text in snapshot.cluster.nodes:
-        return _node(text, text, snapshot)
+        return _node(text, text, snapshot, family)
     known = [*snapshot.hosts, *snapshot.cluster.nodes]
     raise TargetError(
         f"{text!r} is not an address, and no host has that name",
@@ -78,7 +82,7 @@ def _host(owner: NsKey | None) -> str:
     return owner[0] if owner else ""
 
 
-def _pod(asked: str, name: str, snapshot: Snapshot) -> Target:
+def _pod(asked: str, name: str, snapshot: Snapshot, family: int = 0) -> Target:
     namespace, _, pod_name = name.rpartition("/")
     namespace = namespace or "default"
     pod = snapshot.cluster.pods.get((namespace, pod_name))
@@ -94,14 +98,14 @@ def _pod(asked: str, name: str, snapshot: Snapshot) -> Target:
             )
     if pod is not None and not pod.ips:
         raise TargetError(f"{asked}: the pod has no address yet (phase {pod.phase})", hint="see its events")
-    address = pod.ips[0] if pod is not None else ""
+    address = _of_family(pod.ips, family) if pod is not None else ""
     target = _by_address(asked, address, snapshot)
     label = f"{namespace}/{pod_name}"
     node = pod.node if pod is not None else target.endpoint.node
     return Target(Endpoint(asked, address, "pod", label, node), target.client, target.port)
 
 
-def _service(asked: str, name: str, snapshot: Snapshot) -> Target:
+def _service(asked: str, name: str, snapshot: Snapshot, family: int = 0) -> Target:
     namespace, _, service_name = name.rpartition("/")
     namespace = namespace or "default"
     service = snapshot.cluster.services.get((namespace, service_name))
@@ -111,8 +115,8 @@ def _service(asked: str, name: str, snapshot: Snapshot) -> Target:
             f"{asked}: there is no service {namespace}/{service_name} in what was collected",
             hint=_nearest(f"{namespace}/{service_name}", known) or _need_api(snapshot),
         )
-    address = next((ip for ip in service.cluster_ips if _address(ip)), None)
-    if address is None:
+    address = _of_family([ip for ip in service.cluster_ips if _address(ip)], family)
+    if not address:
         raise TargetError(
             f"{asked}: the service has no cluster IP (it is headless)",
             hint="ask for one of its pods instead",
@@ -121,7 +125,7 @@ def _service(asked: str, name: str, snapshot: Snapshot) -> Target:
     return Target(Endpoint(asked, address, "service", f"{namespace}/{service_name}"), None, port)
 
 
-def _node(asked: str, name: str, snapshot: Snapshot) -> Target:
+def _node(asked: str, name: str, snapshot: Snapshot, family: int = 0) -> Target:
     host = snapshot.hosts.get(name)
     node = snapshot.cluster.nodes.get(name)
     if host is None and node is None:
@@ -130,20 +134,27 @@ def _node(asked: str, name: str, snapshot: Snapshot) -> Target:
             f"{asked}: there is no node {name} in what was collected",
             hint=_nearest(name, known) or "see 'skoopctl collect' for who answered",
         )
-    address = _node_address(name, snapshot)
+    address = _node_address(name, snapshot, family)
     if address is None:
         raise TargetError(f"{asked}: no address of {name} is known", hint="give its address")
     owner = (name, host.root) if host is not None else snapshot.owner(address)
     return Target(Endpoint(asked, address, "node", name, name), owner)
 
 
-def _node_address(name: str, snapshot: Snapshot) -> str | None:
+def _of_family(addresses: Iterable[str], family: int) -> str:
+    """Return the first address of a family, else the first of all, else ''."""
+    known = list(addresses)
+    fitting = [address for address in known if (6 if ":" in address else 4) == family]
+    return next(iter(fitting or known), "")
+
+
+def _node_address(name: str, snapshot: Snapshot, family: int) -> str | None:
     """Return a node's own address: the API's InternalIP, else that of the device of its default route."""
     node = snapshot.cluster.nodes.get(name)
     if node is not None:
-        found = next((a for kind, a in node.addresses if kind == "InternalIP" and _address(a)), None)
-        if found:
-            return found
+        internal = [a for kind, a in node.addresses if kind == "InternalIP" and _address(a)]
+        if internal and (not family or any((":" in a) == (family == 6) for a in internal)):
+            return _of_family(internal, family)
     host = snapshot.hosts.get(name)
     if host is None:
         return None
@@ -151,14 +162,16 @@ def _node_address(name: str, snapshot: Snapshot) -> str | None:
     default = [r for r in netns.routes if r.destination.prefixlen == 0 and r.next_hops and r.table == 254]
     wanted = {hop.index for route in default for hop in route.next_hops}
     outward = {link.index for link in netns.links.values() if link.kind not in {"bridge", "vxlan"}}
-    for pool in (wanted, outward):
-        for address in netns.addresses:
-            if address.index in pool and not address.ip.is_loopback and not address.ip.is_link_local:
-                return str(address.ip)
-    return None
+    held = [
+        str(address.ip)
+        for pool in (wanted, outward)
+        for address in netns.addresses
+        if address.index in pool and not address.ip.is_loopback and not address.ip.is_link_local
+    ]
+    return _of_family(held, family) or None
 
 
-def _url(text: str, snapshot: Snapshot) -> Target:
+def _url(text: str, snapshot: Snapshot, family: int) -> Target:
     parts = urlsplit(text)
     host = parts.hostname or ""
     try:
@@ -175,7 +188,7 @@ def _url(text: str, snapshot: Snapshot) -> Target:
                 f"{text}: {host} is not an address, and not a service of the cluster",
                 hint="names outside the cluster are not looked up: give the address",
             )
-        target = _service(text, f"{service[0]}/{service[1]}", snapshot)
+        target = _service(text, f"{service[0]}/{service[1]}", snapshot, family)
     return Target(target.endpoint, target.client, port or target.port)
 
 

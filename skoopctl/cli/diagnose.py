@@ -78,10 +78,10 @@ def old_flags(function: F) -> F:
 @click.option("-p", "--dport", type=click.IntRange(1, 65535), metavar="PORT", help="The destination's port.")
 @click.option(
     "--protocol",
-    type=click.Choice(["tcp", "udp", "icmp"]),
+    type=click.Choice(["tcp", "udp", "sctp", "icmp", "icmp6"]),
     default="tcp",
     show_default=True,
-    help="What is sent.",
+    help="What is sent; icmp is an echo request, of IPv4 or IPv6 as DST is.",
 )
 @click.option("-i", "--inventory", metavar="FILE|lab", help="Collect now from these hosts.")
 @click.option("-b", "--bundle", metavar="FILE", help="Use evidence that was collected before.")
@@ -100,7 +100,9 @@ def old_flags(function: F) -> F:
     type=click.Choice(["full", "summary", "minimal"]),
     default="summary",
     show_default=True,
-    help="How much text.",
+    help="How much text: 'full' is every hook with every rule that matched, those that only set a mark too, and "
+    "every branch; 'summary' folds what just passed; 'minimal' is one line a packet, the cause and its fix, "
+    "the same for the same network: keep it and compare.",
 )
 @click.option(
     "--fail-on",

@@ -6,16 +6,18 @@ br_netfilter_hooks.c (br_nf_pre_routing_finish, br_nf_forward_ip, br_nf_post_rou
 
 from __future__ import annotations
 
+from skoopctl.dataplane import mtu
 from skoopctl.dataplane.arp import resolve
 from skoopctl.dataplane.forwarding import forwards
 from skoopctl.dataplane.hooks import pass_device_chains, pass_hook
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
-from skoopctl.dataplane.moves import Cross, IntoBridge, LeaveHost, Move, OutOfBridge, Receive
+from skoopctl.dataplane.moves import Cross, Encapsulate, IntoBridge, LeaveHost, Move, OutOfBridge, Receive
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.routing import Query
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.topology import Station
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
+from skoopctl.dataplane.tunnels import TUNNELS
 from skoopctl.kernel.link import PortState
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import RouteType
@@ -156,6 +158,9 @@ def _forward(
         ended = _bridged_hooks(journey, bridge, port, out, packet)
         if ended is not None:
             return ended
+    mtu.at_frame(journey, out, packet)
+    if out.link.kind in TUNNELS:
+        return Encapsulate(netns, out.link, packet, mac, next_hop or packet.destination)
     peer = journey.topology.peer(out)
     if peer is not None:
         return Cross(out, peer, packet, mac)

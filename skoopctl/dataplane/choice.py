@@ -84,9 +84,11 @@ class Choices:
             self._memory[key] = index
         return index
 
-    def unknown(self, reason: str, *, key: object = None) -> bool:
-        """Ask a yes-or-no question that the model cannot answer."""
-        options = (("yes", 1.0), ("no", 1.0))
+    def unknown(
+        self, reason: str, *, key: object = None, words: tuple[str, str] = ("it goes on", "it does not go on")
+    ) -> bool:
+        """Ask a yes-or-no question that the model cannot answer; ``words`` are what yes and no mean."""
+        options = tuple((word, 1.0) for word in words)
         return self.pick(ChoiceKind.UNKNOWN, reason, options, key=key) == 0
 
 

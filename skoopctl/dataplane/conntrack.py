@@ -83,13 +83,14 @@ class Table:
     connections. ``loose`` is nf_conntrack_tcp_loose: a segment in the middle may begin a connection.
     """
 
-    __slots__ = ("balanced", "entries", "loose", "set_changes")
+    __slots__ = ("balanced", "entries", "loose", "recent_stamps", "set_changes")
 
     def __init__(self, *, loose: bool = True) -> None:
         self.entries: list[Entry] = []
         self.balanced: list[Balanced] = []
         self.loose = loose
         self.set_changes: dict[str, dict[tuple[Value, ...], Member | None] | None] = {}
+        self.recent_stamps: dict[tuple[str, int], int] = {}
 
     def find(self, key: Tuple5, zone: int, zone_reply: int | None = None) -> tuple[Entry, bool] | None:
         """Return the entry of a tuple and whether the tuple is its reply direction.
@@ -118,6 +119,9 @@ class Table:
         if is_reply:
             entry.seen_reply = True
             return Tracking(CtState.ESTABLISHED, entry, is_reply=True)
+        if packet.flags is Flags.ACK and not entry.seen_reply:
+            # tcp_conntracks: an ACK of the client while the answer was not seen (it was NOTRACK's).
+            return Tracking(CtState.INVALID)
         state = CtState.ESTABLISHED if entry.seen_reply else CtState.NEW
         return Tracking(state, entry)
 

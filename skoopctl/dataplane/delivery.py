@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from skoopctl.dataplane.hooks import pass_hook
-from skoopctl.dataplane.journey import Ending, Journey, gap
+from skoopctl.dataplane.journey import Ending, Journey, gap, sysctl_evidence
 from skoopctl.dataplane.moves import Decapsulate, Deliver, Move
+from skoopctl.dataplane.opaque import at_socket
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
@@ -14,7 +15,10 @@ from skoopctl.kernel.socket import Socket
 _SOCKET_PARTS = {
     6: ("tcp", ("proc-net-tcp", "proc-net-tcp6")),
     17: ("udp", ("proc-net-udp", "proc-net-udp6")),
+    132: ("sctp", ("proc-net-sctp-eps",)),
 }
+# net/ipv4/icmp.c (icmp_echo), net/ipv6/icmp.c (icmpv6_rcv). Echo requests, and who may ignore them.
+_ECHO = {8: "net/ipv4/icmp_echo_ignore_all", 128: "net/ipv6/icmp/echo_ignore_all"}
 
 
 def deliver(journey: Journey, move: Deliver) -> Ending | Move:
@@ -29,24 +33,47 @@ def deliver(journey: Journey, move: Deliver) -> Ending | Move:
             return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")
     if packet.inner is not None:
         return Decapsulate(netns, link, packet)
+    if (ended := at_socket(journey, netns, packet, "ingress")) is not None:
+        return ended
+    if journey.request and packet.protocol in {1, 58} and packet.icmp_type in _ECHO:
+        return _to_kernel(journey, netns, packet)
     if not journey.request or packet.protocol not in _SOCKET_PARTS:
         return _delivered(journey, netns, packet, None)
     return _to_socket(journey, netns, packet)
+
+
+def _to_kernel(journey: Journey, netns: NetNamespace, packet: Packet) -> Ending:
+    """The kernel of whoever owns the address answers an echo request, unless it is told not to."""
+    path = _ECHO[packet.icmp_type]
+    if netns.sysctls.integer(path):
+        return journey.end(
+            Disposition.DROPPED,
+            netns,
+            packet,
+            "echo requests are ignored here",
+            cause="echo-ignored",
+            evidence=(sysctl_evidence(netns, path),),
+        )
+    return _delivered(journey, netns, packet, None)
 
 
 def _to_socket(journey: Journey, netns: NetNamespace, packet: Packet) -> Ending:
     protocol, parts = _SOCKET_PARTS[packet.protocol]
     socket = find_socket(netns, protocol, packet)
     if socket is not None:
-        if socket.dual_stack is None and packet.family == 4:
-            journey.world.assume(f"the IPv6 socket {socket.text.strip() or socket.port} takes IPv4 too")
-        return _delivered(journey, netns, packet, socket)
+        if socket.dual_stack is not None or packet.family == 6 or int(socket.ip) != 0:
+            return _delivered(journey, netns, packet, socket)
+        if _takes_ipv4(journey, netns, socket):
+            return _delivered(journey, netns, packet, socket)
     missing = [part for part in parts if part in netns.gaps]
+    unread = bool(missing) or (protocol == "sctp" and netns.speaks_sctp is None)
     port = packet.destination_ports.low
-    if missing:
+    if unread:
         reason = f"sockets of {netns.host} ({journey.topology.label(netns)}) were not read"
         if journey.world.choices.unknown(reason, key=("sockets", netns.host, netns.inode, port)):
             return _delivered(journey, netns, packet, None)
+    if protocol == "sctp" and netns.speaks_sctp is False:
+        return _no_protocol(journey, netns, packet)
     evidence = tuple(gap(netns, part, netns.gaps[part]) for part in missing) or _listeners(netns, protocol)
     return journey.end(
         Disposition.REFUSED,
@@ -55,8 +82,31 @@ def _to_socket(journey: Journey, netns: NetNamespace, packet: Packet) -> Ending:
         f"nothing listens on {protocol} port {port}",
         cause="no-listener",
         evidence=evidence,
-        error=None if packet.protocol == 6 else Unreachable.PORT,
-        reset=packet.protocol == 6,
+        error=Unreachable.PORT if packet.protocol == 17 else None,
+        reset=packet.protocol in {6, 132},
+        kind=StepKind.SOCKET,
+    )
+
+
+def _takes_ipv4(journey: Journey, netns: NetNamespace, socket: Socket) -> bool:
+    """Settle for an IPv6 wildcard socket whose IPV6_V6ONLY was not read; ``bindv6only`` is its default."""
+    name = socket.text.strip() or str(socket.port)
+    if netns.sysctls.integer("net/ipv6/bindv6only") != 1:
+        journey.world.assume(f"the IPv6 socket {name} takes IPv4 too")
+        return True
+    reason = f"whether the IPv6 socket {name} takes IPv4 was not read (bindv6only is 1)"
+    return journey.world.choices.unknown(reason, key=("v6only", netns.host, netns.inode, name))
+
+
+def _no_protocol(journey: Journey, netns: NetNamespace, packet: Packet) -> Ending:
+    """A kernel without the protocol says so (ip_local_deliver_finish: ICMP protocol unreachable)."""
+    return journey.end(
+        Disposition.REFUSED,
+        netns,
+        packet,
+        "this kernel has no SCTP, or has not loaded it",
+        cause="no-protocol",
+        error=Unreachable.PROTO,
         kind=StepKind.SOCKET,
     )
 

@@ -11,7 +11,8 @@ from ipaddress import ip_interface
 
 from skoopctl.dataplane.topology import NsKey
 from skoopctl.kernel.address import Address
-from skoopctl.kernel.iptables import Table
+from skoopctl.kernel.iptables import Rule, Table
+from skoopctl.kernel.iptables_save import decode_iptables_save
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.neighbour import FdbEntry, Neighbour
 from skoopctl.kernel.netns import Host, NetNamespace
@@ -89,6 +90,40 @@ def with_nft_policy(family: str, table: str, chain: str) -> Change:
 
     def change(netns: NetNamespace) -> NetNamespace:
         return replace(netns, nft=tuple(free(item) for item in netns.nft))
+
+    return change
+
+
+def with_first_rule(family: int, chain: str, line: str) -> Change:
+    """Insert a rule at the top of a chain of the filter table (``iptables -I``); ``line`` begins with ``-A``."""
+    text = f"*filter\n:{chain} ACCEPT [0:0]\n{line}\nCOMMIT\n"
+
+    def change(netns: NetNamespace) -> NetNamespace:
+        return replace(netns, iptables=tuple(_with_first(t, family, chain, text) for t in netns.iptables))
+
+    return change
+
+
+def _with_first(table: Table, family: int, chain: str, text: str) -> Table:
+    known = table.chains.get(chain)
+    if (table.name, table.family) != ("filter", family) or known is None:
+        return table
+    read = decode_iptables_save(text, family=family, backend=table.backend).tables[0].chains[chain].rules
+    return replace(
+        table,
+        chains={**table.chains, chain: replace(known, rules=(*read, *(_later(r) for r in known.rules)))},
+    )
+
+
+def _later(rule: Rule) -> Rule:
+    return replace(rule, number=rule.number + 1)
+
+
+def without_policy_rule(text: str) -> Change:
+    """Delete a policy rule, known by its line."""
+
+    def change(netns: NetNamespace) -> NetNamespace:
+        return replace(netns, rules=tuple(r for r in netns.rules if r.text != text))
 
     return change
 

@@ -8,19 +8,69 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from skoopctl.dataplane import client as clients
+from skoopctl.dataplane.client import Seen
 from skoopctl.dataplane.conntrack import CtState, Tracking
+from skoopctl.dataplane.full_size import Direction, Sized, full_size, small_only
 from skoopctl.dataplane.journey import Ending, Journey, World
 from skoopctl.dataplane.moves import Arrive, Cross, Send
-from skoopctl.dataplane.packet import NO_PORTS, Flags, Packet, Ports, Tuple5, Unreachable
+from skoopctl.dataplane.opaque import at_connect, at_socket
+from skoopctl.dataplane.packet import (
+    NO_PORTS,
+    Flags,
+    Packet,
+    Ports,
+    Tuple5,
+    Unreachable,
+    icmp_name,
+    icmp_number,
+)
+from skoopctl.dataplane.passage import Narrow
+from skoopctl.dataplane.routing import Query
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.topology import NsKey, Station
-from skoopctl.dataplane.trace import Disposition, Outcome, Step, StepKind, Walk
+from skoopctl.dataplane.trace import Disposition, Outcome, PathMtu, Step, StepKind, Walk
 from skoopctl.dataplane.travel import travel
 from skoopctl.kernel.netns import NetNamespace
+from skoopctl.kernel.route import RouteType
 
 _DEFAULT_EPHEMERAL = Ports(32768, 60999)
-_PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1}
+_PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "sctp": 132}
 ECHO_REQUEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A protocol's first packets: their names for people, and their flags.
+
+    ``more`` follow the answer, in turn from the client and from the server; ``connects_at_answer`` tells
+    whether connect() returns before them.
+    """
+
+    request: str
+    answer: str
+    flags: Flags = Flags.NONE
+    answer_flags: Flags = Flags.NONE
+    refusal: Flags = Flags.RST
+    more: tuple[Flags, ...] = ()
+    connects_at_answer: bool = True
+
+
+_EXCHANGES = {
+    "tcp": _Exchange("SYN", "SYN-ACK", Flags.SYN, Flags.SYN_ACK, more=(Flags.ACK,)),
+    "udp": _Exchange("request", "answer"),
+    "icmp": _Exchange("echo request", "echo reply"),
+    # RFC 9260, 5.1: connect() returns when the COOKIE-ACK has come.
+    "sctp": _Exchange(
+        "INIT",
+        "INIT-ACK",
+        Flags.INIT,
+        Flags.INIT_ACK,
+        Flags.ABORT,
+        (Flags.COOKIE_ECHO, Flags.COOKIE_ACK),
+        connects_at_answer=False,
+    ),
+}
 
 _SILENT = frozenset(
     {
@@ -32,17 +82,6 @@ _SILENT = frozenset(
     }
 )
 _UNDECIDED = frozenset({Disposition.UNKNOWN, Disposition.OPAQUE})
-_BY_ERROR = {
-    Unreachable.PORT: Outcome.REFUSED,
-    Unreachable.PROTO: Outcome.UNREACHABLE,
-    Unreachable.NET: Outcome.UNREACHABLE,
-    Unreachable.HOST: Outcome.UNREACHABLE,
-    Unreachable.NET_PROHIBITED: Outcome.UNREACHABLE,
-    Unreachable.HOST_PROHIBITED: Outcome.UNREACHABLE,
-    Unreachable.ADMIN_PROHIBITED: Outcome.UNREACHABLE,
-}
-# icmp_err_convert[]: a connected UDP socket is told of fatal errors only, and these are not (udp_err).
-_SOFT = frozenset({Unreachable.NET, Unreachable.HOST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +106,7 @@ class Transaction:
     """What became of one flow on one way through all branches.
 
     ``doubt`` is set where a flow leaves what was collected and it is not known whether it can come back.
+    ``errno`` is what the client's program gets, by name ('' when it gets none).
     """
 
     walks: tuple[Walk, ...]
@@ -79,6 +119,8 @@ class Transaction:
     responder: str
     seen_source: str
     assumptions: tuple[str, ...]
+    errno: str = ""
+    mtu: PathMtu | None = None
 
 
 class _Attempt:
@@ -86,6 +128,7 @@ class _Attempt:
 
     def __init__(self, question: Question, world: World) -> None:
         self.question = question
+        self.exchange = _EXCHANGES[question.protocol]
         self.world = world
         self.walks: list[Walk] = []
         self.reply: Walk | None = None
@@ -93,13 +136,18 @@ class _Attempt:
         self.responder = ""
         self.seen_source = ""
         self.expected: Tuple5 | None = None
+        self.answered = Tuple5(0, 0, NO_PORTS, 0, NO_PORTS)
+        self.sent: tuple[Journey, Ending] | None = None
+        self.came_back: tuple[Journey, Ending] | None = None
+        self.mtu: PathMtu | None = None
 
     def run(self) -> Transaction:
         first = self._first_packet()
-        journey = Journey(self.world, self._label("SYN", "request", "echo request"), request=True)
+        journey = Journey(self.world, self.exchange.request, request=True)
         ending = self._send_first(journey, first)
         self.expected = (journey.origin or first.tuple5).inverse()
         self.walks.append(journey.walk(ending.disposition))
+        self.sent = journey, ending
         if ending.disposition in {Disposition.DELIVERED, Disposition.EXITS_CLUSTER}:
             return self._answered(ending)
         return self._failed(ending, journey)
@@ -117,7 +165,7 @@ class _Attempt:
             protocol=number,
             source_ports=self._ephemeral() if ported else NO_PORTS,
             destination_ports=Ports.of(q.port) if ported else NO_PORTS,
-            flags=Flags.SYN if q.protocol == "tcp" else Flags.NONE,
+            flags=self.exchange.flags,
             icmp_type=0 if ported else (ECHO_REQUEST if q.family == 4 else 128),
         )
 
@@ -127,14 +175,13 @@ class _Attempt:
         return Ports(int(words[0]), int(words[1])) if len(words) == 2 else _DEFAULT_EPHEMERAL
 
     def _send_first(self, journey: Journey, packet: Packet) -> Ending:
-        if self.question.client is not None:
-            return travel(journey, Send(self.question.client, packet))
+        client = self.question.client
+        if client is not None:
+            ended = at_connect(journey, client, packet) or at_socket(journey, client, packet, "egress")
+            return ended or travel(journey, Send(client, packet))
         entry = self.question.entry
         assert entry is not None  # noqa: S101 - a question has one or the other
         return travel(journey, Arrive(entry.netns, entry.link, packet, entry.link.mac))
-
-    def _label(self, tcp: str, udp: str, icmp: str) -> str:
-        return {"tcp": tcp, "udp": udp, "icmp": icmp}[self.question.protocol]
 
     # --- the answer --------------------------------------------------------------------------------------
 
@@ -144,11 +191,14 @@ class _Attempt:
         if ending.disposition is Disposition.DELIVERED:
             self.server = (ending.netns.host, ending.netns.inode)
             self.responder = self.world.topology.label(ending.netns)
-        reply = _inverse(packet, Flags.SYN_ACK if packet.protocol == 6 else Flags.NONE)
-        journey = Journey(self.world, self._label("SYN-ACK", "answer", "echo reply"))
+        reply = _inverse(packet, self.exchange.answer_flags)
+        journey = Journey(self.world, self.exchange.answer)
+        self.answered = reply.tuple5
+        self._note_source(ending, packet)
         back = self._send_back(journey, ending, reply)
         self.reply = journey.walk(back.disposition)
         self.walks.append(self.reply)
+        self.came_back = journey, back
         if not self._reaches_client(back):
             return self._lost_answer(back, ending)
         if not self._is_expected(back.packet):
@@ -157,10 +207,29 @@ class _Attempt:
             return self._beyond(ending)
         return self._confirm()
 
+    def _note_source(self, ending: Ending, packet: Packet) -> None:
+        """A UDP server that does not say which address it sends from gets the one that routing picks."""
+        socket, netns = ending.socket, ending.netns
+        if self.question.protocol != "udp" or socket is None or not socket.ip.is_unspecified:
+            return
+        router = self.world.topology.router(netns)
+        query = Query(packet.source, packet.family, protocol=packet.protocol)
+        answer = router.lookup(query)
+        if not answer.hops or answer.type is not RouteType.UNICAST:
+            return
+        source = router.source_for(answer, answer.hops[0], query)
+        if source not in {None, packet.destination}:
+            where, other = packet.address(packet.destination), packet.address(source or 0)
+            self.world.assume(
+                f"the server answers from {where}, where it was asked (one that does not use IP_PKTINFO "
+                f"answers from {other}, and a connected client does not hear it)"
+            )
+
     def _send_back(self, journey: Journey, ending: Ending, reply: Packet) -> Ending:
         """Send an answer from where the request ended; from outside it comes in where the request left."""
         if ending.disposition is Disposition.DELIVERED or ending.station is None:
-            return travel(journey, Send(ending.netns, reply))
+            ended = at_socket(journey, ending.netns, reply, "egress")
+            return ended or travel(journey, Send(ending.netns, reply))
         station = ending.station
         return travel(journey, Arrive(station.netns, station.link, reply, station.link.mac))
 
@@ -190,17 +259,17 @@ class _Attempt:
         walk = Walk(journey.label, (*journey.steps[:-1], _ending(journey.steps[-1])), Disposition.DROPPED)
         self.reply = walk
         self.walks[-1] = walk
-        return self._result(Disposition.DROPPED, Outcome.TIMEOUT, reason)
+        return self._result(Disposition.DROPPED, clients.TIMEOUT, reason)
 
     def _lost_answer(self, back: Ending, ending: Ending) -> Transaction:
         if back.disposition in _UNDECIDED:
-            return self._result(back.disposition, Outcome.UNKNOWN, back.reason)
+            return self._result(back.disposition, clients.UNDECIDED, back.reason)
         if back.disposition is Disposition.EXITS_CLUSTER or (
             back.disposition is Disposition.DELIVERED and ending.disposition is Disposition.DELIVERED
         ):
             reason = f"the answer does not come back to the client: {back.reason}"
-            return self._result(Disposition.DROPPED, Outcome.TIMEOUT, reason)
-        return self._result(back.disposition, Outcome.TIMEOUT, back.reason)
+            return self._result(Disposition.DROPPED, clients.TIMEOUT, reason)
+        return self._result(back.disposition, clients.TIMEOUT, back.reason)
 
     def _beyond(self, ending: Ending) -> Transaction:
         """The flow leaves what was collected; its answer, if there is one, would come back."""
@@ -210,77 +279,121 @@ class _Attempt:
         station = ending.station
         on_link = station is not None and self.world.topology.router(station.netns).has_address(packet.source)
         if on_link and ending.doubt:
-            return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, ending.reason, ending.doubt)
+            return self._result(Disposition.EXITS_CLUSTER, clients.UNDECIDED, ending.reason, ending.doubt)
         if on_link:
             self.world.assume(f"{where} was not collected: whether it answers {source} was not seen")
-            return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, ending.reason)
+            return self._result(Disposition.EXITS_CLUSTER, clients.UNDECIDED, ending.reason)
         doubt = f"{where} was not collected, and sees the source {source}: does it have a route back?"
-        return self._result(Disposition.EXITS_CLUSTER, Outcome.UNKNOWN, ending.reason, doubt)
+        return self._result(Disposition.EXITS_CLUSTER, clients.UNDECIDED, ending.reason, doubt)
 
-    # --- the packet after that ---------------------------------------------------------------------------
+    # --- the packets after that --------------------------------------------------------------------------
 
     def _confirm(self) -> Transaction:
-        """TCP's third packet meets ESTABLISHED; UDP and ICMP are done with the answer."""
-        client = self.question.client
-        if self.question.protocol != "tcp" or client is None or self.expected is None:
-            return self._result(Disposition.DELIVERED, Outcome.CONNECTED, "")
-        tuple5 = self.expected.inverse()
-        ack = Packet(
+        """TCP's third packet and SCTP's cookies meet ESTABLISHED; UDP and ICMP are done with the answer."""
+        client, server = self.question.client, self.server
+        if client is None or self.expected is None or server is None:
+            return self._with_sizes()
+        ends = (client, self.world.topology.netns(server))
+        tuples = (self.expected.inverse(), self.answered)
+        for place, flags in enumerate(self.exchange.more):
+            here, there = ends[place % 2], ends[1 - place % 2]
+            packet = self._later_packet(tuples[place % 2], flags)
+            journey = Journey(self.world, flags.value)
+            ending = travel(journey, Send(here, packet))
+            self.walks.append(journey.walk(ending.disposition))
+            arrived = (ending.netns.host, ending.netns.inode) == (there.host, there.inode)
+            if ending.disposition is not Disposition.DELIVERED or not arrived:
+                return self._unconfirmed(ending, flags)
+        return self._with_sizes()
+
+    def _later_packet(self, tuple5: Tuple5, flags: Flags) -> Packet:
+        return Packet(
             family=self.question.family,
             source=tuple5.source,
             destination=tuple5.destination,
             protocol=tuple5.protocol,
             source_ports=tuple5.source_ports,
             destination_ports=tuple5.destination_ports,
-            flags=Flags.ACK,
+            flags=flags,
         )
-        journey = Journey(self.world, "ACK")
-        ending = travel(journey, Send(client, ack))
-        self.walks.append(journey.walk(ending.disposition))
-        if (
-            ending.disposition is Disposition.DELIVERED
-            and (ending.netns.host, ending.netns.inode) == self.server
-        ):
-            return self._result(Disposition.DELIVERED, Outcome.CONNECTED, "")
+
+    def _unconfirmed(self, ending: Ending, flags: Flags) -> Transaction:
         if ending.disposition in _UNDECIDED:
-            return self._result(ending.disposition, Outcome.UNKNOWN, ending.reason)
-        # connect() returns at the SYN-ACK: the client believes it is connected, and nothing it sends arrives.
-        reason = f"connect() succeeds, and then nothing that is sent arrives: {ending.reason}"
-        return self._result(ending.disposition, Outcome.TIMEOUT, reason)
+            return self._result(ending.disposition, clients.UNDECIDED, ending.reason)
+        reason = f"the {flags.value} does not arrive: {ending.reason}"
+        if self.exchange.connects_at_answer:
+            # connect() returns at the SYN-ACK: the client believes it is connected.
+            reason = f"connect() succeeds, and then nothing that is sent arrives: {ending.reason}"
+        return self._result(ending.disposition, clients.TIMEOUT, reason)
+
+    # --- large packets ------------------------------------------------------------------------------------
+
+    def _with_sizes(self) -> Transaction:
+        """All packets of the handshake arrive: see whether full-size ones do."""
+        client = self.question.client
+        assert self.sent is not None  # noqa: S101 - what was answered was sent
+        assert self.came_back is not None  # noqa: S101 - the caller saw the answer
+        (there, arrived), (back, returned) = self.sent, self.came_back
+        if self.question.protocol != "tcp" or client is None:
+            self.mtu = small_only(there, back).mtu
+            return self._result(Disposition.DELIVERED, clients.CONNECTED, "")
+        sized = full_size(
+            self.world,
+            Direction("forward", client, there, arrived.packet, returned.packet.mss),
+            Direction("reply", arrived.netns, back, returned.packet, arrived.packet.mss),
+            self._error_home,
+        )
+        self.mtu = sized.mtu
+        return self._after(sized)
+
+    def _after(self, sized: Sized) -> Transaction:
+        if sized.stalled:
+            self.walks += sized.walks
+            return self._result(Disposition.MTU, clients.CONNECTED, sized.reason)
+        if sized.undecided:
+            self.walks += sized.walks
+            return self._result(Disposition.UNKNOWN, clients.UNDECIDED, sized.undecided)
+        return self._result(Disposition.DELIVERED, clients.CONNECTED, "")
+
+    def _error_home(self, narrow: Narrow, about: Journey) -> tuple[Ending, Walk]:
+        """Send "fragmentation needed" (or "packet too big") from where a packet did not fit."""
+        error = Unreachable.FRAGMENTATION_NEEDED
+        news = _icmp_error(narrow.packet, error, from_destination=False)
+        journey = Journey(self.world, f"ICMP error ({error.value}, about the {about.label}'s way)")
+        back = travel(journey, Send(narrow.netns, news))
+        return back, journey.walk(back.disposition)
 
     # --- failures ----------------------------------------------------------------------------------------
 
     def _failed(self, ending: Ending, journey: Journey) -> Transaction:
         disposition = ending.disposition
         if disposition in _UNDECIDED:
-            return self._result(disposition, Outcome.UNKNOWN, ending.reason)
+            return self._result(disposition, clients.UNDECIDED, ending.reason)
         at_sender = self.question.client is not None and journey.hops == 0 and journey.depth == 0
-        if at_sender and ending.rerouted and self.question.protocol == "tcp":
+        if at_sender and ending.rerouted and self.question.protocol in {"tcp", "sctp"}:
             # ip_route_me_harder's error becomes a drop, which connect() does not see.
-            return self._result(disposition, Outcome.TIMEOUT, ending.reason)
+            return self._result(disposition, clients.TIMEOUT, ending.reason)
         if at_sender and disposition is Disposition.BLACKHOLE:
-            return self._result(disposition, Outcome.UNREACHABLE, f"{ending.reason}; the sender gets EINVAL")
-        if at_sender and self._is_refused_to_send(ending, journey):
-            return self._result(disposition, Outcome.UNREACHABLE, f"{ending.reason}; the sender gets EPERM")
+            return self._result(
+                disposition, clients.not_sent(disposition), f"{ending.reason}; the sender gets EINVAL"
+            )
+        refused = clients.not_permitted(self.question.protocol, self.question.family)
+        if at_sender and refused is not None and _at_output(journey):
+            return self._result(disposition, refused, f"{ending.reason}; the sender gets EPERM")
+        if at_sender and ending.packet.source == 0 and ending.error is None and self.question.family == 6:
+            # ip6_dst_lookup_tail: without an address, connect() fails at once.
+            return self._result(disposition, clients.NO_SOURCE, ending.reason)
         if disposition in _SILENT or journey.depth > 0:
             # An error about an outer packet goes to the tunnel's own node: the client hears nothing.
-            return self._result(disposition, Outcome.TIMEOUT, ending.reason)
+            return self._result(disposition, clients.TIMEOUT, ending.reason)
         client = self.question.client
         if client is not None and (ending.netns.host, ending.netns.inode) == (client.host, client.inode):
             at_birth = ending.packet.tracking is None
             if at_birth and ending.error is not None:
-                return self._result(disposition, _BY_ERROR[ending.error], ending.reason)
+                return self._result(disposition, clients.not_sent(disposition, ending.error), ending.reason)
         if ending.error is None and not ending.reset:
-            return self._result(disposition, Outcome.TIMEOUT, ending.reason)
+            return self._result(disposition, clients.TIMEOUT, ending.reason)
         return self._bad_news(ending)
-
-    def _is_refused_to_send(self, ending: Ending, journey: Journey) -> bool:
-        """Tell whether send() itself fails: a drop on the way out of the sender is EPERM, but TCP ignores it."""
-        return (
-            ending.disposition is Disposition.DROPPED
-            and self.question.protocol != "tcp"
-            and journey.steps[-1].hook in {Hook.OUTPUT.value, Hook.POSTROUTING.value}
-        )
 
     def _bad_news(self, ending: Ending) -> Transaction:
         """Send the reset or the ICMP error back, and see whether the client hears it."""
@@ -289,26 +402,25 @@ class _Attempt:
                 ending.packet.destination, ending.packet.family
             )
             news = _icmp_error(ending.packet, ending.error, from_destination=local)
-            journey = Journey(self.world, f"ICMP error ({ending.error.value})")
+            journey = Journey(self.world, f"ICMP error ({icmp_name(ending.error, ending.packet.family)})")
         else:
-            news = _inverse(ending.packet, Flags.RST)
+            news = _inverse(ending.packet, self.exchange.refusal)
             if ending.disposition is Disposition.REJECTED:
                 news.tracking = _answering(ending.packet, CtState.ESTABLISHED)
-            journey = Journey(self.world, "RST")
+            journey = Journey(self.world, self.exchange.refusal.value)
         back = self._send_news(journey, ending, news)
         self.reply = journey.walk(back.disposition)
         self.walks.append(self.reply)
         if back.disposition in _UNDECIDED:
-            return self._result(back.disposition, Outcome.UNKNOWN, back.reason)
+            return self._result(back.disposition, clients.UNDECIDED, back.reason)
         heard = self._reaches_client(back) and self._concerns_client(back.packet)
         if not heard:
             reason = f"{ending.reason}; the client does not hear of it: {back.reason}"
-            return self._result(ending.disposition, Outcome.TIMEOUT, reason)
-        if ending.error is None:
-            return self._result(ending.disposition, Outcome.REFUSED, ending.reason)
-        if self.question.protocol == "udp" and ending.error in _SOFT:
-            return self._result(ending.disposition, Outcome.TIMEOUT, ending.reason)
-        return self._result(ending.disposition, _BY_ERROR[ending.error], ending.reason)
+            return self._result(ending.disposition, clients.TIMEOUT, reason)
+        seen = clients.REFUSED
+        if ending.error is not None:
+            seen = clients.told(self.question.protocol, self.question.family, ending.error)
+        return self._result(ending.disposition, seen, ending.reason)
 
     def _send_news(self, journey: Journey, ending: Ending, news: Packet) -> Ending:
         """Send a reset or an error; a reset by REJECT to a bridge's port leaves by that port, past every hook.
@@ -332,26 +444,33 @@ class _Attempt:
             return packet.about is not None and self.expected.inverse().covers(packet.about)
         return self.expected.covers(packet.tuple5)
 
-    def _result(
-        self, disposition: Disposition, outcome: Outcome, reason: str, doubt: str = ""
-    ) -> Transaction:
+    def _result(self, disposition: Disposition, seen: Seen, reason: str, doubt: str = "") -> Transaction:
         return Transaction(
             walks=tuple(self.walks),
             reply=self.reply,
             disposition=disposition,
-            outcome=outcome,
+            outcome=seen.outcome,
             reason=reason,
             doubt=doubt,
             server=self.server,
             responder=self.responder,
             seen_source=self.seen_source,
             assumptions=tuple(self.world.assumptions),
+            errno=seen.errno,
+            mtu=self.mtu,
         )
 
 
 def attempt(question: Question, world: World) -> Transaction:
     """Walk all packets of one flow, with the answers to branches that ``world.choices`` gives."""
     return _Attempt(question, world).run()
+
+
+def _at_output(journey: Journey) -> bool:
+    """Tell whether a rule ended the packet before it left its sender."""
+    last = journey.steps[-1]
+    rules = {"netfilter-drop", "netfilter-reject"}
+    return last.hook in {Hook.OUTPUT.value, Hook.POSTROUTING.value} and last.cause in rules
 
 
 def _inverse(packet: Packet, flags: Flags) -> Packet:
@@ -383,7 +502,7 @@ def _icmp_error(packet: Packet, error: Unreachable, *, from_destination: bool) -
         protocol=1 if packet.family == 4 else 58,
         error=error,
         about=packet.tuple5,
-        icmp_type=3,
+        icmp_type=icmp_number(error, packet.family)[0],
         tracking=_answering(packet, CtState.RELATED),
     )
 

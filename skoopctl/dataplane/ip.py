@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
+from skoopctl.dataplane import mtu
 from skoopctl.dataplane.birth import give_birth
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
+from skoopctl.dataplane.ip6 import refuse_to_forward, refuse_to_receive
+from skoopctl.dataplane.ipvs_tunnel import wrap
 from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey, gap, sysctl_evidence
 from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Resend, Send
 from skoopctl.dataplane.netfilter import has_nat
@@ -20,6 +23,7 @@ from skoopctl.dataplane.packet import Packet, Unreachable, describe
 from skoopctl.dataplane.routing import Answer, Query
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
+from skoopctl.dataplane.ttl import count_down
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import NextHop, RouteType
@@ -67,6 +71,7 @@ def send(journey: Journey, move: Send) -> Ending | Move:
     if journey.depth == 0 and journey.origin is None:
         journey.origin = packet.tuple5
     out_link = _out_link(netns, answer, hop)
+    mtu.at_birth(journey, packet, answer.route, out_link)
     journey.step(StepKind.SEND, netns, None, f"sends {describe(packet)}", packet)
     _record_route(journey, netns, answer, hop, out_link, packet)
     give_birth(netns, packet, out_link)
@@ -93,6 +98,8 @@ def resend(journey: Journey, move: Resend) -> Ending | Move:
     mangle does where it changes the mark. A packet for direct routing keeps the service's address and goes to the
     server's MAC address.
     """
+    if move.tunnelled:
+        return wrap(journey, move)
     netns, packet, towards = move.netns, move.packet, move.towards
     answer = _lookup(journey, netns, Packet(packet.family, 0, towards, packet.protocol))
     if isinstance(answer, Ending):
@@ -164,6 +171,8 @@ def receive(journey: Journey, move: Receive) -> Ending | Move:
         )
     if not move.looped:
         journey.step(StepKind.RECEIVE, netns, link, f"received on {link.name}", packet)
+    if packet.family == 6 and (refused := refuse_to_receive(journey, netns, link, packet)) is not None:
+        return refused
     if not move.prerouted:
         ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=link, in_port=move.in_port)
         if ended is not None:
@@ -195,6 +204,9 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
             return ended
         _record_route(journey, netns, answer, None, None, packet)
         return Deliver(netns, link, packet)
+    if packet.family == 6 and answer.type in _NO_WAY:
+        # ip6_route_input finds a route that discards and answers; ip6_forward, which asks, is never reached.
+        return _forward(journey, netns, link, packet)
     forwarding = forwards(netns, link, packet.family)
     if forwarding is None:
         reason = f"whether {netns.host} forwards from {link.name} was not read"
@@ -221,14 +233,18 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     answer = _lookup(journey, netns, packet, iif=link)
     if isinstance(answer, Ending):
         return answer
+    if packet.family == 6 and (refused := refuse_to_forward(journey, netns, link, packet)) is not None:
+        return refused
     hop = _pick_hop(journey, netns, answer, packet)
     out_link = _out_link(netns, answer, hop)
     spoofed = _validate_source(journey, netns, link, packet, out_link.index if out_link else 0)
     if spoofed is not None:
         return spoofed
     _record_route(journey, netns, answer, hop, out_link, packet)
-    # ip_forward and ip6_forward count down before the hook; the walk's own limit of hops ends a loop.
-    packet.ttl = max(packet.ttl - 1, 1) if packet.ttl else 0
+    expired = count_down(journey, netns, link, packet)
+    if expired is not None:
+        return expired
+    mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:
         return ended
@@ -267,6 +283,9 @@ def _lookup(
             )
     if answer.type in _NO_WAY:
         disposition, words, error = _NO_WAY[answer.type]
+        if answer.type is RouteType.UNREACHABLE and (answer.route is None or (packet.family == 6 and iif)):
+            # fib4_rule_action: a policy rule is -ENETUNREACH; ip6_pkt_discard: IPv6 has "no route" for both.
+            error = Unreachable.NET
         return journey.end(
             disposition,
             netns,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skoopctl.dataplane import targets_header, targets_ipset, targets_proxy  # noqa: F401
+from skoopctl.dataplane import targets_header, targets_ipset, targets_proxy, tcpmss  # noqa: F401
 from skoopctl.dataplane.matches import Predicate, compile_match
 from skoopctl.dataplane.matches.address import network_of
 from skoopctl.dataplane.ruling import ACCEPT, DROP, RETURN, Action, Ruling
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.targets import TARGETS, unknown_target
+from skoopctl.dataplane.targets import TARGETS, any_ruling, unknown_target
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.dataplane.truth import Undecided, Unknown
 from skoopctl.kernel.iptables import Backend, Chain, Rule, Table
@@ -134,7 +134,7 @@ class TableEvaluator:
         """Do what a matching rule says."""
         target = compiled.rule.target
         if target is None:
-            return None
+            return self._cut_off(compiled.rule, scene) if compiled.rule.problem else None
         if compiled.jump is not None:
             return self._run_chain(compiled.jump, scene, depth + 1)
         if target.name == "RETURN":
@@ -147,6 +147,12 @@ class TableEvaluator:
         except (ValueError, KeyError, IndexError):
             reason = f"-j {target.name} cannot be read: {compiled.rule.text}"
             return unknown_target(scene, target, (id(compiled.rule), scene.hook), reason)
+
+    def _cut_off(self, rule: Rule, scene: Scene) -> Ruling | None:
+        """Branch over what a rule may do that could be read only as far as before its target."""
+        place = f"{rule.table} {rule.chain} rule {rule.number} on {self._node}"
+        reason = f"{place}: what the rule does cannot be read ({rule.problem})"
+        return any_ruling(scene, reason, (id(rule), "target", scene.hook))
 
     def _matches(self, compiled: _Compiled, scene: Scene) -> bool:
         """Kleene AND over the predicates; what stays undecided is decided by a branch."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from skoopctl.dataplane.choice import Choices
 from skoopctl.dataplane.conntrack import Table
 from skoopctl.dataplane.packet import Packet, Tuple5, Unreachable
+from skoopctl.dataplane.passage import Passage
 from skoopctl.dataplane.topology import NsKey, Station, Topology
 from skoopctl.dataplane.trace import Disposition, Evidence, PacketView, Step, StepKind, Walk
 from skoopctl.kernel.link import Link
@@ -26,7 +27,8 @@ MAX_HOPS = 64
 class World:
     """What all packets of one flow share: the network, the connections they made, the answers to branches.
 
-    ``uncollected`` names the hosts that could not be asked, by their addresses.
+    ``uncollected`` names the hosts that could not be asked, by their addresses. ``learned`` are neighbours
+    that a device (a namespace and an ifindex) has heard of on the way.
     """
 
     topology: Topology
@@ -34,6 +36,7 @@ class World:
     uncollected: Mapping[int, str] = field(default_factory=dict)
     connections: dict[NsKey, Table] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
+    learned: set[tuple[NsKey, int, int]] = field(default_factory=set)
 
     def table(self, netns: NetNamespace) -> Table:
         """Return the conntrack table of a namespace."""
@@ -76,7 +79,7 @@ class Journey:
     """One packet on its way, with the steps that it has made.
 
     ``origin`` is its tuple when it was born; ``request`` is true for the first packet of a flow, which needs
-    a socket to be delivered to. ``depth`` counts the tunnels around it.
+    a socket to be delivered to. ``depth`` counts the tunnels around it. ``passage`` is how large it may be.
     """
 
     world: World
@@ -87,6 +90,7 @@ class Journey:
     origin: Tuple5 | None = None
     birthplace: NsKey | None = None
     steps: list[Step] = field(default_factory=list)
+    passage: Passage = field(default_factory=Passage)
 
     @property
     def topology(self) -> Topology:

@@ -5,6 +5,7 @@ Sources: net/ipv4/ip_output.c (ip_finish_output2), arp.c (arp_process), drivers/
 
 from __future__ import annotations
 
+from skoopctl.dataplane import mtu
 from skoopctl.dataplane.arp import Resolution, neighbour_evidence, resolve
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
@@ -20,9 +21,12 @@ from skoopctl.dataplane.moves import (
     Output,
     Receive,
 )
+from skoopctl.dataplane.ndp import solicit
+from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
-from skoopctl.dataplane.topology import INVISIBLE_TUNNELS, Station
+from skoopctl.dataplane.topology import Station
 from skoopctl.dataplane.trace import Disposition, StepKind
+from skoopctl.dataplane.tunnels import TUNNELS, unfollowed
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
@@ -32,10 +36,10 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     netns, link, packet, next_hop = move.netns, move.link, move.packet, move.next_hop
     if not link.up:
         return _down(journey, netns, link, packet)
-    if link.kind in INVISIBLE_TUNNELS:
-        reason = f"{link.name} is a {link.kind} device, which the walk does not follow"
-        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="not-decided")
-    ended = _opaque(journey, netns, link, packet, "out of") or pass_device_chains(
+    stop = unfollowed(link)
+    if stop is not None:
+        return journey.end(stop.disposition, netns, packet, stop.reason, link=link, cause=stop.cause)
+    ended = at_device(journey, netns, link, packet, "out of") or pass_device_chains(
         journey, netns, packet, "netdev", "egress", out_link=link
     )
     if ended is not None:
@@ -44,9 +48,12 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     found = resolve(journey.topology, station, next_hop, packet.family)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
-    mac = found.mac or "an unseen MAC"
-    decision = f"{packet.address(next_hop)} is at {mac}"
-    journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
+    if packet.family == 6 and (ended := solicit(journey, station, packet, found, next_hop)) is not None:
+        return ended
+    if found.mac or link.kind not in TUNNELS:
+        mac = found.mac or "an unseen MAC"
+        decision = f"{packet.address(next_hop)} is at {mac}"
+        journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
     return _transmit(journey, station, packet, found, next_hop)
 
 
@@ -88,8 +95,8 @@ def _transmit(journey: Journey, station: Station, packet: Packet, found: Resolut
     packet.source_mac = link.mac
     if link.kind == "bridge":
         return OutOfBridge(station, packet, found.mac, next_hop)
-    if link.vxlan is not None:
-        return Encapsulate(netns, link, packet, found.mac)
+    if link.kind in TUNNELS:
+        return Encapsulate(netns, link, packet, found.mac, next_hop)
     peer = journey.topology.peer(station)
     if peer is not None:
         return Cross(station, peer, packet, found.mac)
@@ -102,6 +109,7 @@ def cross(journey: Journey, move: Cross) -> Move:
     there = journey.topology.label(peer.netns)
     decision = f"to {peer.link.name} in {there}"
     journey.step(StepKind.TRANSMIT, station.netns, station.link, decision, packet)
+    mtu.at_frame(journey, peer, packet)
     if station.key != peer.key:
         packet.mark, packet.ipvs = 0, False
     return Arrive(peer.netns, peer.link, packet, mac)
@@ -114,7 +122,7 @@ def arrive(journey: Journey, move: Arrive) -> Ending | Move:
     packet.zone = packet.zone_reply = 0
     if not link.up:
         return _down(journey, netns, link, packet)
-    ended = _opaque(journey, netns, link, packet, "into") or pass_device_chains(
+    ended = at_device(journey, netns, link, packet, "into") or pass_device_chains(
         journey, netns, packet, "netdev", "ingress", in_link=link
     )
     if ended is not None:
@@ -159,6 +167,11 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
             return journey.end(
                 Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected"
             )
+    lacking = journey.topology.deviceless_owner(packet.destination) if not owners else None
+    if lacking is not None:
+        target = packet.address(packet.destination)
+        reason = f"{lacking.host} has {target}, but the device that holds it could not be read"
+        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="evidence-incomplete")
     if not owners and packet.inner is not None:
         # A tunnel ends at a node: this one is not among the collected, and what it does is not known.
         remote = packet.address(packet.destination)
@@ -188,22 +201,6 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     owner = owners[index]
     journey.step(StepKind.TRANSMIT, netns, link, f"over the underlay to {owner.netns.host}", packet)
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
+    mtu.at_underlay(journey, owner, packet)
     packet.mark, packet.ipvs = 0, False
     return Arrive(owner.netns, owner.link, packet, mac or owner.link.mac)
-
-
-def _opaque(
-    journey: Journey, netns: NetNamespace, link: Link, packet: Packet, direction: str
-) -> Ending | None:
-    """A tc or XDP program on the device may do anything: said by name, never guessed."""
-    programs = []
-    if link.xdp and direction == "into":
-        programs.append("an XDP program")
-    if link.index in netns.tc_devices:
-        programs.append("a tc filter or program")
-    if not programs:
-        return None
-    reason = f"{' and '.join(programs)} on {link.name} of {netns.host} decides, and was not read"
-    if journey.world.choices.unknown(reason, key=("opaque", netns.host, netns.inode, link.index, direction)):
-        return None
-    return journey.end(Disposition.OPAQUE, netns, packet, reason, link=link, cause="opaque-program")

@@ -50,11 +50,15 @@ class Deliver:
 
 @dataclass(slots=True)
 class Resend:
-    """IPVS took a packet and sends it as if it were born here, by the route to ``towards``."""
+    """IPVS took a packet and sends it as if it were born here, by the route to ``towards``.
+
+    ``tunnelled`` wraps it in a packet of its own.
+    """
 
     netns: NetNamespace
     packet: Packet
     towards: int
+    tunnelled: bool = False
 
 
 @dataclass(slots=True)
@@ -119,12 +123,13 @@ class OutOfBridge:
 
 @dataclass(slots=True)
 class Encapsulate:
-    """A packet for ``mac`` enters a tunnel."""
+    """A packet for ``mac`` (a frame) or ``next_hop`` (a packet) enters a tunnel."""
 
     netns: NetNamespace
     link: Link
     packet: Packet
     mac: str
+    next_hop: int = 0
 
 
 @dataclass(slots=True)

@@ -38,11 +38,17 @@ Value = Scalar | tuple[Scalar, ...]
 
 _ICMP_TYPES = {
     0: "echo-reply",
+    1: "destination-unreachable",
+    2: "packet-too-big",
     3: "destination-unreachable",
     8: "echo-request",
     11: "time-exceeded",
     128: "echo-request",
     129: "echo-reply",
+    133: "nd-router-solicit",
+    134: "nd-router-advert",
+    135: "nd-neighbor-solicit",
+    136: "nd-neighbor-advert",
 }
 
 

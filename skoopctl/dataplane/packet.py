@@ -137,6 +137,7 @@ class Unreachable(StrEnum):
     BEYOND_SCOPE = "icmp6-beyond-scope"
     POLICY_FAIL = "icmp6-policy-fail"
     REJECT_ROUTE = "icmp6-reject-route"
+    FRAGMENTATION_NEEDED = "icmp-frag-needed"
 
 
 # include/uapi/linux/icmp.h and icmpv6.h: type and code.
@@ -149,6 +150,7 @@ _NUMBERS = {
         Unreachable.NET_PROHIBITED: (3, 9),
         Unreachable.HOST_PROHIBITED: (3, 10),
         Unreachable.ADMIN_PROHIBITED: (3, 13),
+        Unreachable.FRAGMENTATION_NEEDED: (3, 4),
     },
     6: {
         Unreachable.NET: (1, 0),
@@ -159,6 +161,7 @@ _NUMBERS = {
         Unreachable.POLICY_FAIL: (1, 5),
         Unreachable.REJECT_ROUTE: (1, 6),
         Unreachable.PROTO: (4, 1),
+        Unreachable.FRAGMENTATION_NEEDED: (2, 0),
     },
 }
 _NAMES_V6 = {
@@ -167,6 +170,7 @@ _NAMES_V6 = {
     Unreachable.HOST: "icmp6-addr-unreachable",
     Unreachable.PORT: "icmp6-port-unreachable",
     Unreachable.PROTO: "icmp6-unknown-header-type",
+    Unreachable.FRAGMENTATION_NEEDED: "icmp6-packet-too-big",
 }
 
 
@@ -181,13 +185,35 @@ def icmp_name(error: Unreachable, family: int) -> str:
     return _NAMES_V6.get(error, error.value) if family == 6 else error.value
 
 
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """What an outer packet says about its cargo.
+
+    ``tunnel`` is the tunnel's name, ``kind`` that of its device; ``number`` the VNI, or GRE's key (-1: none).
+    ``mac`` and ``source_mac`` are the frame's addresses inside ('' where there are none, or they are not
+    known). ``overhead`` is how many bytes the outer packet is larger; ``checked`` the GRE fields that it has;
+    ``sender`` and ``receiver`` are WireGuard's public keys.
+    """
+
+    tunnel: str
+    kind: str
+    number: int = -1
+    mac: str = ""
+    source_mac: str = ""
+    overhead: int = 0
+    checked: int = 0
+    sender: str = ""
+    receiver: str = ""
+
+
 @dataclass(slots=True)
 class Packet:
     """A packet at one moment; the walk changes it as the kernel would.
 
     ``family`` is 4 or 6; addresses are integers; ``protocol`` is the IP protocol number. ``error`` and
     ``about`` are set for an ICMP error: its type, and the tuple of the packet that caused it. ``inner`` is
-    the packet inside a tunnel's outer packet, and ``inner_mac`` the MAC address it is sent to in there.
+    the packet inside a tunnel's outer packet, and ``wrapping`` what the tunnel's header says. ``mss`` is the
+    option of a SYN (0: none).
     ``tracking`` is the conntrack entry attached in the current namespace; ``untracked`` is set by NOTRACK.
     ``ipvs`` is set once IPVS has dealt with it (skb->ipvs_property): it looks at no packet twice.
     ``bridge_port`` is the port's ifindex while netfilter remembers that the packet came in by a bridge.
@@ -208,8 +234,7 @@ class Packet:
     error: Unreachable | None = None
     about: Tuple5 | None = None
     inner: Packet | None = None
-    inner_mac: str = ""
-    vni: int = 0
+    wrapping: Wrapping | None = None
     icmp_type: int = 0
     tracking: Tracking | None = None
     untracked: bool = False

@@ -11,7 +11,7 @@ from skoopctl.dataplane.flow import Question, Transaction, attempt
 from skoopctl.dataplane.journey import World
 from skoopctl.dataplane.topology import NsKey, Station, Topology
 from skoopctl.dataplane.trace import Branch, Disposition, Flow, Outcome, PathResult, Verdict
-from skoopctl.dataplane.verdict import branches_of, conclude
+from skoopctl.dataplane.verdict import branches_of, conclude, conditions
 from skoopctl.errors import TargetError
 
 
@@ -38,9 +38,7 @@ def walk(network: Network, flow: Flow, client: NsKey | None = None) -> PathResul
     conclusion = conclude(exploration)
     branches = branches_of(exploration)
     heaviest = max(branches, key=lambda b: b.weight)
-    worst = max(
-        (b for b in branches if b.outcome is not Outcome.CONNECTED), key=lambda b: b.weight, default=heaviest
-    )
+    worst = max((b for b in branches if not b.works), key=lambda b: b.weight, default=heaviest)
     disposition, outcome = conclusion.end or (worst.disposition, _common_outcome(branches))
     if conclusion.verdict is Verdict.UNKNOWN and conclusion.end is None:
         disposition, outcome = Disposition.UNKNOWN, Outcome.UNKNOWN
@@ -55,6 +53,7 @@ def walk(network: Network, flow: Flow, client: NsKey | None = None) -> PathResul
         unknowns=conclusion.reasons,
         assumptions=assumptions,
         source_netns=(netns.host, netns.inode) if netns is not None else None,
+        conditions=conditions(exploration) if conclusion.verdict is Verdict.UNKNOWN else (),
     )
 
 

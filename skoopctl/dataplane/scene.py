@@ -26,6 +26,9 @@ class Hook(StrEnum):
     POSTROUTING = "POSTROUTING"
 
 
+_MATCHES = ("the rule matches", "the rule does not match")
+
+
 @dataclass(slots=True)
 class Scene:
     """One packet at one hook of one namespace. ``in_port`` and ``out_port`` are bridge ports (physdev).
@@ -59,7 +62,7 @@ class Scene:
         """Turn an undecided match into one of its branches, and narrow the packet's ports to it."""
         if isinstance(undecided, Unknown):
             self.unknowns.append(undecided.reason)
-            return self.choices.unknown(undecided.reason, key=key)
+            return self.choices.unknown(undecided.reason, key=key, words=_MATCHES)
         if isinstance(undecided, Split):
             return self._split(undecided, label)
         probability = undecided.probability

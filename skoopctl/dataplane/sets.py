@@ -161,7 +161,8 @@ def look_up(
         return _in_list(scene, ipset, flags, return_nomatch, depth)
     if len(flags) < len(dimensions) or ipset.family not in {0, scene.packet.family}:
         return Found(truth=False)
-    found = _in_members(scene, ipset, flags, return_nomatch)
+    # Only types with networks have exceptions (IPSET_TYPE_NOMATCH); for the others the flag does nothing.
+    found = _in_members(scene, ipset, flags, return_nomatch and Dimension.NET in dimensions)
     if ipset.problem and (found.truth is False or Dimension.NET in dimensions):
         return Found(Unknown(f"the set {name} was not read whole: {ipset.problem}"))
     return found
@@ -311,7 +312,9 @@ def _port(packet: Packet, ipset: IpSet, *, source: bool) -> ProtocolPort | _Port
 
 
 def _mac(scene: Scene, *, source: bool) -> int | Unknown | None:
-    """Return the frame's MAC address; a packet that is born here has none yet (skb_mac_header)."""
+    """Return the frame's MAC address; a packet that is born here has none, and loopback's is zero: no match."""
+    if scene.in_link is not None and scene.in_link.loopback:
+        return None
     if scene.hook is Hook.OUTPUT or (scene.hook is Hook.POSTROUTING and scene.born_here):
         return None
     mac = scene.packet.source_mac if source else ""

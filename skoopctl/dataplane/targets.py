@@ -121,6 +121,10 @@ _REJECT_NAMES = {
     "icmp6-adm-prohibited": Unreachable.ADMIN_PROHIBITED,
     "icmp6-addr-unreachable": Unreachable.HOST,
     "icmp6-port-unreachable": Unreachable.PORT,
+    "icmp6-policy-fail": Unreachable.POLICY_FAIL,
+    "icmp6-reject-route": Unreachable.REJECT_ROUTE,
+    "policy-fail": Unreachable.POLICY_FAIL,
+    "reject-route": Unreachable.REJECT_ROUTE,
     "adm-prohibited": Unreachable.ADMIN_PROHIBITED,
     "addr-unreach": Unreachable.HOST,
     "no-route": Unreachable.NET,
@@ -293,7 +297,11 @@ def queue(scene: Scene, item: Target) -> Ruling:
 
 def unknown_target(scene: Scene, item: Target, key: object, why: str = "") -> Ruling | None:
     """A target outside the model may accept, drop, or do nothing."""
-    reason = why or f"target -j {item.name} is not modelled"
+    return any_ruling(scene, why or f"target -j {item.name} is not modelled", key)
+
+
+def any_ruling(scene: Scene, reason: str, key: object) -> Ruling | None:
+    """Branch over all that a rule may do: go on, accept, or drop."""
     scene.unknowns.append(reason)
     options = (("goes on", 1.0), ("accepts", 1.0), ("drops", 1.0))
     return (None, ACCEPT, DROP)[scene.choices.pick(ChoiceKind.UNKNOWN, reason, options, key=key)]

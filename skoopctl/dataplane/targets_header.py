@@ -1,9 +1,8 @@
-"""Targets that rewrite the header: TOS, DSCP, TTL, HL, TCPMSS (iptables-extensions(8))."""
+"""Targets that rewrite the header: TOS, DSCP, TTL, HL (iptables-extensions(8))."""
 
 from __future__ import annotations
 
 from skoopctl.dataplane.matches.header import DSCP_CLASSES, TOS_NAMES, value_mask
-from skoopctl.dataplane.packet import Flags
 from skoopctl.dataplane.scene import Scene
 from skoopctl.dataplane.targets import options_of, target
 from skoopctl.kernel.iptables import Target
@@ -51,19 +50,3 @@ def ttl(scene: Scene, item: Target) -> None:
         packet.ttl = max(packet.ttl - int(values[f"{name}-dec"], 0), 0)
     elif packet.ttl and f"{name}-inc" in values:
         packet.ttl = min(packet.ttl + int(values[f"{name}-inc"], 0), 255)
-
-
-@target("TCPMSS", quiet=True)
-def tcpmss(scene: Scene, item: Target) -> None:
-    """Lower the segment size that a SYN announces; it is never raised (net/netfilter/xt_TCPMSS.c)."""
-    packet = scene.packet
-    if packet.protocol != 6 or packet.flags not in {Flags.SYN, Flags.SYN_ACK} or not packet.mss:
-        return
-    values = options_of(item)
-    headers = 40 if packet.family == 4 else 60
-    if "set-mss" in values:
-        wanted = int(values["set-mss"], 0)
-    else:
-        mtus = [link.mtu for link in (scene.in_link, scene.out_link) if link is not None and link.mtu]
-        wanted = min(mtus) - headers if mtus else packet.mss
-    packet.mss = max(min(packet.mss, wanted), 1)

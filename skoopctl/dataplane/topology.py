@@ -13,10 +13,11 @@ from skoopctl.kernel.netns import Host, NetNamespace
 NsKey = tuple[str, int]
 """A namespace: its host's name and its inode."""
 
-INVISIBLE_TUNNELS = frozenset(
-    {"ipip", "sit", "gre", "gretap", "ip6gre", "ip6tnl", "wireguard", "geneve", "xfrm"}
+TUNNEL_KINDS = frozenset(
+    {"vxlan", "geneve", "wireguard", "ipip", "sit", "ip6tnl", "gre", "gretap", "ip6gre", "ip6gretap"}
+    | {"xfrm", "vti", "vti6", "erspan", "ip6erspan", "bareudp", "gtp", "amt", "l2tpeth", "ovpn", "tun", "ppp"}
 )
-"""Kinds that encapsulate in ways that the walk does not follow: reaching one is UNKNOWN, never a guess."""
+"""Kinds of device that wrap what they send: such a device itself leads nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,14 @@ class Topology:
         self._routers: dict[NsKey, Router] = {}
         self._peers: dict[tuple[NsKey, int], Station | None] = {}
         self._owners: dict[int, list[Station]] = {}
+        self._deviceless: dict[int, NetNamespace] = {}
         self.caches: dict[object, object] = {}
         for netns in self.namespaces():
             for address in netns.addresses:
                 link = netns.links.get(address.index)
-                if link is not None and not address.ip.is_loopback:
+                if link is None:
+                    self._deviceless.setdefault(int(address.ip), netns)
+                elif not address.ip.is_loopback:
                     self._owners.setdefault(int(address.ip), []).append(Station(netns, link))
 
     def namespaces(self) -> Iterator[NetNamespace]:
@@ -78,6 +82,10 @@ class Topology:
     def owners(self, ip: int) -> list[Station]:
         """Return every device that holds the address, in all namespaces."""
         return self._owners.get(ip, [])
+
+    def deviceless_owner(self, ip: int) -> NetNamespace | None:
+        """Return a namespace that has the address on a device which is not in the dump of its links."""
+        return self._deviceless.get(ip)
 
     def owner_of(self, ip: IPAddress) -> NetNamespace | None:
         """Return the one namespace that owns an address, preferring pods' and hosts' real devices."""
@@ -112,7 +120,7 @@ class Topology:
     def is_outward(self, station: Station) -> bool:
         """Tell whether frames sent here leave what was collected: a NIC, or a veth whose peer is unseen."""
         link = station.link
-        if link.loopback or link.kind in {"vxlan", "dummy", "tun", *INVISIBLE_TUNNELS}:
+        if link.loopback or link.kind in TUNNEL_KINDS or link.kind == "dummy":
             return False
         if link.kind == "bridge":
             return any(self.is_outward(port) for port in self.ports(station))

@@ -139,13 +139,32 @@ class Walk:
 
 
 @dataclass(frozen=True, slots=True)
+class PathMtu:
+    """How large packets may be. Sizes are bytes of the IP packet, 0 where no limit was seen.
+
+    ``forward`` and ``reply`` are the largest that pass whole each way; ``segment`` and ``reply_segment`` the
+    largest that the two ends would send after TCP's handshake. ``stalls`` is the direction (``forward``,
+    ``reply``) whose full-size segments are lost for good, or ''. ``concerns`` are places where large packets pass
+    only by a detour: fragments, an ICMP error.
+    """
+
+    forward: int = 0
+    reply: int = 0
+    segment: int = 0
+    reply_segment: int = 0
+    stalls: str = ""
+    concerns: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Branch:
     """One way that the flow may take, with all its packets.
 
     ``weight`` is the share of flows that take it (1.0 in all; a branch behind an unknown keeps its parent's
     share divided evenly, which says nothing: ``unknowns`` is not empty then). ``choices`` names the
     decisions that lead here (``endpoint 10.244.2.10:8080``). ``responder`` and ``seen_source`` are who
-    answered (namespace label and address) and the client's address as the server saw it.
+    answered (namespace label and address) and the client's address as the server saw it. ``errno`` is the
+    error that the client's program gets, by its name, where it gets one.
     """
 
     weight: float
@@ -159,6 +178,13 @@ class Branch:
     responder: str = ""
     responder_netns: tuple[str, int] | None = None
     seen_source: str = ""
+    errno: str = ""
+    mtu: PathMtu | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether the flow does what it is for: it connects, and full-size packets pass too."""
+        return self.outcome is Outcome.CONNECTED and self.disposition is not Disposition.MTU
 
     @property
     def walks(self) -> tuple[Walk, ...]:
@@ -172,7 +198,7 @@ class Branch:
         Where every packet was delivered and the flow fails all the same, the last one went to somebody else.
         """
         lost = (walk for walk in self.walks if walk.disposition is not Disposition.DELIVERED)
-        return next(lost, self.forward if self.outcome is Outcome.CONNECTED else self.walks[-1])
+        return next(lost, self.forward if self.works else self.walks[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +213,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class PathResult:
-    """All branches of one flow, and what they come to."""
+    """All branches of one flow, and what they come to.
+
+    ``conditions`` say of an UNKNOWN flow which answer to one of its ``unknowns`` would make it pass.
+    """
 
     flow: Flow
     verdict: Verdict
@@ -197,6 +226,12 @@ class PathResult:
     unknowns: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     source_netns: tuple[str, int] | None = None
+    conditions: tuple[str, ...] = ()
+
+    @property
+    def mtu(self) -> PathMtu | None:
+        """The sizes of the branch to show first; None where no packet came through both ways."""
+        return self.representative.mtu
 
     def outcomes(self) -> dict[Outcome, float]:
         """Return the weight of each outcome over the branches."""
@@ -208,5 +243,5 @@ class PathResult:
     @property
     def representative(self) -> Branch:
         """The branch to show first: the heaviest that fails, else the heaviest."""
-        failing = [b for b in self.branches if b.outcome is not Outcome.CONNECTED]
+        failing = [b for b in self.branches if not b.works]
         return max(failing or self.branches, key=lambda b: b.weight)

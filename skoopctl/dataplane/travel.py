@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from skoopctl.dataplane import bridging, delivery, ip, link_layer, moves, tunnel
+from skoopctl.dataplane import bridging, delivery, ip, link_layer, moves
 from skoopctl.dataplane.journey import Ending, Journey
+from skoopctl.dataplane.tunnels import wrapping
 
 Step = Callable[[Journey, Any], Ending | moves.Move]
 
@@ -21,8 +22,8 @@ _STEPS: dict[type, Step] = {
     moves.LeaveHost: link_layer.leave_host,
     moves.IntoBridge: bridging.into_bridge,
     moves.OutOfBridge: bridging.out_of_bridge,
-    moves.Encapsulate: tunnel.encapsulate,
-    moves.Decapsulate: tunnel.decapsulate,
+    moves.Encapsulate: wrapping.encapsulate,
+    moves.Decapsulate: wrapping.decapsulate,
 }
 
 

@@ -32,6 +32,32 @@ def conclude(exploration: Exploration[Transaction]) -> Conclusion:
     return conclusion
 
 
+def conditions(exploration: Exploration[Transaction]) -> tuple[str, ...]:
+    """Return what would make an undecided flow pass: single answers with which every way ends well."""
+    asked: dict[str, tuple[str, ...]] = {}
+    for run in exploration.runs:
+        asked |= {pick.reason: pick.labels for pick in run.picks if pick.kind is ChoiceKind.UNKNOWN}
+    if exploration.truncated:
+        return ()
+    return tuple(
+        f"it passes if {label}: {reason}"
+        for reason, labels in asked.items()
+        for index, label in enumerate(labels)
+        if _passes_with(exploration, reason, index)
+    )
+
+
+def _passes_with(exploration: Exploration[Transaction], reason: str, index: int) -> bool:
+    """Tell whether all runs pass that do not contradict an answer, and some run gave it."""
+    agreeing = [
+        run
+        for run in exploration.runs
+        if all(pick.index == index for pick in run.picks if pick.reason == reason)
+    ]
+    given = any(pick.reason == reason for run in agreeing for pick in run.picks)
+    return given and all(_leaf(run.result).verdict is Verdict.PASS for run in agreeing)
+
+
 def _subtree(runs: tuple[Run[Transaction], ...], depth: int) -> Conclusion:
     """Combine the runs that share their first ``depth`` answers."""
     if len(runs) == 1 and len(runs[0].picks) <= depth:
@@ -59,6 +85,8 @@ def _subtree(runs: tuple[Run[Transaction], ...], depth: int) -> Conclusion:
 
 def _leaf(result: Transaction) -> Conclusion:
     end = (result.disposition, result.outcome)
+    if result.disposition is Disposition.MTU:
+        return Conclusion(Verdict.FAIL, end)
     if result.outcome is Outcome.CONNECTED:
         return Conclusion(Verdict.PASS, end)
     if result.outcome is Outcome.UNKNOWN:
@@ -76,6 +104,7 @@ def branches_of(exploration: Exploration[Transaction]) -> tuple[Branch, ...]:
         key = (
             branch.choices,
             branch.outcome,
+            branch.errno,
             branch.disposition,
             branch.responder_netns,
             branch.fatal_walk.last.decision,
@@ -99,6 +128,8 @@ def _add(known: Branch, other: Branch) -> Branch:
         responder=known.responder,
         responder_netns=known.responder_netns,
         seen_source=known.seen_source,
+        errno=known.errno,
+        mtu=known.mtu,
     )
 
 
@@ -123,4 +154,6 @@ def _branch(run: Run[Transaction]) -> Branch:
         responder=result.responder,
         responder_netns=result.server,
         seen_source=result.seen_source,
+        errno=result.errno,
+        mtu=result.mtu,
     )

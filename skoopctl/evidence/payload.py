@@ -34,6 +34,8 @@ PROGRAM_FILES = (
     "files.py",
     "sysctls.py",
     "sockets.py",
+    "bpf.py",
+    "wireguard.py",
     "programs.py",
     "netfilter.py",
     "ipvs.py",

@@ -6,12 +6,13 @@ Every part that was not read, or not read whole, is a gap: it is unknown, never 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from skoopctl.evidence.item import HostEvidence, Item, ItemStatus
 from skoopctl.kernel import netlink
+from skoopctl.kernel.bpf import Attachment, decode_programs, decode_tc_filters
 from skoopctl.kernel.conntrack import ConnectionTable, connection_table
 from skoopctl.kernel.host_facts import (
     HostIdentity,
@@ -20,6 +21,7 @@ from skoopctl.kernel.host_facts import (
     decode_namespaces,
     decode_nsids,
     decode_sysctls,
+    foreign_sysctl_line,
 )
 from skoopctl.kernel.ipset import IpSet
 from skoopctl.kernel.ipset_save import decode_ipset_save
@@ -27,6 +29,7 @@ from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
 from skoopctl.kernel.ipvs import Ipvs, IpvsDump, Template, merged
 from skoopctl.kernel.ipvs_text import decode_proc_ip_vs, decode_proc_ip_vs_conn
+from skoopctl.kernel.link import Link
 from skoopctl.kernel.netlink import Dump
 from skoopctl.kernel.netns import Gap, Host, NetNamespace
 from skoopctl.kernel.nft_json import (
@@ -36,11 +39,19 @@ from skoopctl.kernel.nft_json import (
     only_foreign_chains,
     shown_by_iptables,
 )
-from skoopctl.kernel.proc_net import decode_proc_net, has_virtual_services, join_families
+from skoopctl.kernel.proc_net import (
+    SocketDump,
+    decode_proc_net,
+    decode_sctp_eps,
+    has_virtual_services,
+    join_families,
+)
 from skoopctl.kernel.recent import Ages, decode_recent
 from skoopctl.kernel.route import PolicyRule
 from skoopctl.kernel.route_text import TABLE_NAMES
 from skoopctl.kernel.socket import Socket
+from skoopctl.kernel.sysctl import Sysctls
+from skoopctl.kernel.tunnel import Wireguard
 
 T = TypeVar("T")
 
@@ -150,15 +161,18 @@ class _NamespaceReader:
             neighbours=neighbours + proxies,
             fdb=self._dump("fdb", lambda r: netlink.decode_fdb(r, devices=devices)),
             sockets=self._sockets(),
-            sysctls=decode_sysctls(self._text("sysctl")),
+            sysctls=self._sysctls(),
             iptables=in_order(iptables, nft),
             nft=nft.tables,
             nsids=self._nsids(),
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
+            speaks_sctp=self._speaks_sctp(),
+            programs=self._programs(),
             ipvs_services=has_virtual_services(self._text("ip_vs")),
             ipvs=self._ipvs(),
             conntrack=self._conntrack(),
             recent=self._recent(),
+            wireguard=self._wireguard(links.values()),
             ipsets=self._ipsets(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
         )
@@ -178,6 +192,11 @@ class _NamespaceReader:
             self._gap(name, item.status.value, item.detail)
         return item.payload or None
 
+    def _speaks_sctp(self) -> bool | None:
+        """Tell whether SCTP is there; None when it was not read, which only such a flow minds."""
+        item = self.evidence.item("proc-net-sctp-eps", self.facts.inode)
+        return None if item is None else not is_nothing(item)
+
     def _text(self, name: str) -> str:
         return (self._raw(name) or b"").decode("utf-8", "backslashreplace")
 
@@ -190,6 +209,13 @@ class _NamespaceReader:
             self._gap(name, "malformed", found.problem)
         return found.entries
 
+    def _sysctls(self) -> Sysctls:
+        text = self._text("sysctl")
+        foreign = foreign_sysctl_line(text)
+        if foreign:
+            self._gap("sysctl", "malformed", f"line {foreign} is no sysctl")
+        return decode_sysctls(text)
+
     def _rules(self) -> tuple[PolicyRule, ...]:
         item = self.evidence.item("rule", self.facts.inode)
         if item is not None and is_nothing(item):
@@ -201,11 +227,15 @@ class _NamespaceReader:
         for name, protocol in _SOCKETS:
             text = self._text(name)
             if text:
-                found = decode_proc_net(text, protocol)
-                sockets += found.sockets
-                if found.problem:
-                    self._gap(name, "malformed", found.problem)
+                sockets += self._decoded(name, decode_proc_net(text, protocol))
+        if self._speaks_sctp():
+            sockets += self._decoded("proc-net-sctp-eps", decode_sctp_eps(self._text("proc-net-sctp-eps")))
         return join_families(sockets)
+
+    def _decoded(self, name: str, found: SocketDump) -> tuple[Socket, ...]:
+        if found.problem:
+            self._gap(name, "malformed", found.problem)
+        return found.sockets
 
     def _iptables(self) -> tuple[Table, ...]:
         tables: tuple[Table, ...] = ()
@@ -229,12 +259,31 @@ class _NamespaceReader:
             self._gap("nft", "malformed", "; ".join(found.problems[:4]))
         return only_foreign_chains(found, iptables)
 
+    def _programs(self) -> tuple[Attachment, ...] | None:
+        """Return programs and tc filters; None when the node was not asked, or would not say."""
+        items = [self.evidence.item(name, self.facts.inode) for name in ("tc-filter", "bpf")]
+        if any(item is None or not (item.status is ItemStatus.OK or is_nothing(item)) for item in items):
+            return None
+        filters = self._dump("tc-filter", decode_tc_filters)
+        text = self._text("bpf")
+        try:
+            return decode_programs(text, filters) if text else filters
+        except ValueError as error:
+            self._gap("bpf", "malformed", str(error)[:200])
+            return None
+
     def _recent(self) -> dict[str, dict[int, Ages]] | None:
         """Return the lists of ``-m recent``; None when they were not read, which only such a rule minds."""
         item = self.evidence.item("xt-recent", self.facts.inode)
         if item is None or not (item.status is ItemStatus.OK or is_nothing(item)):
             return None
         return decode_recent(item.payload.decode("utf-8", "backslashreplace"), self.uptime_s)
+
+    def _wireguard(self, links: Iterable[Link]) -> tuple[Wireguard, ...]:
+        """Return the WireGuard devices; where there is none, nobody minds that they were not asked for."""
+        if all(link.kind != "wireguard" for link in links):
+            return ()
+        return self._dump("wireguard", netlink.decode_wireguard)
 
     def _ipvs(self) -> Ipvs:
         """Return the services as netlink tells them; as ``/proc`` does, which says less, where it did not."""

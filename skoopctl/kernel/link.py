@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from skoopctl.kernel.tunnel import Df, Geneve, IpTunnel
+
 
 class PortState(IntEnum):
     """The STP state of a bridge port (include/uapi/linux/if_bridge.h: BR_STATE_*)."""
@@ -43,6 +45,7 @@ class Vxlan:
 
     ``group`` is the default remote or multicast group, ``lower`` the ifindex of the underlay device
     (0: any). ``port_range`` is (0, 0) when the kernel picks the outer source port from the local range.
+    ``family`` is the underlay's. ``local_bind`` restricts what is received to packets for ``local``.
     """
 
     vni: int
@@ -53,6 +56,13 @@ class Vxlan:
     learning: bool = True
     port_range: tuple[int, int] = (0, 0)
     external: bool = False
+    df: Df = Df.UNSET
+    local_bind: bool = False
+
+    @property
+    def family(self) -> int:
+        """The IP version of the outer packets: 6 where an address of the device is of IPv6 (VXLAN_F_IPV6)."""
+        return 6 if ":" in self.local or ":" in self.group else 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,8 @@ class Link:
 
     ``peer`` is the other end's ifindex for a veth, the lower device for a VXLAN or VLAN device, else 0.
     ``peer_nsid`` is -1 when the other end is in the same namespace. ``kind`` is IFLA_INFO_KIND, empty for
-    a physical device or loopback. ``xdp`` tells whether an XDP program is attached. ``group`` is IFLA_GROUP.
+    a physical device or loopback. ``tunnel`` is what makes it a tunnel other than VXLAN. ``xdp`` tells whether an
+    XDP program is attached. ``group`` is IFLA_GROUP.
     """
 
     index: int
@@ -80,5 +91,6 @@ class Link:
     bridge: Bridge | None = None
     port: BridgePort | None = None
     vxlan: Vxlan | None = None
+    tunnel: IpTunnel | Geneve | None = None
     xdp: bool = False
     group: int = 0

@@ -39,7 +39,8 @@ class FdbEntry:
     """One forwarding entry: a bridge port (``master``), or a VXLAN remote (``self`` with ``remote``).
 
     ``index`` is the port, or the VXLAN device. ``local`` marks the port's own address (NUD_PERMANENT on a
-    bridge port without NTF_EXT_LEARNED).
+    bridge port without NTF_EXT_LEARNED). ``port``, ``vni`` and ``via`` (an ifindex) are a remote's own; 0 stands
+    for the device's port and VNI, and for whatever device the route to the remote takes.
     """
 
     index: int
@@ -53,3 +54,4 @@ class FdbEntry:
     port: int = 0
     vni: int = 0
     text: str = ""
+    via: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skoopctl.kernel.address import Address
+from skoopctl.kernel.bpf import Attachment
 from skoopctl.kernel.conntrack import ConnectionTable
 from skoopctl.kernel.ipset import IpSet
 from skoopctl.kernel.iptables import Table
@@ -16,6 +17,7 @@ from skoopctl.kernel.nft import NftTable
 from skoopctl.kernel.route import PolicyRule, Route
 from skoopctl.kernel.socket import Socket
 from skoopctl.kernel.sysctl import Sysctls
+from skoopctl.kernel.tunnel import Wireguard
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,9 @@ class NetNamespace:
     (as integers) with the least and the most age in seconds that the kernel's clock allows; the whole is
     None when it was not read. ``ipvs_services`` says that IPVS has services, ``ipvs`` which; ``conntrack``
     is None when it was not read. ``ipsets`` are the sets of ipset(8) by name; with ``ipset`` among the gaps a
-    set that is not there may only be unread.
+    set that is not there may only be unread. ``speaks_sctp`` is false when the kernel has no SCTP loaded, None
+    when that was not read. ``programs`` are the eBPF programs and tc filters on packets' way; None
+    when they were not read, and then ``tc_devices`` and `Link.xdp` tell where some may be.
     """
 
     host: str
@@ -62,9 +66,12 @@ class NetNamespace:
     nsids: Mapping[int, int] = field(default_factory=dict)
     tc_devices: frozenset[int] = frozenset()
     ipvs_services: bool = False
+    programs: tuple[Attachment, ...] | None = None
+    speaks_sctp: bool | None = True
     ipvs: Ipvs = field(default_factory=Ipvs)
     conntrack: ConnectionTable | None = None
     recent: Mapping[str, Mapping[int, tuple[float, float]]] | None = None
+    wireguard: tuple[Wireguard, ...] = ()
     ipsets: Mapping[str, IpSet] = field(default_factory=dict)
     gaps: Mapping[str, str] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from skoopctl.kernel.address import IPAddress
 from skoopctl.kernel.socket import Socket
@@ -48,6 +48,38 @@ def decode_proc_net(text: str, protocol: str) -> SocketDump:
     return SocketDump(tuple(sockets), f"{bad} lines are malformed" if bad else "")
 
 
+def decode_sctp_eps(text: str) -> SocketDump:
+    """Decode ``/proc/net/sctp/eps``: the endpoints that listen (net/sctp/proc.c: sctp_eps_seq_show).
+
+    Columns: ENDPT SOCK STY SST HBKT LPORT UID INODE LADDRS; an endpoint may have several addresses. The state
+    is the socket's: SCTP_SS_LISTENING is TCP_LISTEN.
+    """
+    sockets: list[Socket] = []
+    bad = 0
+    lines = text.split("\n")
+    for line in lines[1:]:
+        fields = line.split()
+        if not fields:
+            continue
+        try:
+            if int(fields[3]) == int(_LISTEN, 16):
+                sockets += [_sctp_socket(raw, int(fields[5])) for raw in fields[8:]]
+        except (ValueError, IndexError):
+            bad += 1
+    if "ENDPT" not in lines[0]:
+        return SocketDump(tuple(sockets), "no header line")
+    return SocketDump(tuple(sockets), f"{bad} lines are malformed" if bad else "")
+
+
+def _sctp_socket(raw: str, port: int) -> Socket:
+    ip = ip_address(raw.lstrip("*"))
+    if not 0 < port < 1 << 16:
+        raise ValueError(raw)
+    shown = f"[{ip}]" if ip.version == 6 else str(ip)
+    dual_stack = None if ip.version == 6 and ip.is_unspecified else False
+    return Socket("sctp", ip, port, dual_stack, f"sctp LISTEN {shown}:{port}")
+
+
 def join_families(sockets: Iterable[Socket]) -> tuple[Socket, ...]:
     """Settle ``dual_stack`` where it can be told from the sockets beside.
 
@@ -72,10 +104,16 @@ def _socket(fields: list[str], protocol: str) -> Socket:
     ip, port = _address(raw), int(port_text, 16)
     dual_stack: bool | None = False
     if ip.version == 6:
-        dual_stack = None if ip.is_unspecified else False
+        dual_stack = _dual_stack(fields[-1]) if ip.is_unspecified else False
     shown = f"[{ip}]" if ip.version == 6 else str(ip)
     state = "LISTEN" if protocol == "tcp" else "UNCONN"
     return Socket(protocol, ip, port, dual_stack, f"{protocol} {state} {shown}:{port}")
+
+
+def _dual_stack(rest: str) -> bool | None:
+    """Read the column that the node program adds where sock_diag told it (``v6only=1``)."""
+    last = rest.split()[-1:]
+    return {"v6only=1": False, "v6only=0": True}.get(last[0]) if last else None
 
 
 def _address(raw: str) -> IPAddress:

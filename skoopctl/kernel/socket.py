@@ -11,7 +11,7 @@ from skoopctl.kernel.address import IPAddress
 class Socket:
     """A socket that could take a packet from anybody.
 
-    ``protocol`` is ``tcp`` or ``udp``. An IPv6 wildcard socket takes IPv4 too unless ``IPV6_V6ONLY`` is
+    ``protocol`` is ``tcp``, ``udp`` or ``sctp``. An IPv6 wildcard socket takes IPv4 too unless ``IPV6_V6ONLY`` is
     set, which ``/proc`` does not tell: ``dual_stack`` is None then.
     """
 

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from skoopctl.checks.diagnosis import Diagnosis
-from skoopctl.dataplane.trace import Branch, Evidence, Outcome
+from skoopctl.dataplane.trace import Branch, Evidence
 from skoopctl.report.assets import reports_folder
 from skoopctl.report.escape import clip, escape_terminal
 from skoopctl.report.jsonout import SCHEMA
@@ -42,7 +42,7 @@ RAW_LINES_SHOWN = 500
 def render_html(diagnosis: Diagnosis) -> str:
     """Return a diagnosis as one self-contained HTML document."""
     path = diagnosis.path
-    order = sorted(path.branches, key=lambda branch: (branch.outcome is Outcome.CONNECTED, -branch.weight))
+    order = sorted(path.branches, key=lambda branch: (branch.works, -branch.weight))
     raw = _raw_lines(path.branches)
     css = _css()
     # The only markup that is not the template's own is the style sheet and the picture: both are ours,

@@ -12,7 +12,8 @@ from typing import Any
 
 from skoopctl.checks.diagnosis import Coverage, Detected, Diagnosis, Endpoint
 from skoopctl.checks.finding import Finding, Fix
-from skoopctl.dataplane.trace import Branch, Evidence, Flow, PacketView, PathResult, Step, Walk
+from skoopctl.dataplane.proof import Reason, proof_of
+from skoopctl.dataplane.trace import Branch, Evidence, Flow, PacketView, PathMtu, PathResult, Step, Walk
 from skoopctl.report.words import verdict_sentence
 
 SCHEMA = "skoopctl.diagnosis/1"
@@ -42,8 +43,11 @@ def to_json(diagnosis: Diagnosis) -> Json:
         "findings": [_finding(finding) for finding in diagnosis.findings],
         "forward": _hops(first.forward),
         "reply": _hops(first.reply),
+        "proof": [_reason(reason) for reason in proof_of(first)],
         "branches": [_branch(branch) for branch in path.branches],
+        "mtu": _mtu(path.mtu),
         "unknowns": list(path.unknowns),
+        "conditions": list(path.conditions),
         "assumptions": list(path.assumptions),
         "coverage": _coverage(diagnosis.coverage),
         "detected": _detected(diagnosis.detected),
@@ -86,11 +90,26 @@ def _branch(branch: Branch) -> Json:
         "unknowns": list(branch.unknowns),
         "disposition": branch.disposition.value,
         "outcome": branch.outcome.value,
+        "errno": branch.errno,
+        "proof": [{"label": reason.label, "hop": reason.hop} for reason in proof_of(branch)],
         "responder": branch.responder,
         "seen_source": branch.seen_source,
         "forward": _hops(branch.forward),
         "reply": _hops(branch.reply),
         "others": [_hops(walk) for walk in branch.others],
+        "mtu": _mtu(branch.mtu),
+    }
+
+
+def _mtu(mtu: PathMtu | None) -> Json | None:
+    if mtu is None:
+        return None
+    return {
+        "forward": mtu.forward or None,
+        "reply": mtu.reply or None,
+        "segment": mtu.segment or None,
+        "reply_segment": mtu.reply_segment or None,
+        "stalls": mtu.stalls,
     }
 
 
@@ -114,6 +133,21 @@ def _hop(step: Step, label: str) -> Json:
         "after": _packet(step.after),
         "unknown": step.unknown,
         "ends": step.ends.value if step.ends else None,
+    }
+
+
+def _reason(reason: Reason) -> Json:
+    """Return a step of the proof: its place among the packet's hops, and what decided it there."""
+    return {
+        "label": reason.label,
+        "hop": reason.hop,
+        "kind": reason.step.kind.value,
+        "node": reason.step.node,
+        "namespace": reason.step.namespace,
+        "hook": reason.step.hook,
+        "decision": reason.step.decision,
+        "evidence": [_evidence(item) for item in reason.evidence],
+        "ends": reason.step.ends.value if reason.step.ends else None,
     }
 
 

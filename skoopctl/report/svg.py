@@ -257,9 +257,7 @@ def _label_width(box: Box, lines: tuple[str, ...], *, both: bool) -> int:
 
 
 def _shown(diagnosis: Diagnosis) -> list[Branch]:
-    order = sorted(
-        diagnosis.path.branches, key=lambda branch: (branch.outcome is Outcome.CONNECTED, -branch.weight)
-    )
+    order = sorted(diagnosis.path.branches, key=lambda branch: (branch.works, -branch.weight))
     return order[:BRANCHES_SHOWN]
 
 
@@ -300,6 +298,8 @@ def _arm(branch: Branch, start: int, end: int) -> str:
 
 
 def _outcome_shape(branch: Branch) -> Shape:
+    if branch.disposition is Disposition.MTU:
+        return Shape.DEAD
     known = {Outcome.CONNECTED: Shape.DELIVERED, Outcome.UNKNOWN: Shape.UNKNOWN}
     return known.get(branch.outcome, Shape.DEAD)
 

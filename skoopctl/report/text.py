@@ -7,7 +7,10 @@ from typing import Literal
 
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.finding import Confidence, Finding, Fix, Severity
-from skoopctl.dataplane.trace import Branch, Outcome, PathResult, Verdict
+from skoopctl.dataplane.proof import proof_of
+from skoopctl.dataplane.trace import Branch, Disposition, Outcome, PathMtu, PathResult, Verdict
+from skoopctl.report.escape import shorten
+from skoopctl.report.minimal import minimal_lines, reason_words
 from skoopctl.report.terminal import Line, Span, line, painted, wrapped
 from skoopctl.report.text_path import evidence_lines, path_lines
 from skoopctl.report.words import chosen, deciding_walk, fate, overview, settled, share_of, verdict_sentence
@@ -30,8 +33,8 @@ def render_text(
 ) -> str:
     """Return a diagnosis as text of about ``width`` columns, ending in a newline.
 
-    ``explain`` is how much: ``minimal`` is the verdict and the cause; ``summary`` adds the path with
-    passed hooks folded, and every finding; ``full`` every station with its raw lines, and every branch.
+    ``explain`` is how much: ``minimal`` is the verdict, a line for each packet, and the causes; ``summary`` the
+    path with passed hooks folded, and every finding; ``full`` every station with its raw lines, and every branch.
     Raw evidence is never wrapped, so that it can be copied.
     """
     width = max(width, 40)
@@ -39,19 +42,29 @@ def render_text(
 
 
 def _report(diagnosis: Diagnosis, width: int, explain: Explain) -> Iterator[Line]:
-    yield from _headline(diagnosis, width)
-    if explain != "minimal":
-        yield line("")
-        yield from path_lines(_shown(diagnosis), width, full=explain == "full")
-        yield from _branches(diagnosis, width, explain)
-    findings = diagnosis.findings
     if explain == "minimal":
-        findings = tuple(finding for finding in findings if finding.cause) or findings[:1]
-    for finding in findings:
+        yield from minimal_lines(diagnosis)
+        return
+    yield from _headline(diagnosis, width)
+    yield line("")
+    yield from path_lines(_shown(diagnosis), width, full=explain == "full")
+    if explain == "full":
+        yield from _proof(diagnosis, width)
+    yield from _branches(diagnosis, width, explain)
+    for finding in diagnosis.findings:
         yield line("")
         yield from _finding(finding, width)
-    if explain != "minimal":
-        yield from _notes(diagnosis, width)
+    yield from _notes(diagnosis, width)
+
+
+def _proof(diagnosis: Diagnosis, width: int) -> Iterator[Line]:
+    """Say which steps decided, in short: the rest of the way could be different."""
+    reasons = proof_of(diagnosis.path.representative)
+    if reasons:
+        yield line("")
+        yield line(Span("Decided by", "bold"))
+    for reason in reasons:
+        yield line("  ", shorten(reason_words(reason), width - 2))
 
 
 def _headline(diagnosis: Diagnosis, width: int) -> Iterator[Line]:
@@ -74,7 +87,7 @@ def _branches(diagnosis: Diagnosis, width: int, explain: Explain) -> Iterator[Li
     path = diagnosis.path
     if len(path.branches) < 2:
         return
-    order = sorted(path.branches, key=lambda branch: (branch.outcome is Outcome.CONNECTED, -branch.weight))
+    order = sorted(path.branches, key=lambda branch: (branch.works, -branch.weight))
     shown = order if explain == "full" else order[:BRANCHES_SHOWN]
     yield line("")
     yield line(Span(f"Branches: {len(path.branches)} ways that the flow may take", "bold"))
@@ -91,7 +104,8 @@ def _branches(diagnosis: Diagnosis, width: int, explain: Explain) -> Iterator[Li
 
 
 def _branch(branch: Branch, path: PathResult, width: int) -> Iterator[Line]:
-    mark = _OUTCOME_MARKS.get(branch.outcome, Span("✖", "bad"))
+    bad = Span("✖", "bad")
+    mark = bad if branch.disposition is Disposition.MTU else _OUTCOME_MARKS.get(branch.outcome, bad)
     weight = share_of(branch, path)
     yield line(
         "  ",
@@ -102,7 +116,7 @@ def _branch(branch: Branch, path: PathResult, width: int) -> Iterator[Line]:
         Span(branch.outcome.value, mark.style),
         Span("  (shown above)", "dim") if branch is path.representative else "",
     )
-    if branch.outcome is not Outcome.CONNECTED:
+    if not branch.works:
         walk = deciding_walk(settled(branch, path))
         said = f"the {walk.label} {fate(walk)}"
         if said != chosen(branch):
@@ -138,7 +152,9 @@ def _fix(fix: Fix, width: int) -> Iterator[Line]:
 
 def _notes(diagnosis: Diagnosis, width: int) -> Iterator[Line]:
     path = diagnosis.path
+    yield from _list("Largest packets", _sizes(path.mtu), width)
     yield from _list("Not known", path.unknowns, width)
+    yield from _list("Would pass", path.conditions, width)
     yield from _list("Assumed", path.assumptions, width)
     unseen = []
     for host in diagnosis.coverage.hosts:
@@ -148,6 +164,17 @@ def _notes(diagnosis: Diagnosis, width: int) -> Iterator[Line]:
                 ": ".join(part for part in (host.host, host.status, "; ".join(filter(None, said))) if part)
             )
     yield from _list("Not seen", tuple(unseen), width)
+
+
+def _sizes(mtu: PathMtu | None) -> tuple[str, ...]:
+    """Say how large packets may be; nothing where all that the ends send passes."""
+    if mtu is None or not (mtu.stalls or mtu.concerns):
+        return ()
+    said = []
+    for way, most, sent in (("forward", mtu.forward, mtu.segment), ("reply", mtu.reply, mtu.reply_segment)):
+        sends = f", the sender makes up to {sent}" if sent else ""
+        said.append(f"{way}: {most or 'no limit seen'} bytes pass{sends}")
+    return tuple(said)
 
 
 def _list(title: str, entries: tuple[str, ...], width: int) -> Iterator[Line]:

@@ -60,13 +60,19 @@ def verdict_sentence(diagnosis: Diagnosis) -> str:
         reasons = path.unknowns or branch.unknowns or ("the path could not be followed to its end",)
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         return f"Whether a connection {ends} works cannot be said: {reasons[0]}{more}."
-    what = f"{_fate_of(branch, ends if path.verdict is Verdict.FAIL else '')}. {SEEN[branch.outcome]}"
+    what = f"{_fate_of(branch, ends if path.verdict is Verdict.FAIL else '')}. {_seen(branch)}"
     if path.verdict is Verdict.MIXED:
         shares = sorted(path.outcomes().items(), key=lambda item: (-item[1], item[0]))
         parts = ", ".join(f"{share(weight)} {outcome.value}" for outcome, weight in shares)
         lead = f"Connections {ends} come out differently: {parts}. With {chosen(branch)}, "
         return lead + what[0].lower() + what[1:]
     return what
+
+
+def _seen(branch: Branch) -> str:
+    if branch.disposition is Disposition.MTU and branch.outcome is Outcome.CONNECTED:
+        return "The client gets its connection, and then it stalls."
+    return SEEN[branch.outcome]
 
 
 def _success(ends: str, branch: Branch) -> str:
@@ -79,7 +85,7 @@ def _success(ends: str, branch: Branch) -> str:
 def _fate_of(branch: Branch, ends: str) -> str:
     walk = deciding_walk(branch)
     about = f"{walk.label} {ends}".strip()
-    if walk is not branch.forward:
+    if walk is not branch.forward and walk.disposition is not Disposition.MTU:
         about = f"{walk.label} that answers the {branch.forward.label} {ends}".strip()
     last = branch.walks[-1]
     more = ""
@@ -124,7 +130,7 @@ def settled(branch: Branch, path: PathResult) -> Branch:
         return _with_end(branch, walk, _doubtful(walk.last, branch))
     last = branch.walks[-1]
     arrived = all(walk.disposition in _GOOD for walk in branch.walks)
-    if not arrived or branch.disposition in _GOOD or branch.outcome in (Outcome.CONNECTED, Outcome.UNKNOWN):
+    if not arrived or branch.disposition in _GOOD or branch.works or branch.outcome is Outcome.UNKNOWN:
         return branch
     decision = f"{last.last.decision}, which is not where it was awaited"
     return _with_end(branch, last, replace(last.last, ends=branch.disposition, decision=decision))
@@ -213,7 +219,7 @@ def chosen(branch: Branch) -> str:
     for step in branch.forward.steps:
         if step.kind is StepKind.NAT and step.after is not None:
             return f"to {_end(step.after.destination, step.after.destination_port)}"
-    if branch.outcome is Outcome.CONNECTED:
+    if branch.works:
         return "every packet arrives"
     walk = deciding_walk(branch)
     return f"the {walk.label} {fate(walk)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from skoopctl.checks.diagnose import Question
 from skoopctl.checks.snapshot import Snapshot
@@ -14,7 +14,7 @@ from skoopctl.kernel.conntrack import Connection, Direction, connection_table
 from skoopctl.kernel.iptables import Backend
 from skoopctl.kernel.ipvs import Ipvs
 from skoopctl.kernel.ipvs_text import decode_ipvsadm
-from skoopctl.kernel.route import RouteType
+from skoopctl.kernel.route import RouteType, RuleAction
 from tests.support.worlds import UNDERLAY, Cluster, cluster, filter_table, third_node
 
 SERVICE = "10.96.0.1"
@@ -89,6 +89,84 @@ def without_route(made: Cluster, node: str, destination: str) -> None:
     """Delete a route from a node's main table."""
     box = made.n1 if node == "n1" else made.n2
     box.routes = [r for r in box.routes if str(r.destination) != destination or r.table != 254]
+
+
+V6 = ("fd00:1::10", "fd00:1::11")
+FAR_V6 = ("fd00:1::10", "fd00:2::10")
+
+
+def dual_stack(made: Cluster) -> None:
+    """Give every pod and node an IPv6 address, and the nodes routes to each other's pods."""
+    for number, (node, pods) in enumerate(((made.n1, (made.a, made.c)), (made.n2, (made.b,))), 1):
+        node.address("eth0", f"fd00:9::{number}/64")
+        node.address("cni0", f"fd00:{number}::1/64")
+        node.route(f"fd00:{3 - number}::/64", f"fd00:9::{3 - number}", "eth0")
+        node.set("net/ipv6/conf/all/forwarding", 1)
+        for last, pod in enumerate(pods, 10):
+            pod.address("eth0", f"fd00:{number}::{last}/64")
+            pod.route("::/0", f"fd00:{number}::1", "eth0")
+            for protocol in ("tcp", "udp"):
+                pod.listen(80, protocol, "::")
+
+
+def drop_icmpv6(made: Cluster) -> None:
+    """Drop ICMPv6 in a pod, as a firewall written for IPv4 does."""
+    dual_stack(made)
+    made.c.iptables(filter_table("-A INPUT -p ipv6-icmp -j DROP"), family=6)
+
+
+def drop_icmpv6_nft(made: Cluster) -> None:
+    """The same in nft."""
+    dual_stack(made)
+    place = {"family": "inet", "table": "fw", "chain": "input"}
+    echo = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "ipv6-icmp"}}
+    made.c.nftables(
+        {"table": {"family": "inet", "name": "fw"}},
+        {"chain": {"family": "inet", "table": "fw", "name": "input"} | FILTER_INPUT},
+        {"rule": place | {"handle": 7, "expr": [echo, {"drop": None}]}},
+    )
+
+
+FILTER_INPUT = {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"}
+
+
+def only_link_local(made: Cluster) -> None:
+    """Take a pod's global address away: it sends from its link-local one."""
+    dual_stack(made)
+    made.a.addresses = [a for a in made.a.addresses if a.ip.version == 4]
+    made.a.address("eth0", "fe80::10/64")
+    made.a.routes = [r for r in made.a.routes if str(r.destination) != "::/0"]
+    made.a.route("::/0", "fd00:1::1", "eth0", prefsrc=ip_address("fe80::10"))
+
+
+def no_ipv6_forwarding(made: Cluster) -> None:
+    """Turn forwarding off for IPv6 alone."""
+    dual_stack(made)
+    made.n1.set("net/ipv6/conf/all/forwarding", 0)
+
+
+def no_ipv6_default(made: Cluster) -> None:
+    """Take the pod's default route of IPv6 away."""
+    dual_stack(made)
+    made.a.routes = [r for r in made.a.routes if str(r.destination) != "::/0"]
+
+
+def reject_ipv6(made: Cluster) -> None:
+    """Reject in FORWARD, with an ICMPv6 error."""
+    dual_stack(made)
+    made.n1.iptables(filter_table("-A FORWARD -p udp -j REJECT --reject-with icmp6-adm-prohibited"), family=6)
+
+
+def rule_prohibits(made: Cluster) -> None:
+    """A policy rule that refuses."""
+    for priority, table in ((0, 255), (32766, 254), (32767, 253)):
+        made.n1.rule(priority, table=table)
+    made.n1.rule(
+        10,
+        source=ip_network("10.244.1.10/32"),
+        action=RuleAction.PROHIBIT,
+        text="10:\tfrom 10.244.1.10 prohibit",
+    )
 
 
 # --- one function for each kind of damage ----------------------------------------------------------------------
@@ -423,6 +501,48 @@ CASES = (
         service=web(),
     ),
     Case("conntrack-table-full", full_table),
+    Case("ndp-filtered", drop_icmpv6, "accept ICMPv6 in INPUT on n1", asked=V6),
+    Case("ndp-filtered", drop_icmpv6_nft, "delete rule 1 of chain input", asked=V6, name="nft"),
+    Case(
+        "echo-ignored",
+        lambda made: made.b.set("net/ipv4/icmp_echo_ignore_all", 1),
+        "set net.ipv4.icmp_echo_ignore_all=0 on n2",
+        protocol="icmp",
+    ),
+    Case(
+        "ipv6-disabled",
+        lambda made: (dual_stack(made), made.c.set("net/ipv6/conf/eth0/disable_ipv6", 1)),  # type: ignore[arg-type, return-value]
+        "set net.ipv6.conf.eth0.disable_ipv6=0 on n1",
+        asked=V6,
+    ),
+    Case("no-protocol", lambda made: made.b.more.update(speaks_sctp=False), protocol="sctp"),
+    Case("link-local-source", only_link_local, asked=("fe80::10", "fd00:2::10"), vxlan=False),
+    Case(
+        "forwarding-off",
+        no_ipv6_forwarding,
+        "set net.ipv6.conf.all.forwarding=1 on n1",
+        asked=FAR_V6,
+        vxlan=False,
+        name="IPv6",
+    ),
+    Case(
+        "no-route",
+        no_ipv6_default,
+        "add the pod's default route via fd00:1::1",
+        asked=FAR_V6,
+        vxlan=False,
+        name="IPv6",
+    ),
+    Case(
+        "netfilter-reject",
+        reject_ipv6,
+        "delete rule 1 of FORWARD",
+        asked=FAR_V6,
+        vxlan=False,
+        protocol="udp",
+        name="IPv6",
+    ),
+    Case("blackhole-route", rule_prohibits, "delete the policy rule 10 on n1", name="policy rule"),
     Case("routing-loop", circle, asked=("10.244.1.10", "10.99.0.1"), vxlan=False),
     Case("opaque-program", lambda made: made.n2.change("eth0", xdp=True)),
     Case("not-decided", unknown_match, name="match"),

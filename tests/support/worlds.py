@@ -338,7 +338,16 @@ def cluster(*, vxlan: bool = True) -> Cluster:
             node.route(f"10.244.{number}.0/24", f"10.244.{number}.0", "flannel.1")
             node.neighbour("flannel.1", f"10.244.{number}.0", mac)
             node.forward_to("flannel.1", mac, UNDERLAY[other.name])
+        _fit_tunnel(world)
     return Cluster(world, n1, n2, a, b, c)
+
+
+def _fit_tunnel(world: World) -> None:
+    """Give the pods' devices and the bridges the MTU of the tunnel's device, as flannel does."""
+    for box in world.boxes:
+        for link in list(box.links.values()):
+            if link.kind in {"veth", "bridge"}:
+                box.change(link.name, mtu=1450)
 
 
 def third_node(made: Cluster) -> Box:

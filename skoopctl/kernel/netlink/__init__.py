@@ -11,6 +11,7 @@ from skoopctl.kernel.netlink.nexthop import decode_nexthops
 from skoopctl.kernel.netlink.qdisc import decode_tc_devices
 from skoopctl.kernel.netlink.route import decode_routes
 from skoopctl.kernel.netlink.rule import decode_rules
+from skoopctl.kernel.netlink.wireguard import decode_wireguard
 
 __all__ = [
     "Dump",
@@ -25,4 +26,5 @@ __all__ = [
     "decode_routes",
     "decode_rules",
     "decode_tc_devices",
+    "decode_wireguard",
 ]

@@ -17,6 +17,7 @@ from skoopctl.kernel.netlink.dump import (
     text,
     u32,
 )
+from skoopctl.kernel.netlink.tunnel import TUNNEL_KINDS, decode_tunnel, df_of
 
 _IFINFOMSG = Struct("=BxHiII")  # family, ARPHRD type, index, flags, change
 _RTM_NEWLINK = 16
@@ -28,8 +29,9 @@ _XDP_ATTACHED = 2
 _BR_AGEING_TIME, _BR_VLAN_FILTERING, _BR_CALL_IPTABLES, _BR_CALL_IP6TABLES = 4, 7, 36, 37
 _PORT_STATE, _PORT_HAIRPIN, _PORT_LEARNING, _PORT_FLOOD, _PORT_ISOLATED = 1, 4, 8, 9, 33
 _VX_ID, _VX_GROUP, _VX_LINK, _VX_LOCAL, _VX_LEARNING, _VX_PORT_RANGE = 1, 2, 3, 4, 7, 10
-_VX_PORT, _VX_GROUP6, _VX_LOCAL6, _VX_EXTERNAL = 15, 16, 17, 25
+_VX_PORT, _VX_GROUP6, _VX_LOCAL6, _VX_EXTERNAL, _VX_DF, _VX_LOCALBIND = 15, 16, 17, 25, 29, 34
 _USER_HZ = 100
+_KINDS_READ = frozenset({"bridge", "vxlan", *TUNNEL_KINDS})
 
 
 def decode_links(raw: bytes) -> Dump[Link]:
@@ -42,7 +44,7 @@ def _link(body: bytes) -> Link | None:
     found = attributes(body, 16)
     info = attributes(found[_LINKINFO]) if _LINKINFO in found else {}
     kind = text(info.get(_KIND, b""))
-    data = attributes(info[_DATA]) if _DATA in info and kind in {"bridge", "vxlan"} else {}
+    data = attributes(info[_DATA]) if _DATA in info and kind in _KINDS_READ else {}
     vxlan = _vxlan(data) if kind == "vxlan" else None
     # A VXLAN device has no IFLA_LINK on most kernels; its own attribute names the underlay device.
     lower = vxlan.lower if vxlan else 0
@@ -63,6 +65,7 @@ def _link(body: bytes) -> Link | None:
         bridge=_bridge(data) if kind == "bridge" else None,
         port=_port(info),
         vxlan=vxlan,
+        tunnel=decode_tunnel(kind, data),
         xdp=_xdp(found.get(_XDP)),
         group=number32(found, _GROUP),
     )
@@ -110,6 +113,8 @@ def _vxlan(data: dict[int, bytes]) -> Vxlan:
         _flag(data, _VX_LEARNING, True),
         (be16.unpack_from(ports)[0], be16.unpack_from(ports, 2)[0]),
         _flag(data, _VX_EXTERNAL),
+        df_of(data.get(_VX_DF)),
+        _flag(data, _VX_LOCALBIND),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from struct import Struct
 
@@ -23,7 +24,7 @@ from skoopctl.kernel.netlink.dump import (
 _NDMSG = Struct("=BxxxiHBB")  # family, index, state, flags, type
 _RTM_NEWNEIGH = 28
 _AF_BRIDGE = 7
-_DST, _LLADDR, _VLAN, _PORT, _VNI, _MASTER = 1, 2, 5, 6, 7, 9
+_DST, _LLADDR, _VLAN, _PORT, _VNI, _IFINDEX, _MASTER = 1, 2, 5, 6, 7, 8, 9
 _NTF_SELF, _NTF_PROXY, _NTF_EXT_LEARNED = 0x02, 0x08, 0x10
 _FLAG_NAMES = ((0x02, "self"), (0x80, "router"), (0x10, "extern_learn"), (0x20, "offload"), (0x40, "sticky"))
 _PERMANENT, _NOARP, _STALE = 0x80, 0x40, 0x04
@@ -88,6 +89,7 @@ def _fdb(body: bytes, *, devices: Mapping[int, str]) -> FdbEntry | None:
         address(found[_DST]) if _DST in found else None,
         be16.unpack_from(found[_PORT])[0] if _PORT in found else 0,
         number32(found, _VNI),
+        via=number32(found, _IFINDEX),
     )
     return _with_text(entry, state, flags, devices)
 
@@ -99,6 +101,7 @@ def _with_text(entry: FdbEntry, state: int, flags: int, devices: Mapping[int, st
     words += ["vlan", str(entry.vlan)] if entry.vlan else []
     words += ["port", str(entry.port)] if entry.port else []
     words += ["vni", str(entry.vni)] if entry.vni else []
+    words += ["via", devices.get(entry.via, f"if{entry.via}")] if entry.via else []
     words += [name for bit, name in _FLAG_NAMES if flags & bit]
     words += ["master", devices.get(entry.master, f"if{entry.master}")] if entry.master else []
     if state & _PERMANENT:
@@ -107,16 +110,4 @@ def _with_text(entry: FdbEntry, state: int, flags: int, devices: Mapping[int, st
         words.append("static")
     elif state & _STALE:
         words.append("stale")
-    return FdbEntry(
-        entry.index,
-        entry.mac,
-        entry.master,
-        entry.is_self,
-        entry.permanent,
-        entry.local,
-        entry.vlan,
-        entry.remote,
-        entry.port,
-        entry.vni,
-        " ".join(words),
-    )
+    return replace(entry, text=" ".join(words))

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 
 import pytest
 
+from skoopctl import dataplane
+from skoopctl.checks import remedy as search
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.cause import cause_of
-from skoopctl.checks.diagnose import diagnose
+from skoopctl.checks.diagnose import Question, diagnose
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.finding import Confidence, Finding, Severity
-from skoopctl.checks.remedy import _PROPOSERS
+from skoopctl.checks.remedy import _PROPOSERS, UNSEARCHED
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.trace import Verdict
-from tests.support.broken import CASES, Case
+from tests.support.broken import CASES as OTHERS
+from tests.support.broken import Case, snapshot_of
+from tests.support.broken_tunnels import TUNNEL_CASES
+from tests.support.worlds import cluster, filter_table
 
-NOT_PRODUCED: dict[str, str] = {}
+CASES = (*OTHERS, *TUNNEL_CASES)
+NOT_PRODUCED: dict[str, str] = {"mtu-mismatch": "the flow passes: see test_mtu.py"}
 """Findings of the catalogue that no case produces, with the reason."""
 
 
@@ -88,6 +96,41 @@ def test_every_finding_of_the_catalogue_is_produced() -> None:
     produced = {case.id for case in CASES}
     assert set(DOCS) - produced == set(NOT_PRODUCED)
     assert set(_PROPOSERS) <= set(DOCS)
+
+
+def test_every_cause_has_a_remedy_or_a_reason() -> None:
+    """Each cause that ends a packet has a proposer, or is searched for nearby, or says why nothing is."""
+    folder = Path(dataplane.__file__).parent
+    words = {
+        word for file in folder.rglob("*.py") for word in re.findall(r'cause="([a-z-]+)"', file.read_text())
+    }
+    assert len(words) > 20
+    assert words <= set(DOCS)
+    assert not set(UNSEARCHED) & set(_PROPOSERS)
+    assert set(UNSEARCHED) | set(_PROPOSERS) | {"routing-loop"} == set(DOCS)
+    assert all(reason for reason in UNSEARCHED.values())
+
+
+def test_what_no_proposer_knows_is_found_nearby() -> None:
+    """An answer that a foreign SNAT rule leads astray is mended by deleting the rule: no proposer knows it."""
+    case = next(case for case in CASES if case.id == "answer-lost")
+    fix = found(diagnose(case.question, case.snapshot()), case.id).fix
+    assert fix is not None
+    assert fix.checked
+    assert fix.summary.startswith("delete rule 1 of POSTROUTING (table nat)")
+
+
+def test_a_search_ends() -> None:
+    """Of a thousand rules that a packet meets before the one that drops it, not all are tried."""
+    made = cluster()
+    marks = [f"-A INPUT -j MARK --set-xmark {n:#x}/0xffff" for n in range(1000)]
+    made.n2.iptables(filter_table(*marks, "-A INPUT -j DROP", "-A INPUT -j DROP"))
+    seen = []
+    real = search.walk
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "walk", lambda *words: seen.append(words) or real(*words))
+        diagnose(Question("10.244.1.10", "10.244.2.10", "tcp", 80), snapshot_of(made))
+    assert 1 < len(seen) <= search.MAX_WALKS
 
 
 def test_every_proposer_flips_a_verdict() -> None:

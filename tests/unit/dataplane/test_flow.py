@@ -311,9 +311,9 @@ def test_an_unknown_match_that_could_drop_is_unknown() -> None:
     made.n2.iptables(filter_table("-A FORWARD -m set --match-set blocked src -j DROP"))
     result = made.walk(made.a, made.b)
     assert result.verdict is Verdict.UNKNOWN
-    assert result.unknowns == ("filter FORWARD rule 1 on n2: match -m set is not modelled",)
+    assert result.unknowns == ("filter FORWARD rule 1 on n2: the set blocked is not in the dump",)
     dropped = next(b for b in result.branches if b.disposition is Disposition.DROPPED)
-    assert "match -m set" in dropped.fatal_walk.last.unknown
+    assert "the set blocked" in dropped.fatal_walk.last.unknown
 
 
 def test_an_unknown_that_does_not_matter_is_not_told() -> None:

@@ -124,11 +124,11 @@ def test_a_device_that_is_down_sends_nothing() -> None:
 
 
 def test_tunnels_outside_the_model_are_unknown() -> None:
-    """A WireGuard or IP-in-IP device ends as UNKNOWN with its kind, never as a guess."""
+    """An IPsec device ends as UNKNOWN with its kind and the reason, never as a guess."""
     made = cluster()
-    made.n1.link("wg0", kind="wireguard")
+    made.n1.link("xfrm0", kind="xfrm")
     made.n1.routes = [r for r in made.n1.routes if str(r.destination) != "10.244.2.0/24"]
-    made.n1.route("10.244.2.0/24", dev="wg0")
+    made.n1.route("10.244.2.0/24", dev="xfrm0")
     result = made.walk(made.a, made.b)
     assert result.verdict is Verdict.UNKNOWN
-    assert "wg0 is a wireguard device" in result.unknowns[0]
+    assert "xfrm0 is a xfrm device: IPsec" in result.unknowns[0]

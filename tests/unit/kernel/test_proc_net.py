@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skoopctl.kernel.proc_net import SocketDump, decode_proc_net, has_virtual_services, join_families
+from skoopctl.kernel.proc_net import (
+    SocketDump,
+    decode_proc_net,
+    decode_sctp_eps,
+    has_virtual_services,
+    join_families,
+)
 from tests.support.as_json import expect
 
 CASES = Path(__file__).parent / "cases" / "proc_net"
@@ -20,6 +26,26 @@ HEADER = "  sl  local_address rem_address   st\n"
 def test_case(path: Path) -> None:
     """A file gives the sockets in the file beside it."""
     expect(path, decode_proc_net(path.read_text(), path.stem.rstrip("6")))
+
+
+def test_sctp_endpoints() -> None:
+    """/proc/net/sctp/eps gives the endpoints that listen, one for each of their addresses."""
+    path = CASES.parent / "proc_net_sctp" / "eps.txt"
+    expect(path, decode_sctp_eps(path.read_text()))
+
+
+@given(st.text(alphabet="0123456789abcdef:. \n*-", max_size=200))
+def test_damaged_endpoints_raise_nothing(text: str) -> None:
+    """Lines that cannot be read are counted."""
+    found = decode_sctp_eps(" ENDPT SOCK\n" + text)
+    assert all(0 < s.port < 65536 for s in found.sockets)
+
+
+def test_v6only_is_read_where_the_node_program_adds_it() -> None:
+    """sock_diag tells IPV6_V6ONLY, in a last column that /proc does not have."""
+    wild6 = "0: " + "0" * 32 + ":0050 " + "0" * 32 + ":0000 0A 0:0 0:0 0 0 0 1 1{}\n"
+    text = HEADER + "".join(wild6.format(more) for more in (" v6only=1", " v6only=0", ""))
+    assert [s.dual_stack for s in decode_proc_net(text, "tcp").sockets] == [False, True, None]
 
 
 @pytest.mark.parametrize(("host", "file"), [("127.0.0.1", "tcp"), ("::1", "tcp6")])

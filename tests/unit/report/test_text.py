@@ -88,12 +88,23 @@ def test_what_is_not_known_and_not_seen_is_said() -> None:
     assert "- node2-c4: partial: nft ruleset: denied; conntrack: absent" in text
 
 
-def test_minimal_is_verdict_and_cause_only() -> None:
-    """The shortest form leaves out the path and other findings."""
+def test_minimal_is_one_line_a_packet_and_the_cause() -> None:
+    """The shortest form has no counters, processes or other findings: it can be kept and compared."""
     text = render_text(samples.dropped(), explain="minimal")
-    assert "iptables -D INPUT 1" in text
+    assert text.splitlines()[0] == "FAIL  timeout  tcp 10.244.3.70 → 10.244.2.201 port 8080"
+    assert len([row for row in text.splitlines() if row.startswith("  SYN: ")]) == 1
+    assert "DROPPED by rule 1" in text
+    assert "  fix, checked: Delete rule 1 of INPUT on node1-c4." in text
     assert "conntrack-nearly-full" not in text
-    assert "POSTROUTING" not in text
+    assert "packets" not in text.replace("VXLAN packets", "")
+
+
+def test_full_ends_with_what_decided() -> None:
+    """The longest form says which steps decided: routes, rules that accept, and the step that killed."""
+    text = render_text(samples.dropped(), explain="full")
+    decided = text.split("Decided by\n")[1].split("\n\n")[0]
+    assert decided.splitlines()[-1].startswith("  SYN · node1-c4 · INPUT: DROPPED by rule 1")
+    assert "Decided by" not in render_text(samples.dropped())
 
 
 def test_full_shows_every_station_with_its_raw_lines() -> None:

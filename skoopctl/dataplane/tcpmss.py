@@ -1,0 +1,39 @@
+"""TCPMSS: a router makes the segment size smaller that a SYN offers, so that full-size segments fit its links.
+
+Source: net/netfilter/xt_TCPMSS.c (tcpmss_mangle_packet, tcpmss_reverse_mtu): never larger, and for
+``--clamp-mss-to-pmtu`` by the smaller MTU of the routes to the packet's destination and to its source.
+"""
+
+from __future__ import annotations
+
+from skoopctl.dataplane.mtu import HEADERS, of_answer
+from skoopctl.dataplane.packet import Flags
+from skoopctl.dataplane.routing import Query
+from skoopctl.dataplane.scene import Scene
+from skoopctl.dataplane.targets import options_of, target
+from skoopctl.kernel.iptables import Target
+
+
+@target("TCPMSS", quiet=True)
+def tcpmss(scene: Scene, item: Target) -> None:
+    """``--set-mss VALUE`` or ``--clamp-mss-to-pmtu``; what is no SYN is left alone."""
+    packet = scene.packet
+    if packet.flags not in {Flags.SYN, Flags.SYN_ACK} or not packet.mss:
+        return
+    values = options_of(item)
+    wanted = clamped(scene) if "clamp-mss-to-pmtu" in values else _number(values.get("set-mss", ""))
+    if wanted:
+        packet.mss = min(packet.mss, wanted)
+
+
+def clamped(scene: Scene) -> int:
+    """Return the segment size that the routes both ways allow; 0 when the MTU leaves no room."""
+    packet, router = scene.packet, scene.router
+    there = router.lookup(Query(packet.destination, packet.family, packet.source, mark=packet.mark))
+    back = router.lookup(Query(packet.source, packet.family))
+    least = min(of_answer(scene.netns, there), of_answer(scene.netns, back))
+    return max(least - HEADERS[packet.family], 0)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
