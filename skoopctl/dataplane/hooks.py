@@ -61,7 +61,7 @@ def pass_hook(
         return None
     if decided.ruling.action is Action.STOLEN:
         _record(journey, scene, device, before)
-        return Resend(netns, packet, decided.ruling.towards)
+        return Resend(netns, packet, decided.ruling.towards, decided.ruling.tunnelled)
     return _stop(journey, scene, device, decided)
 
 
