@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from skoopctl.evidence.item import HostEvidence, Item, ItemStatus
@@ -22,6 +22,7 @@ from skoopctl.kernel.host_facts import (
 )
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
+from skoopctl.kernel.link import Link
 from skoopctl.kernel.netlink import Dump
 from skoopctl.kernel.netns import Gap, Host, NetNamespace
 from skoopctl.kernel.nft_json import (
@@ -122,7 +123,7 @@ class _NamespaceReader:
     gaps: dict[str, Gap] = field(default_factory=dict)
 
     def read(self) -> NetNamespace:
-        links = {link.index: link for link in self._dump("link", netlink.decode_links)}
+        links = self._links()
         devices = {index: link.name for index, link in links.items()}
         objects = self._dump("nexthop", netlink.decode_nexthops)
         routes = self._dump("route", lambda r: netlink.decode_routes(r, devices=devices, nexthops=objects))
@@ -154,6 +155,15 @@ class _NamespaceReader:
             recent=self._recent(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
         )
+
+    def _links(self) -> dict[int, Link]:
+        """Return the devices; VLANs are asked for where a bridge filters by them, and missed only there."""
+        links = {link.index: link for link in self._dump("link", netlink.decode_links)}
+        if any(link.bridge is not None and link.bridge.vlan_filtering for link in links.values()):
+            for index, vlans in self._dump("bridge-vlan", netlink.decode_bridge_vlans):
+                if index in links:
+                    links[index] = replace(links[index], vlans=vlans)
+        return links
 
     def _gap(self, name: str, status: str, detail: str) -> None:
         self.gaps.setdefault(name, Gap(name, status, detail, self.facts.inode))

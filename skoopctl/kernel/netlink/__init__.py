@@ -1,6 +1,7 @@
 """Decoders of raw rtnetlink dumps, from the kernel's reply datagrams to the models beside this package."""
 
 from skoopctl.kernel.netlink.address import decode_addresses
+from skoopctl.kernel.netlink.bridge_vlan import decode_bridge_vlans
 from skoopctl.kernel.netlink.dump import Dump
 from skoopctl.kernel.netlink.link import decode_links
 from skoopctl.kernel.netlink.neighbour import decode_fdb, decode_neighbours
@@ -12,6 +13,7 @@ from skoopctl.kernel.netlink.rule import decode_rules
 __all__ = [
     "Dump",
     "decode_addresses",
+    "decode_bridge_vlans",
     "decode_fdb",
     "decode_links",
     "decode_neighbours",
