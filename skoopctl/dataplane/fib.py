@@ -42,7 +42,7 @@ class Fib:
         for length in sorted(groups, reverse=True):
             mask = everything ^ ((1 << (bits - length)) - 1)
             for same in groups[length].values():
-                same.sort(key=lambda r: (-r.tos, r.metric))
+                same.sort(key=lambda r: (-r.table, -r.tos, r.metric))
             made.by_length.append((length, mask, groups[length]))
         return made
 
@@ -91,11 +91,16 @@ class Liveness:
 def lookup4(fib: Fib, query: Query, live: Liveness) -> Found | None:
     """Return the route that wins and its usable hops; a throw or refusing route ends the search.
 
-    A route whose hops are all unusable is passed over, for one with another metric or a shorter prefix.
+    A route whose hops are all unusable is passed over, for one with another metric or a shorter prefix. If its
+    hop is a next hop object, the kernel leaves the trie's leaf, and so misses every shorter prefix that begins
+    at the same address (fib_table_lookup: ``goto miss``).
     """
+    missed: set[int] = set()
     for routes in fib.matching(query.destination):
         for route in routes:
             if route.tos and route.tos != query.tos & LEGACY_TOS:
+                continue
+            if missed and int(route.destination.network_address) in missed:
                 continue
             if route.type in WITHOUT_HOP:
                 return route, ()
@@ -106,6 +111,8 @@ def lookup4(fib: Fib, query: Query, live: Liveness) -> Found | None:
             )
             if hops:
                 return route, hops
+            if route.nexthop_id:
+                missed.add(int(route.destination.network_address))
     return None
 
 

@@ -6,9 +6,11 @@ Sources: net/ipv4/ip_output.c (__ip_queue_xmit, ip_output), ip_input.c (ip_rcv_f
 
 from __future__ import annotations
 
+from skoopctl.dataplane.fib import REFUSING
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
 from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey, gap, sysctl_evidence
+from skoopctl.dataplane.l3mdev import l3_master
 from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Send
 from skoopctl.dataplane.multipath import pick_hop
 from skoopctl.dataplane.packet import NO_PORTS, Packet, Unreachable, describe
@@ -163,7 +165,8 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
             return _refuse(journey, netns, link, packet, refused)
     answer = _answer(journey, netns, packet, iif=link)
     if answer.type is RouteType.LOCAL or _is_broadcast(answer, packet):
-        ended = _validate_source(journey, netns, link, packet, 0)
+        broadcast = answer.type is not RouteType.LOCAL
+        ended = _validate_source(journey, netns, link, packet, 0, broadcast=broadcast)
         if ended is not None:
             return ended
         _record_route(journey, netns, answer, None, None, packet)
@@ -231,16 +234,16 @@ def _answer(
         iif=iif.name if iif else "lo",
         oif=oif,
         mark=packet.mark,
+        tos=packet.tos,
         protocol=packet.protocol,
         source_ports=NO_PORTS if without_port else packet.source_ports,
         destination_ports=packet.destination_ports,
     )
     decide = deciding(journey.world.choices, netns, packet)
     answer = journey.topology.router(netns).lookup(query, decide)
-    link = netns.links.get(oif)
-    bound = answer.type is None and not answer.doubt and link is not None and link.kind != "vrf"
-    if packet.family == 4 and iif is None and bound:
-        # A packet bound to a device needs no route: its destination is taken to be on the link.
+    nowhere = answer.type is None or answer.type in REFUSING
+    if packet.family == 4 and oif and nowhere and not answer.doubt and l3_master(netns, oif) is None:
+        # A packet bound to a device needs no route: whatever the tables say, its destination is on the link.
         return Answer(RouteType.UNICAST, None, (NextHop(oif),))
     return answer
 
@@ -342,13 +345,14 @@ def _record_route(
 
 
 def _validate_source(
-    journey: Journey, netns: NetNamespace, link: Link, packet: Packet, oif: int
+    journey: Journey, netns: NetNamespace, link: Link, packet: Packet, oif: int, *, broadcast: bool = False
 ) -> Ending | None:
     """Reverse path filter, and packets that claim to come from this host itself (fib_validate_source)."""
     if packet.family != 4 or link.loopback or packet.source == 0:
         return None
     decide = deciding(journey.world.choices, netns, packet, backwards=True)
-    refused = source_refused(journey.topology.router(netns), link, packet, oif, decide)
+    router = journey.topology.router(netns)
+    refused = source_refused(router, link, packet, oif, decide, broadcast=broadcast)
     return None if refused is None else _refuse(journey, netns, link, packet, refused)
 
 

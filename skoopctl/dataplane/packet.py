@@ -137,6 +137,7 @@ class Packet:
     the packet inside a tunnel's outer packet, and ``inner_mac`` the MAC address it is sent to in there.
     ``tracking`` is the conntrack entry attached in the current namespace; ``untracked`` is set by NOTRACK.
     ``bridge_port`` is the port's ifindex while netfilter remembers that the packet came in by a bridge.
+    ``tos`` is the TOS byte or traffic class, ``vlan`` the 802.1Q tag of the frame around it (0: untagged).
     """
 
     family: int
@@ -158,6 +159,8 @@ class Packet:
     zone: int = 0
     bridge_port: int = 0
     length: int = field(default=60)
+    tos: int = 0
+    vlan: int = 0
 
     @property
     def tuple5(self) -> Tuple5:

@@ -15,7 +15,7 @@ from skoopctl.dataplane.query import Answer, Query
 from skoopctl.dataplane.source_address import SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Addresses
 from skoopctl.dataplane.truth import Undecided
 from skoopctl.kernel.netns import NetNamespace
-from skoopctl.kernel.route import TABLE_LOCAL, NextHop, PolicyRule, Route, RouteType, RuleAction
+from skoopctl.kernel.route import TABLE_LOCAL, TABLE_MAIN, NextHop, PolicyRule, Route, RouteType, RuleAction
 
 __all__ = ["SCOPE_HOST", "SCOPE_LINK", "SCOPE_UNIVERSE", "Answer", "Query", "Router"]
 
@@ -43,13 +43,23 @@ class Router:
             route.type is RouteType.LOCAL and route.protocol not in {0, _KERNEL_PROTOCOL}
             for route in netns.routes
         )
-        by_table: dict[tuple[int, int], list[Route]] = {}
-        for route in netns.routes:
-            by_table.setdefault((route.destination.version, route.table), []).append(route)
-        self._tables = {
-            key: Fib.build(routes, 32 if key[0] == 4 else 128) for key, routes in by_table.items()
-        }
+        self._tables = self._build_tables()
         self._remembered: dict[Query, Answer] = {}
+
+    def _build_tables(self) -> dict[tuple[int, int], Fib]:
+        """Index the routes by family and table.
+
+        Until somebody adds a rule, IPv4's local and main are one trie (fib_trie.c: fib_trie_unmerge): a longer
+        prefix in main beats a shorter one in local, and the types of addresses are found so too.
+        """
+        by_table: dict[tuple[int, int], list[Route]] = {}
+        for route in self.netns.routes:
+            by_table.setdefault((route.destination.version, route.table), []).append(route)
+        if not self.custom_rules:
+            both = by_table.get((4, TABLE_LOCAL), []) + by_table.get((4, TABLE_MAIN), [])
+            by_table[4, TABLE_LOCAL] = by_table[4, TABLE_MAIN] = both
+        bits = {4: 32, 6: 128}
+        return {key: Fib.build(routes, bits[key[0]]) for key, routes in by_table.items()}
 
     def lookup(self, query: Query, decide: Decide | None = None) -> Answer:
         """Return what the policy rules and tables say (fib_lookup, fib6_rule_lookup).

@@ -6,7 +6,7 @@ __fib_validate_source, fib_info_nh_uses_dev). IPv6 has no such filter of its own
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from skoopctl.dataplane.device_conf import conf, conf_path
 from skoopctl.dataplane.l3mdev import l3_master_index
@@ -56,11 +56,18 @@ def martian(netns: NetNamespace, link: Link, packet: Packet) -> Refusal | None:
 
 
 def source_refused(
-    router: Router, link: Link, packet: Packet, oif: int, decide: Decide | None = None
+    router: Router,
+    link: Link,
+    packet: Packet,
+    oif: int,
+    decide: Decide | None = None,
+    *,
+    broadcast: bool = False,
 ) -> Refusal | None:
     """Say why the kernel takes no packet with this source on this device; None: it does.
 
-    ``oif`` is the device that the packet would leave by, 0 for one that is delivered here.
+    ``oif`` is the device that the packet would leave by, 0 for one that is delivered here. The way back from a
+    ``broadcast`` is looked up without the address that it went to.
     """
     netns = router.netns
     mode = conf(netns, "rp_filter", link)
@@ -69,7 +76,7 @@ def source_refused(
             return None
         if not router.custom_local_routes and not router.custom_rules:
             return _own(link) if router.addresses.holds(packet.source, 4) else None
-    return _validate(router, link, packet, oif, mode, decide)
+    return _validate(router, link, packet, _way_back(netns, link, packet, oif, broadcast), mode, decide)
 
 
 def _looks_closer(netns: NetNamespace, link: Link, oif: int) -> bool:
@@ -87,18 +94,18 @@ def _own(link: Link) -> Refusal:
 
 
 def _validate(
-    router: Router, link: Link, packet: Packet, oif: int, mode: int, decide: Decide | None
+    router: Router, link: Link, packet: Packet, way_back: Query, mode: int, decide: Decide | None
 ) -> Refusal | None:
-    """Look the way back up, as if the answer had come in by ``oif``."""
+    """Look the way back up, as if the answer had come in by the device that the packet leaves by."""
     netns = router.netns
-    back = router.lookup(_way_back(netns, link, packet, oif), decide)
+    back = router.lookup(way_back, decide)
     source = packet.address(packet.source)
     path = conf_path(netns, "rp_filter", link)
     if back.type is None or back.type in {RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT}:
         return Refusal("rp-filter", f"there is no route back to {source}", path, back) if mode else None
-    if back.type is RouteType.LOCAL:
-        return None if conf(netns, "accept_local", link) else _own(link)
-    if back.type is not RouteType.UNICAST:
+    if back.type is RouteType.LOCAL and not conf(netns, "accept_local", link):
+        return _own(link)
+    if back.type not in {RouteType.UNICAST, RouteType.LOCAL}:
         return Refusal("martian", f"the source {source} is a {back.type.value} address", path, back)
     hops = back.route.next_hops if back.route is not None else back.hops
     if any(hop.index == link.index or l3_master_index(netns, hop.index) == link.index for hop in hops):
@@ -114,19 +121,17 @@ def _validate(
     return Refusal("rp-filter", words, path, back)
 
 
-def _way_back(netns: NetNamespace, link: Link, packet: Packet, oif: int) -> Query:
-    query = Query(
+def _way_back(netns: NetNamespace, link: Link, packet: Packet, oif: int, broadcast: bool) -> Query:
+    ported = packet.protocol in {6, 17, 132}
+    return Query(
         packet.source,
         4,
-        packet.destination,
+        0 if broadcast else packet.destination,
         iif=netns.links[oif].name if oif in netns.links else "lo",
         mark=packet.mark if conf(netns, "src_valid_mark", link) else 0,
+        tos=packet.tos,
         protocol=packet.protocol,
-        source_ports=packet.destination_ports,
-        destination_ports=packet.source_ports,
+        source_ports=packet.destination_ports if ported else NO_PORTS,
+        destination_ports=packet.source_ports if ported else NO_PORTS,
         l3mdev=l3_master_index(netns, link.index),
     )
-    if packet.destination == _LIMITED_BROADCAST:
-        query = replace(query, source=0)
-    ported = packet.protocol in {6, 17, 132}
-    return query if ported else replace(query, source_ports=NO_PORTS, destination_ports=NO_PORTS)
