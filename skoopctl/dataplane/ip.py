@@ -353,6 +353,10 @@ def _validate_source(
     decide = deciding(journey.world.choices, netns, packet, backwards=True)
     router = journey.topology.router(netns)
     refused = source_refused(router, link, packet, oif, decide, broadcast=broadcast)
+    if refused is not None and refused.doubt:
+        key = ("source", netns.host, netns.inode, link.index, packet.source)
+        if journey.world.choices.unknown(refused.reason, key=key):
+            return None
     return None if refused is None else _refuse(journey, netns, link, packet, refused)
 
 
@@ -360,8 +364,9 @@ def _refuse(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, r
     """End at a packet whose addresses are not accepted: nobody is told."""
     evidence = (sysctl_evidence(netns, refused.sysctl),) if refused.sysctl else ()
     back = _route_evidence(netns, refused.back) if refused.back is not None else ()
+    disposition = Disposition.DROPPED if refused.cause == "martian" else Disposition.RP_FILTER
     return journey.end(
-        Disposition.DROPPED if refused.cause == "martian" else Disposition.RP_FILTER,
+        Disposition.UNKNOWN if refused.doubt else disposition,
         netns,
         packet,
         refused.reason,

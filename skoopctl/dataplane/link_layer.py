@@ -5,7 +5,7 @@ Sources: net/ipv4/ip_output.c (ip_finish_output2), arp.c (arp_process), drivers/
 
 from __future__ import annotations
 
-from skoopctl.dataplane.arp import Resolution, neighbour_evidence, resolve
+from skoopctl.dataplane.arp import Resolution, neighbour_evidence, resolve, what_stops
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
@@ -23,6 +23,7 @@ from skoopctl.dataplane.moves import (
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.topology import INVISIBLE_TUNNELS, Station
 from skoopctl.dataplane.trace import Disposition, StepKind
+from skoopctl.dataplane.vlans import membership_text
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
@@ -41,7 +42,7 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     if ended is not None:
         return ended
     station = Station(netns, link)
-    found = resolve(journey.topology, station, next_hop, packet.family)
+    found = resolve(journey.topology, station, next_hop, packet.family, packet.source)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
     mac = found.mac or "an unseen MAC"
@@ -69,12 +70,18 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
     evidence = neighbour_evidence(netns, link, next_hop)
     if not link.carrier:
         evidence = (*evidence, link_evidence(netns, link))
+    reason, cause = f"nobody answers for {target} on {link.name}", "neighbour-unreachable"
+    block = what_stops(journey.topology, Station(netns, link), next_hop, packet.family)
+    if block is not None:
+        reason, cause = f"{reason}: {block.reason}", block.cause
+        text = membership_text(block.station.link) if cause == "vlan-not-allowed" else ""
+        evidence = (*evidence, link_evidence(block.station.netns, block.station.link, text))
     return journey.end(
         Disposition.HOST_UNREACHABLE,
         netns,
         packet,
-        f"nobody answers for {target} on {link.name}",
-        cause="neighbour-unreachable",
+        reason,
+        cause=cause,
         link=link,
         evidence=evidence,
         error=Unreachable.HOST,

@@ -26,12 +26,16 @@ STRICT, LOOSE = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a packet's addresses are not accepted: the cause, in words, and the sysctl that decided."""
+    """Why a packet's addresses are not accepted: the cause, in words, and the sysctl that decided.
+
+    ``doubt`` is set where that is not certain.
+    """
 
     cause: str
     reason: str
     sysctl: str = ""
     back: Answer | None = None
+    doubt: str = ""
 
 
 def is_broadcast(packet: Packet) -> bool:
@@ -101,6 +105,9 @@ def _validate(
     back = router.lookup(way_back, decide)
     source = packet.address(packet.source)
     path = conf_path(netns, "rp_filter", link)
+    if back.doubt:
+        words = f"whether the way back to {source} passes the reverse path filter is uncertain: {back.doubt}"
+        return Refusal("evidence-incomplete", words, path, back, doubt=back.doubt)
     if back.type is None or back.type in {RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT}:
         return Refusal("rp-filter", f"there is no route back to {source}", path, back) if mode else None
     if back.type is RouteType.LOCAL and not conf(netns, "accept_local", link):

@@ -93,7 +93,8 @@ def test_isolated_ports_do_not_talk() -> None:
     made.n1.port("veth-a", "cni0", isolated=True)
     assert made.walk(made.a, made.c).verdict is Verdict.PASS
     made.n1.port("veth-c", "cni0", isolated=True)
-    assert end(made.walk(made.a, made.c)) == (Disposition.DROPPED, "bridge-port-closed", "veth-c")
+    # Not even the question for the MAC address passes: the sender is told host unreachable.
+    assert end(made.walk(made.a, made.c)) == (Disposition.HOST_UNREACHABLE, "bridge-port-closed", "eth0")
 
 
 @pytest.mark.parametrize(

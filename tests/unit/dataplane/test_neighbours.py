@@ -106,9 +106,10 @@ def test_proxy_arp_answers_for_what_it_routes(proxy: int) -> None:
 
 
 def test_a_proxy_entry_answers_for_one_address() -> None:
-    """``ip neigh add proxy`` answers for the one address."""
+    """``ip neigh add proxy`` answers for the one address, on a router that has a way to it."""
     world, host, pod = pair()
     host.link("eth1")
+    host.route("10.9.0.0/24", dev="eth1")
     pod.route("10.9.0.1/32", dev="eth0")
     assert end(world.walk(pod, "10.9.0.1"))[0] is Disposition.HOST_UNREACHABLE
     host.neighbour("veth0", "10.9.0.1", "", "NONE", proxy=True)
