@@ -38,10 +38,14 @@ _VALID = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A MAC address ('' when nobody here can know it, such as a router outside), and how it was found."""
+    """A MAC address ('' when nobody here can know it, such as a router outside), and how it was found.
+
+    ``asked`` is set where its owner would answer for it now, and not an entry gave it.
+    """
 
     mac: str
     evidence: tuple[Evidence, ...] = ()
+    asked: bool = False
 
 
 def resolve(
@@ -63,7 +67,7 @@ def resolve(
     mac = answer(topology, station, address, family, sender)
     if mac is None and entry is None and _may_be_outside(topology, station, address):
         return Resolution("")
-    return None if mac is None else Resolution(mac, neighbour_evidence(netns, link, address))
+    return None if mac is None else Resolution(mac, neighbour_evidence(netns, link, address), asked=True)
 
 
 def _may_be_outside(topology: Topology, station: Station, address: int) -> bool:

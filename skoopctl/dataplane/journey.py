@@ -26,7 +26,8 @@ MAX_HOPS = 64
 class World:
     """What all packets of one flow share: the network, the connections they made, the answers to branches.
 
-    ``uncollected`` names the hosts that could not be asked, by their addresses.
+    ``uncollected`` names the hosts that could not be asked, by their addresses. ``heard`` are the MAC addresses
+    that have sent a frame for this flow, which the bridges on the way have learned.
     """
 
     topology: Topology
@@ -34,6 +35,7 @@ class World:
     uncollected: Mapping[int, str] = field(default_factory=dict)
     connections: dict[NsKey, Table] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
+    heard: set[str] = field(default_factory=set)
 
     def table(self, netns: NetNamespace) -> Table:
         """Return the conntrack table of a namespace."""
