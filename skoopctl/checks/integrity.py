@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skoopctl.checks.catalogue import DOCS
-from skoopctl.checks.finding import Finding, Where
+from skoopctl.checks.finding import Confidence, Finding, Where
 from skoopctl.checks.snapshot import Snapshot
+from skoopctl.dataplane.journey import sysctl_evidence
 from skoopctl.dataplane.topology import NsKey
 from skoopctl.dataplane.trace import Evidence, PathResult
-from skoopctl.kernel.netns import NetNamespace
+from skoopctl.kernel.neighbour import NeighbourState
+from skoopctl.kernel.netns import Host, NetNamespace
 
 # What the walk reads. Anything else that is missing changes no verdict.
 _READ_BY_WALK = (
@@ -27,7 +29,10 @@ _READ_BY_WALK = (
 
 
 def integrity_findings(path: PathResult, snapshot: Snapshot) -> Iterable[Finding]:
-    """Yield what was not read in the namespaces that the flow passes."""
+    """Yield what was not read in the namespaces that the flow passes, and which tables are full there."""
+    for host in dict.fromkeys(key[0] for key in _visited(path)):
+        if host in snapshot.hosts:
+            yield from _full_neighbours(snapshot.hosts[host])
     for key in _visited(path):
         if key[0] not in snapshot.hosts:
             continue
@@ -40,6 +45,24 @@ def integrity_findings(path: PathResult, snapshot: Snapshot) -> Iterable[Finding
 def _visited(path: PathResult) -> list[NsKey]:
     steps = (step for branch in path.branches for walk in branch.walks for step in walk.steps)
     return list(dict.fromkeys((step.node, step.netns) for step in steps))
+
+
+def _full_neighbours(host: Host) -> Iterable[Finding]:
+    """The table is one for all namespaces; permanent and learned entries do not count (neigh_alloc)."""
+    path = "net/ipv4/neigh/default/gc_thresh3"
+    limit = host.root_netns.sysctls.integer(path)
+    counted = sum(
+        n.ip.version == 4 and n.state is not NeighbourState.PERMANENT and not n.proxy
+        for netns in host.namespaces.values()
+        for n in netns.neighbours
+    )
+    if limit is None or counted < limit:
+        return
+    doc = DOCS["neighbour-table-full"]
+    where = Where(host.name, "host")
+    evidence = (sysctl_evidence(host.root_netns, path),)
+    summary = f"{host.name} has {counted} neighbour entries, and the kernel allows {limit}"
+    yield Finding(doc.id, doc.severity, where, summary, evidence, doc.why, confidence=Confidence.LIKELY)
 
 
 def _gaps(netns: NetNamespace, where: Where) -> Iterable[Finding]:

@@ -6,6 +6,7 @@ arp_fwd_proxy), devinet.c (inet_confirm_addr), net/ipv6/ndisc.c (ndisc_recv_ns).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skoopctl.dataplane.device_conf import conf
@@ -17,7 +18,7 @@ from skoopctl.dataplane.segment import Block, Segment
 from skoopctl.dataplane.source_address import SCOPE_HOST, SCOPE_LINK, same_subnet
 from skoopctl.dataplane.source_check import martian, source_refused
 from skoopctl.dataplane.stacking import shares_wire
-from skoopctl.dataplane.topology import Station, Topology
+from skoopctl.dataplane.topology import NsKey, Station, Topology
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.neighbour import Neighbour, NeighbourState
@@ -34,40 +35,55 @@ _VALID = frozenset(
         NeighbourState.PROBE,
     }
 )
+_FIXED = frozenset({NeighbourState.PERMANENT, NeighbourState.NOARP})
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """A MAC address ('' when nobody here can know it, such as a router outside), and how it was found.
 
-    ``asked`` is set where its owner would answer for it now, and not an entry gave it.
+    ``by`` is who would answer for it now, where no entry gave it: it knows then that ``sender`` is at the
+    asking device.
     """
 
     mac: str
     evidence: tuple[Evidence, ...] = ()
-    asked: bool = False
+    by: Station | None = None
+    sender: int = 0
 
 
 def resolve(
-    topology: Topology, station: Station, address: int, family: int, source: int = 0
+    topology: Topology,
+    station: Station,
+    address: int,
+    family: int,
+    source: int = 0,
+    met: Mapping[tuple[NsKey, int, int], str] | None = None,
 ) -> Resolution | None:
     """Return the MAC address of a next hop, or None when nobody answers for it.
 
-    ``source`` is the packet's, which the question names as its sender where the device allows it.
+    ``source`` is the packet's, which the question names as its sender where the device allows it. ``met`` are
+    the neighbours of this flow so far (`World.met`).
     """
     netns, link = station.netns, station.link
     if link.noarp and link.kind not in {"vxlan", "veth"}:
         return Resolution("")
     entry = find_entry(netns, link, address)
+    known = (met or {}).get((station.key, link.index, address), "")
+    if known and (entry is None or entry.state not in _FIXED):
+        return Resolution(known)
     if entry is not None and entry.state in _VALID and entry.mac:
         return Resolution(entry.mac, neighbour_evidence(netns, link, address))
     if link.kind == "vxlan":
         return None
     sender = _sender(topology.router(netns), link, address, source) if family == 4 else source
-    mac = answer(topology, station, address, family, sender)
-    if mac is None and entry is None and _may_be_outside(topology, station, address):
+    found = answer(topology, station, address, family, sender)
+    if found is None and entry is None and _may_be_outside(topology, station, address):
         return Resolution("")
-    return None if mac is None else Resolution(mac, neighbour_evidence(netns, link, address), asked=True)
+    if found is None:
+        return None
+    evidence = neighbour_evidence(netns, link, address)
+    return Resolution(found.link.mac, evidence, found, sender)
 
 
 def _may_be_outside(topology: Topology, station: Station, address: int) -> bool:
@@ -109,17 +125,19 @@ def _sender(router: Router, link: Link, target: int, source: int) -> int:
     return router.addresses.select4(link.index, target, SCOPE_LINK) or 0
 
 
-def answer(topology: Topology, station: Station, address: int, family: int, sender: int = 0) -> str | None:
-    """Return the MAC address of whoever would answer for an address on this segment."""
+def answer(
+    topology: Topology, station: Station, address: int, family: int, sender: int = 0
+) -> Station | None:
+    """Return the device that would answer for an address on this segment."""
     segment = Segment(topology, multicast=family == 6)
     for heard, _ in segment.hears(station):
-        if _answers(topology, heard, address, family, sender):
-            return heard.link.mac
+        if _answers(topology, heard, address, family, sender, station.link.mac):
+            return heard
     for leaving, _ in segment.outward:
         owners = topology.underlay_owners(address, leaving.key)
         found = next((o for o in owners if o.link.up and not shares_wire(topology, station, o)), None)
         if found is not None:
-            return found.link.mac
+            return found
     return None
 
 
@@ -132,12 +150,15 @@ def what_stops(topology: Topology, station: Station, address: int, family: int) 
     return None
 
 
-def _answers(topology: Topology, station: Station, address: int, family: int, sender: int) -> bool:
+def _answers(topology: Topology, station: Station, address: int, family: int, sender: int, mac: str) -> bool:
     """Tell whether a device answers: for an address of its namespace, or as a proxy."""
     router = topology.router(station.netns)
-    if family == 6:
-        return _answers6(router, station.link, address)
-    return _answers4(router, station.link, address, sender)
+    if family == 4:
+        return _answers4(router, station.link, address, sender)
+    # An ARP reply goes to the MAC address that asked; an advertisement is sent by the neighbour table.
+    entry = find_entry(station.netns, station.link, sender)
+    misled = entry is not None and entry.state in _FIXED and entry.mac != mac
+    return not misled and _answers6(router, station.link, address)
 
 
 def _answers4(router: Router, link: Link, address: int, sender: int) -> bool:

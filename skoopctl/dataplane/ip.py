@@ -19,6 +19,7 @@ from skoopctl.dataplane.rule_choice import deciding
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.source_check import Refusal, is_broadcast, martian, source_refused
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
+from skoopctl.dataplane.vrf import into_vrf, out_of_vrf, refused_by_sockets
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import NextHop, RouteType
@@ -53,7 +54,9 @@ def send(journey: Journey, move: Send) -> Ending | Move:
     journey.step(StepKind.SEND, netns, None, f"sends {describe(packet)}", packet)
     _record_route(journey, netns, answer, hop, out_link, packet)
     before = (packet.destination, packet.mark)
-    ended = pass_hook(journey, netns, packet, Hook.OUTPUT, out_link=out_link)
+    ended = out_of_vrf(journey, netns, out_link, packet) or pass_hook(
+        journey, netns, packet, Hook.OUTPUT, out_link=out_link
+    )
     if ended is not None:
         return ended
     if (packet.destination, packet.mark) != before:
@@ -154,7 +157,8 @@ def receive(journey: Journey, move: Receive) -> Ending | Move:
             return ended
     if move.looped:
         return Deliver(netns, link, packet)
-    return _route_in(journey, netns, link, packet)
+    device = into_vrf(journey, netns, link, packet)
+    return device if isinstance(device, Ending) else _route_in(journey, netns, device, packet)
 
 
 def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending | Move:
@@ -170,7 +174,8 @@ def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet)
         if ended is not None:
             return ended
         _record_route(journey, netns, answer, None, None, packet)
-        return Deliver(netns, link, packet)
+        ended = refused_by_sockets(journey, netns, link, packet)
+        return Deliver(netns, link, packet) if ended is None else ended
     forwarding = forwards(netns, link, packet.family)
     if forwarding is None:
         reason = f"whether {netns.host} forwards from {link.name} was not read"

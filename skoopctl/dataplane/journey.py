@@ -27,7 +27,8 @@ class World:
     """What all packets of one flow share: the network, the connections they made, the answers to branches.
 
     ``uncollected`` names the hosts that could not be asked, by their addresses. ``heard`` are the MAC addresses
-    that have sent a frame for this flow, which the bridges on the way have learned.
+    that have sent a frame for this flow, which the bridges on the way have learned; ``met`` the neighbours that
+    a namespace's device knows because they have asked it for an address (neigh_event_ns).
     """
 
     topology: Topology
@@ -36,6 +37,7 @@ class World:
     connections: dict[NsKey, Table] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
     heard: set[str] = field(default_factory=set)
+    met: dict[tuple[NsKey, int, int], str] = field(default_factory=dict)
 
     def table(self, netns: NetNamespace) -> Table:
         """Return the conntrack table of a namespace."""

@@ -47,10 +47,14 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     if ended is not None:
         return ended
     station = Station(netns, link)
-    found = resolve(journey.topology, station, next_hop, packet.family, packet.source)
+    met = journey.world.met
+    found = resolve(journey.topology, station, next_hop, packet.family, packet.source, met)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
-    journey.world.heard |= {link.mac, found.mac} if found.asked else {link.mac}
+    journey.world.heard.add(link.mac)
+    if found.by is not None:
+        journey.world.heard.add(found.mac)
+        met[found.by.key, found.by.link.index, found.sender] = link.mac
     mac = found.mac or "an unseen MAC"
     decision = f"{packet.address(next_hop)} is at {mac}"
     journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
@@ -181,6 +185,9 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     """Cross the network between the hosts, which nobody can see: it is taken to deliver."""
     station, packet, mac, next_hop = move.station, move.packet, move.mac, move.next_hop
     netns, link = station.netns, station.link
+    beside = [o for o in journey.topology.owners(next_hop) if shares_wire(journey.topology, station, o)]
+    if beside:
+        return _same_wire(journey, station, beside[0], packet)
     owners = _owners(journey, station, packet, next_hop)
     if isinstance(owners, str):
         return journey.end(Disposition.UNKNOWN, netns, packet, owners, link=link, cause="node-not-collected")
@@ -193,8 +200,6 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
         key = ("owner", next_hop)
         index = journey.world.choices.pick(ChoiceKind.UNKNOWN, reason, options, key=key)
     owner = owners[index]
-    if shares_wire(journey.topology, station, owner):
-        return _same_wire(journey, station, owner, packet)
     journey.step(StepKind.TRANSMIT, netns, link, f"over the underlay to {owner.netns.host}", packet)
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
     packet.mark = 0

@@ -63,7 +63,9 @@ def test_bridge_ports(bridged: Live, seed: int, family: int) -> None:
             state = "on" if dice.random() < chance else "off"
             bridged.run(f"bridge -n @h link set dev v{pod} {flag} {state}")
         if dice.random() < 0.3:
-            bridged.run(f"ip -n @h link set v{pod} type bridge_slave {dice.choice(('bcast_flood', 'mcast_flood'))} off")
+            bridged.run(
+                f"ip -n @h link set v{pod} type bridge_slave {dice.choice(('bcast_flood', 'mcast_flood'))} off"
+            )
         if dice.random() < 0.2:
             bridged.run(f"bridge -n @h link set dev v{pod} state {dice.choice((1, 2, 4))}")
     wrong = "02:00:00:00:00:99"
@@ -119,8 +121,12 @@ def test_proxy_arp(seed: int) -> None:
             made.sysctl("h", **{f"ipv4__conf__cali{pod}__forwarding": dice.choice((1, 1, 1, 0))})
             made.sysctl("h", **{f"ipv4__conf__cali{pod}__arp_ignore": dice.choice((0, 1, 2, 8))})
             made.sysctl("h", **{f"ipv4__conf__cali{pod}__arp_filter": dice.choice((0, 0, 1))})
-            made.sysctl(pod, **{"ipv4__conf__eth0__arp_announce": dice.choice((0, 1, 2))})
-        made.run("ip -n @h link add up0 type veth peer name up1", "ip -n @h link set up0 up", "ip -n @h link set up1 up")
+            made.sysctl(pod, ipv4__conf__eth0__arp_announce=dice.choice((0, 1, 2)))
+        made.run(
+            "ip -n @h link add up0 type veth peer name up1",
+            "ip -n @h link set up0 up",
+            "ip -n @h link set up1 up",
+        )
         made.run("ip -n @h addr add 10.200.0.1/24 dev up0")
         if dice.random() < 0.7:
             made.run("ip -n @h route add default via 10.200.0.9 dev up0")
@@ -128,7 +134,11 @@ def test_proxy_arp(seed: int) -> None:
             made.run("ip -n @h addr add 10.9.0.100/32 dev lo")
         if dice.random() < 0.2:
             made.run(f"ip -n @h route replace 10.9.0.1/32 dev cali{dice.choice('ab')} scope link")
-        pairs = [("a", "10.9.0.1", "10.9.0.2"), ("b", "10.9.0.2", "10.9.0.1"), ("a", "10.9.0.1", "10.200.0.1")]
+        pairs = [
+            ("a", "10.9.0.1", "10.9.0.2"),
+            ("b", "10.9.0.2", "10.9.0.1"),
+            ("a", "10.9.0.1", "10.200.0.1"),
+        ]
         agree(made, [*pairs, ("h", "10.200.0.1", "10.9.0.2"), ("b", "10.9.0.2", "10.9.0.100")])
 
 
@@ -153,7 +163,10 @@ def test_two_ways(seed: int) -> None:
             )
         made.run("ip -n @a route add default via 10.3.0.1", "ip -n @b route add default via 10.4.0.1")
         ways = {"h": (("10.1.0.2", "x0"), ("10.2.0.2", "y0")), "r": (("10.1.0.1", "x1"), ("10.2.0.1", "y1"))}
-        for router, network, source in (("h", "10.4.0.0/24", "10.3.0.0/24"), ("r", "10.3.0.0/24", "10.4.0.0/24")):
+        for router, network, source in (
+            ("h", "10.4.0.0/24", "10.3.0.0/24"),
+            ("r", "10.3.0.0/24", "10.4.0.0/24"),
+        ):
             gateway, device = dice.choice(ways[router])
             made.run(f"ip -n @{router} route add {network} via {gateway} dev {device}")
             made.sysctl(router, ipv4__ip_forward=dice.choice((1, 1, 1, 1, 0)))
@@ -164,7 +177,9 @@ def test_two_ways(seed: int) -> None:
                     made.sysctl(router, **{f"ipv4__conf__{each}__forwarding": 0})
             if dice.random() < 0.4:
                 gateway, device = dice.choice(ways[router])
-                selector = dice.choice((f"from {source}", f"to {network}", f"ipproto tcp dport 8080", "not from 10.1.0.0/16"))
+                selector = dice.choice(
+                    (f"from {source}", f"to {network}", "ipproto tcp dport 8080", "not from 10.1.0.0/16")
+                )
                 made.run(f"ip -n @{router} route add {network} via {gateway} dev {device} table 7")
                 made.run(f"ip -n @{router} rule add pref 100 {selector} lookup 7")
         pairs = [("a", "10.3.0.2", "10.4.0.2"), ("b", "10.4.0.2", "10.3.0.2"), ("a", "10.3.0.2", "10.1.0.2")]

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -241,7 +242,7 @@ def agrees(router: Router, query: Query, answer: Answer, reply: Reply) -> bool:
 @pytest.mark.parametrize("seed", range(STATES))
 def test_packets_born_here(netns: str, seed: int, family: int) -> None:
     """For random tables and rules, a packet born here takes the way and the source that the kernel gives it."""
-    dice = random.Random(seed * 2 + family)
+    dice = random.Random(seed * 2 + family)  # noqa: S311 - a seeded test
     model = populate(netns, dice)
     router = Router(model)
     with inside(netns):
@@ -260,7 +261,7 @@ def test_packets_born_here(netns: str, seed: int, family: int) -> None:
 @pytest.mark.parametrize("seed", range(STATES))
 def test_packets_received(netns: str, seed: int) -> None:
     """For random tables and rules, what comes in is forwarded, delivered or refused as in the kernel."""
-    dice = random.Random(1000 + seed)
+    dice = random.Random(1000 + seed)  # noqa: S311 - a seeded test
     with inside(netns):
         for name in ("all", "e0", "e1", "e2"):
             for key, values in (
@@ -272,8 +273,7 @@ def test_packets_received(netns: str, seed: int) -> None:
             ):
                 if name != "all" or key != "forwarding":
                     value = dice.choice(values) if name != "all" else dice.choice((0, 0, values[-1]))
-                    with open(f"/proc/sys/net/ipv4/conf/{name}/{key}", "w") as file:
-                        file.write(str(value))
+                    Path(f"/proc/sys/net/ipv4/conf/{name}/{key}").write_text(str(value))
     model = populate(netns, dice)
     router = Router(model)
     with inside(netns):
