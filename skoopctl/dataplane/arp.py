@@ -131,7 +131,8 @@ def answer(
     """Return the device that would answer for an address on this segment."""
     segment = Segment(topology, multicast=family == 6)
     for heard, _ in segment.hears(station):
-        if _answers(topology, heard, address, family, sender, station.link.mac):
+        answers = _answers(topology, heard, address, family, sender, station.link.mac)
+        if answers and any(back == station for back, _ in Segment(topology, answer=True).hears(heard)):
             return heard
     for leaving, _ in segment.outward:
         owners = topology.underlay_owners(address, leaving.key)

@@ -17,7 +17,7 @@ from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.stacking import uppers, vlan_device
 from skoopctl.dataplane.topology import Station, Topology
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
-from skoopctl.dataplane.vlans import Passage, egress, ingress, membership_text
+from skoopctl.dataplane.vlans import UNREAD, Passage, egress, ingress, membership_text
 from skoopctl.kernel.link import Link, PortState
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import RouteType
@@ -104,7 +104,7 @@ def _vlan_ends(
             return None
     elif passage.allowed:
         return None
-    frames = f"VLAN {vlan}" if vlan else "untagged frames"
+    frames = f"VLAN {vlan}" if vlan > 0 else "untagged frames"
     return journey.end(
         Disposition.DROPPED,
         port.netns,
@@ -180,7 +180,8 @@ def _after_dnat(journey: Journey, bridge: Station, packet: Packet) -> str | Endi
 def _is_own(netns: NetNamespace, bridge: Station, mac: str, vlan: int) -> bool:
     """Tell whether a MAC belongs to the bridge: a local entry of one of its ports, in the frame's VLAN."""
     return any(
-        e.master == bridge.link.index and e.mac == mac and e.local and e.vlan in {0, vlan} for e in netns.fdb
+        e.master == bridge.link.index and e.mac == mac and e.local and (e.vlan in {0, vlan} or vlan == UNREAD)
+        for e in netns.fdb
     )
 
 
@@ -277,8 +278,8 @@ def _out_port(
     """Return the port for a MAC: by the database, else by flooding to whoever has that MAC."""
     netns = bridge.netns
     for entry in netns.fdb:
-        here = entry.master == bridge.link.index and entry.index in netns.links and entry.vlan == vlan
-        if entry.mac == mac and here:
+        here = entry.master == bridge.link.index and entry.index in netns.links
+        if entry.mac == mac and here and vlan in {entry.vlan, UNREAD}:
             evidence = (Evidence("fdb", entry.text, bridge.link.name, node=netns.host, netns=netns.inode),)
             return Station(netns, netns.links[entry.index]), evidence
     for candidate in journey.topology.ports(bridge):

@@ -43,7 +43,8 @@ _NO_WAY: dict[RouteType | None, tuple[Disposition, str, Unreachable | None]] = {
 
 def send(journey: Journey, move: Send) -> Ending | Move:
     """Send a packet that is born in the namespace: route, OUTPUT, POSTROUTING, device."""
-    netns, packet, oif = move.netns, move.packet, move.oif
+    netns, packet = move.netns, move.packet
+    oif = move.oif or journey.world.vrfs.get((netns.host, netns.inode), 0)
     routed = _route_out(journey, netns, packet, oif)
     if isinstance(routed, Ending):
         return routed

@@ -28,7 +28,8 @@ class World:
 
     ``uncollected`` names the hosts that could not be asked, by their addresses. ``heard`` are the MAC addresses
     that have sent a frame for this flow, which the bridges on the way have learned; ``met`` the neighbours that
-    a namespace's device knows because they have asked it for an address (neigh_event_ns).
+    a namespace's device knows because they have asked it for an address (neigh_event_ns). ``vrfs`` are the VRFs
+    that connections of a namespace belong to (inet_request_bound_dev_if).
     """
 
     topology: Topology
@@ -38,6 +39,7 @@ class World:
     assumptions: list[str] = field(default_factory=list)
     heard: set[str] = field(default_factory=set)
     met: dict[tuple[NsKey, int, int], str] = field(default_factory=dict)
+    vrfs: dict[NsKey, int] = field(default_factory=dict)
 
     def table(self, netns: NetNamespace) -> Table:
         """Return the conntrack table of a namespace."""

@@ -32,13 +32,15 @@ Heard = tuple[Station, Block | None]
 class Segment:
     """One broadcast on its way. ``outward`` are the devices by which it leaves the host, with the tag it has.
 
-    ``multicast`` is set for neighbour discovery, which bridges flood by another switch than ARP. With
-    ``beyond`` the frame goes on past what stops it, and whoever it reaches then is told with that block.
+    ``multicast`` is set for neighbour discovery, which bridges flood by another switch than ARP; ``answer`` for
+    a frame to one address that was just learned, which is not flooded. With ``beyond`` the frame goes on past
+    what stops it, and whoever it reaches then is told with that block.
     """
 
     topology: Topology
     multicast: bool = False
     beyond: bool = False
+    answer: bool = False
     outward: list[tuple[Station, int]] = field(default_factory=list)
     _seen: set[tuple[object, int, int, str]] = field(default_factory=set)
 
@@ -161,7 +163,7 @@ class Segment:
             return closed
         name = out.link.name
         floods = info.multicast_flood if self.multicast else info.broadcast_flood
-        if not floods:
+        if not floods and not self.answer:
             kind = "multicast (neighbour discovery)" if self.multicast else "broadcasts (ARP)"
             return Block("bridge-port-closed", f"the bridge port {name} is not sent {kind}", out)
         if port.link.index == out.link.index and not info.hairpin:
@@ -184,6 +186,6 @@ def _closed(bridge: Station, port: Station) -> Block | None:
 def _vlan_block(bridge: Station, port: Station, passage: Passage, vlan: int) -> Block | None:
     if passage.allowed is not False:
         return None
-    frames = f"VLAN {vlan}" if vlan else "untagged frames"
+    frames = f"VLAN {vlan}" if vlan > 0 else "untagged frames"
     reason = f"{port.link.name} of {bridge.link.name} is no member of {frames}"
     return Block("vlan-not-allowed", reason, port)

@@ -9,10 +9,15 @@ from dataclasses import dataclass
 
 from skoopctl.kernel.link import Link, VlanEntry
 
+UNREAD = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What becomes of a frame: ``allowed`` (None: not known), with the VLAN or tag that it has then."""
+    """What becomes of a frame: ``allowed`` (None: not known), with the VLAN or tag that it has then.
+
+    A VLAN of `UNREAD` is one that nobody knows, because a port's VLANs were not read.
+    """
 
     allowed: bool | None
     vlan: int = 0
@@ -28,7 +33,7 @@ def ingress(bridge: Link, port: Link, tag: int) -> Passage:
     if not filters(bridge):
         return Passage(True)
     if port.vlans is None:
-        return Passage(None)
+        return Passage(None, UNREAD)
     if tag:
         return Passage(_member(port, tag) is not None, tag)
     pvid = next((entry.vid for entry in port.vlans if entry.pvid), 0)
@@ -39,7 +44,7 @@ def egress(bridge: Link, port: Link, vlan: int, tag: int) -> Passage:
     """Return the tag with which a frame of a VLAN leaves by a port, or goes up (``port`` is the bridge)."""
     if not filters(bridge):
         return Passage(True, tag)
-    if port.vlans is None:
+    if port.vlans is None or vlan == UNREAD:
         return Passage(None, tag)
     entry = _member(port, vlan)
     if entry is None:

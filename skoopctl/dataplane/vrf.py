@@ -15,7 +15,8 @@ from skoopctl.dataplane.trace import Disposition, StepKind
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
-_ACCEPTING = {6: "net/ipv4/tcp_l3mdev_accept", 17: "net/ipv4/udp_l3mdev_accept"}
+_TCP = 6
+_ACCEPTING = {_TCP: "net/ipv4/tcp_l3mdev_accept", 17: "net/ipv4/udp_l3mdev_accept"}
 
 
 def into_vrf(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Link | Ending:
@@ -43,7 +44,11 @@ def out_of_vrf(journey: Journey, netns: NetNamespace, link: Link | None, packet:
 def refused_by_sockets(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending | None:
     """Only sockets bound to the VRF take its packets, unless ``l3mdev_accept``; who is bound is not read."""
     path = _ACCEPTING.get(packet.protocol)
-    if link.kind != "vrf" or path is None or not journey.request or netns.sysctls.integer(path) == 1:
+    if link.kind != "vrf" or path is None or not journey.request:
+        return None
+    if packet.protocol == _TCP:
+        journey.world.vrfs[netns.host, netns.inode] = link.index
+    if netns.sysctls.integer(path) == 1:
         return None
     name = netns.sysctls.dotted(path)
     reason = f"whether a socket is bound to the VRF {link.name} was not read, and {name} is not 1"
