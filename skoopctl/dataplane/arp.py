@@ -129,6 +129,18 @@ def answer(
     topology: Topology, station: Station, address: int, family: int, sender: int = 0
 ) -> Station | None:
     """Return the device that would answer for an address on this segment."""
+    known = topology.caches.setdefault("who answers", {})
+    assert isinstance(known, dict)  # noqa: S101 - this module's own entry
+    key = station.key, station.link.index, address, family, sender
+    if key not in known:
+        known[key] = _find_answer(topology, station, address, family, sender)
+    found: Station | None = known[key]
+    return found
+
+
+def _find_answer(
+    topology: Topology, station: Station, address: int, family: int, sender: int
+) -> Station | None:
     segment = Segment(topology, multicast=family == 6)
     for heard, _ in segment.hears(station):
         answers = _answers(topology, heard, address, family, sender, station.link.mac)

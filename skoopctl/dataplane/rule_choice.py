@@ -24,7 +24,17 @@ def deciding(
 
     def decide(question: Undecided, rule: PolicyRule, query: Query) -> tuple[bool, Query]:
         if isinstance(question, Split):
-            return _divide(choices, packet, question, query, backwards=backwards)
+            # A later packet of the flow has the whole range again, and the part that was picked before.
+            key = (
+                "rule-ports",
+                netns.host,
+                netns.inode,
+                rule.text,
+                query.source,
+                query.destination,
+                question,
+            )
+            return _divide(choices, packet, question, query, key, backwards=backwards)
         reason = f"policy rule {rule.text!r} on {netns.host}: {question.reason}"
         if isinstance(question, Unknown):
             key = ("policy-rule", netns.host, netns.inode, rule.text, query.destination)
@@ -36,12 +46,12 @@ def deciding(
 
 
 def _divide(
-    choices: Choices, packet: Packet, split: Split, query: Query, *, backwards: bool
+    choices: Choices, packet: Packet, split: Split, query: Query, key: object, *, backwards: bool
 ) -> tuple[bool, Query]:
     """Go on with one of the ranges that a rule divides the packet's ports into."""
     ranges = (split.inside, *split.outside)
     options = tuple((f"{split.side} port in {ports}", float(ports.size)) for ports in ranges)
-    place = choices.pick(ChoiceKind.CHANCE, split.reason, options)
+    place = choices.pick(ChoiceKind.CHANCE, split.reason, options, key=key)
     ports: Ports = ranges[place]
     of_source = split.side == "source"
     if of_source != backwards:
