@@ -515,6 +515,12 @@ CASES = (
     Case("dummy-device", dummy_route, asked=("10.244.1.10", "10.77.0.1")),
     Case("neighbour-table-full", full_neighbours),
     Case(
+        "ttl-exceeded",
+        lambda made: made.n1.iptables(
+            filter_table("-A PREROUTING -i cni0 -j TTL --ttl-set 1", table="mangle")
+        ),
+    ),
+    Case(
         "hairpin-off",
         hairpin,
         "turn hairpin on for veth-a on n1",
