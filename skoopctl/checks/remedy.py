@@ -173,6 +173,20 @@ def delete_rule(cause: Cause, _branch: Branch, _snapshot: Snapshot) -> Iterable[
     yield from _without(last, key, _family(cause.step))
 
 
+@proposes("ttl-exceeded")
+def keep_ttl(cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Delete a rule that sets the TTL, in any namespace that the packets passed."""
+    family = _family(cause.step)
+    for key in dict.fromkeys(_key(step) for step in _steps(branch)):
+        tables = [table for table in snapshot.netns(key).iptables if table.family == family]
+        rules = (rule for table in tables for chain in table.chains.values() for rule in chain.rules)
+        for rule in rules:
+            if rule.target is not None and rule.target.name in {"TTL", "HL"}:
+                place = f"{rule.table} {rule.chain} rule {rule.number}"
+                shown = Evidence("iptables-rule", rule.text, place, node=key[0], netns=key[1])
+                yield _iptables_rule(shown, key, family)
+
+
 def _family(step: Step) -> int:
     """Return the IP family of the packet at a step."""
     view = step.before or step.after

@@ -355,6 +355,11 @@ def circle(made: Cluster) -> None:
     made.n2.route("10.99.0.0/16", UNDERLAY["n1"], "eth0")
 
 
+def short_lived(made: Cluster) -> None:
+    """A rule that lets packets get no further than the next router."""
+    made.n2.iptables(filter_table("-A PREROUTING -p tcp -j TTL --ttl-set 1", table="mangle"))
+
+
 def unknown_match(made: Cluster) -> None:
     """A rule that nobody can decide."""
     made.n2.iptables(filter_table("-A FORWARD -m set --match-set blocked src -j DROP"))
@@ -589,6 +594,7 @@ CASES = (
     ),
     Case("blackhole-route", rule_prohibits, "delete the policy rule 10 on n1", name="policy rule"),
     Case("routing-loop", circle, asked=("10.244.1.10", "10.99.0.1"), vxlan=False),
+    Case("ttl-exceeded", short_lived, "delete rule 1 of PREROUTING"),
     Case("opaque-program", lambda made: made.n2.change("eth0", xdp=True)),
     Case("not-decided", unknown_match, name="match"),
     Case("not-decided", nothing, asked=("10.244.1.10", "203.0.113.9"), name="outside"),
