@@ -156,7 +156,8 @@ _DOCS = (
         "The reverse path filter drops the packet",
         Severity.FATAL,
         "With rp_filter=1 the kernel drops a packet whose answer would not leave by the device that it came in "
-        "on. The larger of the device's value and 'all' counts.",
+        "on. The larger of the device's value and 'all' counts. Single packets get through all the same: one to "
+        "be forwarded that arrives in a batch behind another for its address is not checked (ip_route_use_hint).",
         "Set rp_filter=2 (loose) on the device and for all, or make the routes symmetric.",
         ("sysctl -a --pattern rp_filter", "ip route get SOURCE"),
     ),

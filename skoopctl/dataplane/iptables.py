@@ -8,7 +8,7 @@ from skoopctl.dataplane.matches import Predicate, compile_match
 from skoopctl.dataplane.matches.address import network_of
 from skoopctl.dataplane.ruling import ACCEPT, DROP, RETURN, Action, Ruling
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.targets import TARGETS, unknown_target
+from skoopctl.dataplane.targets import TARGETS, any_ruling, unknown_target
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.dataplane.truth import Undecided, Unknown
 from skoopctl.kernel.iptables import Backend, Chain, Rule, Table
@@ -132,7 +132,7 @@ class TableEvaluator:
         """Do what a matching rule says."""
         target = compiled.rule.target
         if target is None:
-            return None
+            return self._cut_off(compiled.rule, scene) if compiled.rule.problem else None
         if compiled.jump is not None:
             return self._run_chain(compiled.jump, scene, depth + 1)
         if target.name == "RETURN":
@@ -141,6 +141,12 @@ class TableEvaluator:
         if effect is None:
             return unknown_target(scene, target, (id(compiled.rule), scene.hook))
         return effect.act(scene, target)
+
+    def _cut_off(self, rule: Rule, scene: Scene) -> Ruling | None:
+        """Branch over what a rule may do that could be read only as far as before its target."""
+        place = f"{rule.table} {rule.chain} rule {rule.number} on {self._node}"
+        reason = f"{place}: what the rule does cannot be read ({rule.problem})"
+        return any_ruling(scene, reason, (id(rule), "target", scene.hook))
 
     def _matches(self, compiled: _Compiled, scene: Scene) -> bool:
         """Kleene AND over the predicates; what stays undecided is decided by a branch."""

@@ -157,6 +157,11 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
             return journey.end(
                 Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected"
             )
+    lacking = journey.topology.deviceless_owner(packet.destination) if not owners else None
+    if lacking is not None:
+        target = packet.address(packet.destination)
+        reason = f"{lacking.host} has {target}, but the device that holds it could not be read"
+        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="evidence-incomplete")
     if not owners and packet.inner is not None:
         # A tunnel ends at a node: this one is not among the collected, and what it does is not known.
         remote = packet.address(packet.destination)

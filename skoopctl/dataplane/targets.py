@@ -251,7 +251,11 @@ def queue(scene: Scene, item: Target) -> Ruling:
 
 def unknown_target(scene: Scene, item: Target, key: object) -> Ruling | None:
     """A target outside the model may accept, drop, or do nothing."""
-    reason = f"target -j {item.name} is not modelled"
+    return any_ruling(scene, f"target -j {item.name} is not modelled", key)
+
+
+def any_ruling(scene: Scene, reason: str, key: object) -> Ruling | None:
+    """Branch over all that a rule may do: go on, accept, or drop."""
     scene.unknowns.append(reason)
     options = (("goes on", 1.0), ("accepts", 1.0), ("drops", 1.0))
     return (None, ACCEPT, DROP)[scene.choices.pick(ChoiceKind.UNKNOWN, reason, options, key=key)]

@@ -41,11 +41,14 @@ class Topology:
         self._routers: dict[NsKey, Router] = {}
         self._peers: dict[tuple[NsKey, int], Station | None] = {}
         self._owners: dict[int, list[Station]] = {}
+        self._deviceless: dict[int, NetNamespace] = {}
         self.caches: dict[object, object] = {}
         for netns in self.namespaces():
             for address in netns.addresses:
                 link = netns.links.get(address.index)
-                if link is not None and not address.ip.is_loopback:
+                if link is None:
+                    self._deviceless.setdefault(int(address.ip), netns)
+                elif not address.ip.is_loopback:
                     self._owners.setdefault(int(address.ip), []).append(Station(netns, link))
 
     def namespaces(self) -> Iterator[NetNamespace]:
@@ -78,6 +81,10 @@ class Topology:
     def owners(self, ip: int) -> list[Station]:
         """Return every device that holds the address, in all namespaces."""
         return self._owners.get(ip, [])
+
+    def deviceless_owner(self, ip: int) -> NetNamespace | None:
+        """Return a namespace that has the address on a device which is not in the dump of its links."""
+        return self._deviceless.get(ip)
 
     def owner_of(self, ip: IPAddress) -> NetNamespace | None:
         """Return the one namespace that owns an address, preferring pods' and hosts' real devices."""

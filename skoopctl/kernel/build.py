@@ -19,6 +19,7 @@ from skoopctl.kernel.host_facts import (
     decode_namespaces,
     decode_nsids,
     decode_sysctls,
+    foreign_sysctl_line,
 )
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
@@ -36,6 +37,7 @@ from skoopctl.kernel.recent import Ages, decode_recent
 from skoopctl.kernel.route import PolicyRule
 from skoopctl.kernel.route_text import TABLE_NAMES
 from skoopctl.kernel.socket import Socket
+from skoopctl.kernel.sysctl import Sysctls
 
 T = TypeVar("T")
 
@@ -147,7 +149,7 @@ class _NamespaceReader:
             neighbours=neighbours + proxies,
             fdb=self._dump("fdb", lambda r: netlink.decode_fdb(r, devices=devices)),
             sockets=self._sockets(),
-            sysctls=decode_sysctls(self._text("sysctl")),
+            sysctls=self._sysctls(),
             iptables=in_order(iptables, nft),
             nft=nft.tables,
             nft_counts=nft.left_out,
@@ -184,6 +186,13 @@ class _NamespaceReader:
         if found.problem:
             self._gap(name, "malformed", found.problem)
         return found.entries
+
+    def _sysctls(self) -> Sysctls:
+        text = self._text("sysctl")
+        foreign = foreign_sysctl_line(text)
+        if foreign:
+            self._gap("sysctl", "malformed", f"line {foreign} is no sysctl")
+        return decode_sysctls(text)
 
     def _rules(self) -> tuple[PolicyRule, ...]:
         item = self.evidence.item("rule", self.facts.inode)

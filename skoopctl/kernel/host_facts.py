@@ -70,9 +70,20 @@ def decode_nsids(raw: bytes) -> dict[int, int]:
 
 
 def decode_sysctls(text: str) -> Sysctls:
-    """Decode lines of ``path=value``; a device's name may hold an equals sign, a value does not."""
-    pairs = (line.rpartition("=") for line in text.split("\n") if "=" in line)
-    return Sysctls({path: value.strip() for path, _, value in pairs})
+    """Decode lines of ``net/path=value``; a device's name may hold an equals sign, a value does not.
+
+    A line of another form is left out: `foreign_sysctl_line` tells of it.
+    """
+    pairs = (line.rpartition("=") for line in text.split("\n") if line.startswith("net/"))
+    return Sysctls({path: value.strip() for path, equals, value in pairs if equals})
+
+
+def foreign_sysctl_line(text: str) -> int:
+    """Return the number of the first line that is no sysctl, counted from 1, or 0."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line and not (line.startswith("net/") and "=" in line):
+            return number
+    return 0
 
 
 def pod_uid(cgroup: str) -> str:

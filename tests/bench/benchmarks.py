@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.bench.collecting import collecting
+from tests.bench.curve import curve
 from tests.bench.decoding import iptables_decoding, netlink_decoding
 from tests.bench.diagnosing import diagnosing
 from tests.bench.figure import Figure
@@ -33,6 +34,7 @@ BENCHMARKS = (
     Benchmark("walks", "walking flows through recorded clusters", walking),
     Benchmark("scale", "ten thousand services", large_cluster),
     Benchmark("nft-scale", "ten thousand services in nftables", large_nft_cluster),
+    Benchmark("curve", "a hundred, a thousand and ten thousand services", curve),
     Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
     Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),

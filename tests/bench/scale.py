@@ -53,7 +53,7 @@ def large_cluster(setting: Setting) -> Iterator[Figure]:
 def _walks(setting: Setting, count: int, tables: tuple[Table, ...]) -> Figure:
     recording = recorded.load("iptables")
     small = Network(Topology(recording.hosts))
-    large = Network(Topology(_with_rules(recording.hosts, tables)))
+    large = Network(Topology(with_rules(recording.hosts, tables)))
     host, inode, source = recording.sources[CLIENT]
     walks = QUICK_WALKS if setting.quick else WALKS
     setting.say(f"walking to {walks} of {count:,} services")
@@ -110,7 +110,7 @@ def rules_of(services: int) -> str:
     return iptables_ruleset(ports, NodeView("node1-c4", "192.168.3.86", "10.244.0.0/16"))
 
 
-def _with_rules(hosts: dict[str, Host], tables: tuple[Table, ...]) -> dict[str, Host]:
+def with_rules(hosts: dict[str, Host], tables: tuple[Table, ...]) -> dict[str, Host]:
     """Return the recorded hosts with other IPv4 rules on every node."""
     changed = hosts
     for name, host in hosts.items():
