@@ -16,8 +16,18 @@ SHOWN = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n-A INPUT -m nfacct
 PLACE = {"family": "ip", "table": "filter"}
 NFT: list[dict[str, Any]] = [
     {"table": {"family": "ip", "name": "filter", "handle": 1}},
-    {"chain": PLACE | {"name": "INPUT", "handle": 1, "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
-    {"rule": PLACE | {"chain": "INPUT", "handle": 2, "expr": [{"xt": {"type": "match", "name": "nfacct"}}, {"drop": None}]}},
+    {
+        "chain": PLACE
+        | {"name": "INPUT", "handle": 1, "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}
+    },
+    {
+        "rule": PLACE
+        | {
+            "chain": "INPUT",
+            "handle": 2,
+            "expr": [{"xt": {"type": "match", "name": "nfacct"}}, {"drop": None}],
+        }
+    },
 ]
 NATIVE = {
     "rule": PLACE
@@ -68,5 +78,3 @@ def test_rules_are_counted_by_both() -> None:
     netns = built(SHOWN, NATIVE)
     assert netns.nft_counts == {("ip", "filter"): {"INPUT": 2}}
     assert len(netns.iptables[0].chains["INPUT"].rules) == 1
-
-
