@@ -27,8 +27,8 @@ FRAMES = ("",)
 """Every flow of a scenario in which frames pass VLANs, macvlans, ipvlans or bonds: not followed as yet."""
 
 VRF = ("",)
-"""Every flow of a scenario with a VRF: ARP, answers and errors are to be routed by its table, and FORWARD and INPUT
-see the VRF's device in place of the real one, PREROUTING both."""
+"""Every flow of a scenario with a VRF: ARP, answers and errors are to be routed by its table; FORWARD and INPUT see
+the VRF's device in place of the real one, PREROUTING both."""
 
 NOT_YET: dict[str, tuple[str, ...]] = {
     "bond": FRAMES,
@@ -37,6 +37,9 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "geneve-outer-dropped": ("s tcp 10.1.0.1 80",),
     "ipvlan-l2": FRAMES,
     "macvlan": FRAMES,
+    "rp-filter-strict": (
+        "c tcp 10.3.0.2 80",
+    ),  # a question is checked like a packet (arp_process): no answer
     "vlan": FRAMES,
     "vlan-bridge": FRAMES,
     "vlan-parent-down": FRAMES,
