@@ -27,8 +27,10 @@ FRAMES = ("",)
 """Every flow of a scenario in which frames pass VLANs, macvlans, ipvlans or bonds: not followed as yet."""
 
 VRF = ("",)
-"""Every flow of a scenario with a VRF: ARP, answers and errors are to be routed by its table; FORWARD and INPUT see
-the VRF's device in place of the real one, PREROUTING both."""
+"""Every flow of a scenario with a VRF: ARP, answers and errors are to be routed by its table.
+
+FORWARD and INPUT see the VRF's device in place of the real one, PREROUTING sees both.
+"""
 
 NOT_YET: dict[str, tuple[str, ...]] = {
     "bond": FRAMES,
