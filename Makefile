@@ -65,6 +65,12 @@ check-wheel: wheel ## Install the wheel elsewhere and run what it brings
 bench: packages $(VENV)/dev.stamp $(BENCH_VENV)/bench.stamp ## Measure against Ansible on the same lab (root)
 	@exec .ci/with-lab $(PYTHON) -m tests.bench $(ARGS)
 
+N ?= 10000
+SEED ?= 1
+.PHONY: fuzz
+fuzz: test-packages $(VENV)/dev.stamp ## Compare the model with this kernel: N=10000 flows, SEED=1, ARGS=--help (root)
+	@$(PYTHON) -m tests.kernel --cases $(N) --seed $(SEED) $(ARGS)
+
 ##@ Keep up
 .PHONY: docs
 docs: $(VENV)/dev.stamp ## Write docs/findings.md from the table of findings
@@ -80,8 +86,9 @@ record-vm: vm-packages $(VENV)/dev.stamp ## Play the guest's scenarios anew and 
 	@$(PYTHON) -m tests.vm.record $(ARGS)
 
 .PHONY: readme
-readme: $(VENV)/dev.stamp ## Put the recorded demo's output and picture into README.md
+readme: $(VENV)/dev.stamp ## Put the recorded demo's output and picture, and the last fuzz figures, into README.md
 	@$(PYTHON) docs/readme.py
+	@$(PYTHON) docs/fuzz.py
 
 .PHONY: lock
 lock: $(LOCK_VENV)/lock.stamp ## Write requirements/ from pyproject.toml (ARGS=--upgrade: the newest of all)

@@ -102,7 +102,8 @@ def sysctls(cap, link_dump, is_host):
     is_host = is_host or len({device for _, device in settings}) > 2
     for path in SYSCTLS + (HOST_SYSCTLS if is_host else []):
         reading.read(path)
-    for folder in HOST_FOLDERS if is_host else ():
+    # br_netfilter has its switches in every namespace, and a container that is a node has bridges too.
+    for folder in HOST_FOLDERS if is_host else ("bridge",) if b"bridge\0" in link_dump else ():
         for name in names_in("/proc/sys/net/" + folder):
             reading.read(folder + "/" + name)
     reading.read_devices(settings)

@@ -54,7 +54,7 @@ UNSEARCHED = {
     "wireguard-endpoint-missing": "where a peer can be reached is its own to say",
     "wireguard-key-unknown": "which of two keys is the right one is not known here",
     "wireguard-no-peer": "who may hold the destination is the owner's to say: allowed IPs are also a filter",
-    "wireguard-source-refused": "allowed IPs are a filter on purpose; who may use the source is the owner's to say",
+    "wireguard-source-refused": "allowed IPs filter on purpose; who may use the source is the owner's to say",
     "link-local-source": "which address the sender should have is not known here",
 }
 """Causes that no edit of the model is searched for, with the reason. Others have a proposer, and `nearby`."""

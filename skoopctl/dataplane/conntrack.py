@@ -83,13 +83,14 @@ class Table:
     connections. ``loose`` is nf_conntrack_tcp_loose: a segment in the middle may begin a connection.
     """
 
-    __slots__ = ("balanced", "entries", "loose", "set_changes")
+    __slots__ = ("balanced", "entries", "loose", "recent_stamps", "set_changes")
 
     def __init__(self, *, loose: bool = True) -> None:
         self.entries: list[Entry] = []
         self.balanced: list[Balanced] = []
         self.loose = loose
         self.set_changes: dict[str, dict[tuple[Value, ...], Member | None] | None] = {}
+        self.recent_stamps: dict[tuple[str, int], int] = {}
 
     def find(self, key: Tuple5, zone: int, zone_reply: int | None = None) -> tuple[Entry, bool] | None:
         """Return the entry of a tuple and whether the tuple is its reply direction.

@@ -77,7 +77,6 @@ _SILENT = frozenset(
         Disposition.DROPPED,
         Disposition.BLACKHOLE,
         Disposition.RP_FILTER,
-        Disposition.LOOP,
         Disposition.MTU,
     }
 )
@@ -269,7 +268,36 @@ class _Attempt:
         ):
             reason = f"the answer does not come back to the client: {back.reason}"
             return self._result(Disposition.DROPPED, clients.TIMEOUT, reason)
-        return self._result(back.disposition, clients.TIMEOUT, back.reason)
+        return self._result(back.disposition, self._asked_again(), back.reason)
+
+    def _asked_again(self) -> clients.Seen:
+        """Send the SYN again, as TCP does after a second without an answer (tcp_retransmit_timer).
+
+        The connection is ESTABLISHED for conntrack since the answer passed, wherever it was lost: a rule that
+        rejects such packets now tells the client.
+        """
+        client, expected = self.question.client, self.expected
+        if self.question.protocol != "tcp" or client is None or expected is None:
+            return clients.TIMEOUT
+        first = expected.inverse()
+        syn = Packet(
+            family=self.question.family,
+            source=first.source,
+            destination=first.destination,
+            protocol=first.protocol,
+            source_ports=first.source_ports,
+            destination_ports=first.destination_ports,
+            flags=Flags.SYN,
+        )
+        journey = Journey(self.world, "SYN again", request=True)
+        ending = travel(journey, Send(client, syn))
+        if ending.disposition in {Disposition.DELIVERED, Disposition.EXITS_CLUSTER} | _UNDECIDED:
+            return clients.TIMEOUT
+        answer = self.reply
+        self.walks.append(journey.walk(ending.disposition))
+        told = self._failed(ending, journey)
+        self.reply = answer
+        return clients.Seen(told.outcome, told.errno)
 
     def _beyond(self, ending: Ending) -> Transaction:
         """The flow leaves what was collected; its answer, if there is one, would come back."""
@@ -380,7 +408,13 @@ class _Attempt:
         disposition = ending.disposition
         if disposition in _UNDECIDED:
             return self._result(disposition, clients.UNDECIDED, ending.reason)
-        at_sender = self.question.client is not None and journey.hops == 0 and journey.depth == 0
+        # A bridge hands a packet on without a hop: the sender is told of nothing that happens there.
+        client = self.question.client
+        at_home = client is not None and (ending.netns.host, ending.netns.inode) == (
+            client.host,
+            client.inode,
+        )
+        at_sender = at_home and journey.hops == 0 and journey.depth == 0
         if at_sender and ending.rerouted and self.question.protocol in {"tcp", "sctp"}:
             # ip_route_me_harder's error becomes a drop, which connect() does not see.
             return self._result(disposition, clients.TIMEOUT, ending.reason)
@@ -397,8 +431,7 @@ class _Attempt:
         if disposition in _SILENT or journey.depth > 0:
             # An error about an outer packet goes to the tunnel's own node: the client hears nothing.
             return self._result(disposition, clients.TIMEOUT, ending.reason)
-        client = self.question.client
-        if client is not None and (ending.netns.host, ending.netns.inode) == (client.host, client.inode):
+        if at_home:
             at_birth = ending.packet.tracking is None
             if at_birth and ending.error is not None:
                 return self._result(disposition, clients.not_sent(disposition, ending.error), ending.reason)

@@ -312,7 +312,9 @@ def _port(packet: Packet, ipset: IpSet, *, source: bool) -> ProtocolPort | _Port
 
 
 def _mac(scene: Scene, *, source: bool) -> int | Unknown | None:
-    """Return the frame's MAC address; a packet that is born here has none yet (skb_mac_header)."""
+    """Return the frame's MAC address; a packet that is born here has none, and loopback's is zero: no match."""
+    if scene.in_link is not None and scene.in_link.loopback:
+        return None
     if scene.hook is Hook.OUTPUT or (scene.hook is Hook.POSTROUTING and scene.born_here):
         return None
     mac = scene.packet.source_mac if source else ""

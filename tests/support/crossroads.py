@@ -34,6 +34,7 @@ from skoopctl.kernel.iptables import Rule
 from skoopctl.kernel.netns import Host, NetNamespace
 from tests.support.worlds import Box, World, tables_of
 
+Place = tuple[str, str, int]
 CASES = Path(__file__).parents[1] / "unit/dataplane/cases"
 SOURCE_PORT = 40000
 
@@ -104,6 +105,14 @@ class Case:
     def lines(self) -> list[str]:
         """The rules in their order."""
         return [line for line in self.rules.splitlines() if line.startswith("-A ")]
+
+    def by_place(self) -> dict[str, dict[Place, str]]:
+        """Return what is expected of each rule for each flow."""
+        rules = rules_of(model(self), self.family)
+        return {
+            flow: dict(zip(map(place_of, rules), words.split(), strict=True))
+            for flow, words in self.expected.items()
+        }
 
 
 def case(name: str) -> Case:
@@ -178,9 +187,6 @@ def _addresses(box: Box, device: str, addresses: str) -> None:
 # --- what the model says -------------------------------------------------------------------------------------
 
 
-Place = tuple[str, str, int]
-
-
 def place_of(rule: Rule) -> Place:
     """Return what a rule is known by: two may have the same text."""
     return rule.table, rule.chain, rule.number
@@ -232,9 +238,10 @@ def _counted(root: int) -> Iterator[Tally]:
             line = place_of(compiled.rule)
             truth = all_of(predicate(scene) for predicate in compiled.predicates)
             if isinstance(truth, bool):
+                # Not asked again: some matches (recent --set) count how often they are.
                 found.hits[line] = found.hits.get(line, 0) + truth
-            else:
-                found.undecided.setdefault(line, []).append(truth.reason)
+                return truth
+            found.undecided.setdefault(line, []).append(truth.reason)
         return matches(self, compiled, scene)
 
     iptables.TableEvaluator._matches = count  # type: ignore[method-assign]
@@ -242,3 +249,19 @@ def _counted(root: int) -> Iterator[Tally]:
         yield found
     finally:
         iptables.TableEvaluator._matches = matches  # type: ignore[method-assign]
+
+
+def expected_of(made: Case) -> dict[str, str]:
+    """Return what the model says of a case, in the form of its file."""
+    hosts = model(made)
+    rules = rules_of(hosts, made.family)
+    return {
+        name: tally(hosts, flow, made.family).words(rules) for name, flow in flows_of(made.family).items()
+    }
+
+
+if __name__ == "__main__":
+    # After a change that the kernel agrees with (tests/kernel/test_matches_live.py): write the files anew.
+    for each in case_names():
+        text = json.dumps(expected_of(case(each)), indent=1)
+        (CASES / f"{each}.json").write_text(text + "\n")

@@ -38,6 +38,9 @@ def conntrack(match: Match) -> Predicate:
         into = by_state if opt.name == "ctstate" else others
         into.append(inverts(_COMPILERS[opt.name](opt), opt.inverted))
 
+    if len(by_state) == 1 and not others:
+        return by_state[0]
+
     def predicate(scene: Scene) -> Truth:
         if _entry(scene) is None:
             return bool(by_state) and all_of(check(scene) for check in by_state)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, always_true, option
 from skoopctl.dataplane.packet import Flags
 from skoopctl.dataplane.scene import Hook, Scene
-from skoopctl.dataplane.truth import Chance, Truth, Unknown
+from skoopctl.dataplane.truth import Chance, Truth, Unknown, negate
 from skoopctl.kernel.iptables import Match, Option
 
 always_true("comment")
@@ -26,10 +27,12 @@ def statistic(opt: Option, match: Match) -> Predicate:
         text = f"every {values['every']}th packet"
     else:
         raise NotUnderstoodError(opt.values[0])
-    truth = Chance(probability, text)
+    truth: Truth = Chance(probability, text)
+    if probability >= 1.0 or probability <= 0.0:
+        truth = probability >= 1.0
     # iptables-save writes the `!` of the whole match before --probability or --every.
     if any(o.inverted for o in match.options if o is not opt):
-        truth = truth.negated()
+        truth = negate(truth, inverted=True)
     return lambda _scene: truth
 
 
@@ -41,32 +44,69 @@ def statistic_value(_opt: Option, _match: Match) -> None:
 
 @option("recent", "rcheck", "update", "set", "remove")
 def recent(opt: Option, match: Match) -> Predicate:
-    """``-m recent``: ``--set`` matches always; ``--rcheck`` and its kin look into a list of the namespace."""
-    if opt.name == "set":
-        return lambda _scene: True
+    """``-m recent``: ``--set`` matches always; ``--rcheck`` and its kin look into a list of the namespace.
+
+    What ``--set`` and ``--update`` add is seen by later rules of the walk (net/netfilter/xt_recent.c: recent_mt).
+    """
     values = {o.name: o.values[0] if o.values else "" for o in match.options}
-    name = values.get("name", "DEFAULT")
-    by_destination = "rdest" in values
-    mask = int(ip_address(values["mask"])) if "mask" in values else -1
-    counted = [option for option in ("hitcount", "rttl") if option in values and opt.name != "remove"]
-    seconds = int(values["seconds"]) if "seconds" in values and opt.name != "remove" else None
+    asked = _Asked(
+        opt.name,
+        values.get("name", "DEFAULT"),
+        int(ip_address(values["mask"])) if "mask" in values else -1,
+        "rdest" in values,
+        int(values["seconds"]) if "seconds" in values and opt.name != "remove" else None,
+        int(values.get("hitcount", "1")) if opt.name != "remove" else 1,
+        "rttl" in values and opt.name != "remove",
+    )
+    return lambda scene: _recent(asked, scene)
 
-    def predicate(scene: Scene) -> Truth:
-        recents = scene.netns.recent
-        if recents is None:
-            return Unknown(f"the list {name} of -m recent was not read")
-        packet = scene.packet
-        address = (packet.destination if by_destination else packet.source) & mask
-        age = recents.get(name, {}).get(address)
-        if age is None or (seconds is not None and age[0] > seconds):
-            return False
-        if counted:
-            return Unknown(f"--{counted[0]}: what -m recent {name} remembers of earlier packets is not known")
-        if seconds is None or age[1] <= seconds:
-            return True
-        return Unknown(f"how old an entry of -m recent {name} is cannot be told")
 
-    return predicate
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one ``-m recent`` asks for."""
+
+    does: str
+    name: str
+    mask: int
+    by_destination: bool
+    seconds: int | None
+    hits: int
+    same_ttl: bool
+
+
+def _recent(asked: _Asked, scene: Scene) -> Truth:
+    address = (scene.packet.destination if asked.by_destination else scene.packet.source) & asked.mask
+    key = (asked.name, address)
+    stamps = scene.connections.recent_stamps
+    if asked.does == "set":
+        stamps[key] = max(stamps.get(key, 0), 0) + 1
+        return True
+    truth = _in_list(asked, scene, address, stamps.get(key, 0))
+    if truth is True and asked.does == "update":
+        stamps[key] = stamps.get(key, 0) + 1
+    if truth is True and asked.does == "remove":
+        stamps[key] = -1
+    return truth
+
+
+def _in_list(asked: _Asked, scene: Scene, address: int, added: int) -> Truth:
+    """Decide by the list that was read and by what this walk has added to it (-1: it was removed)."""
+    name, recents = asked.name, scene.netns.recent
+    if added < 0:
+        return False
+    enough = added >= asked.hits and added > 0
+    if enough and not asked.same_ttl:
+        return True
+    if recents is None:
+        return Unknown(f"the list {name} of -m recent was not read")
+    age = recents.get(name, {}).get(address)
+    if age is None or (asked.seconds is not None and age[0] > asked.seconds):
+        return Unknown(f"--rttl: the TTL that -m recent {name} remembers is not known") if enough else False
+    if asked.hits > 1 or asked.same_ttl:
+        return Unknown(f"what -m recent {name} remembers of earlier packets is not known")
+    if asked.seconds is None or age[1] <= asked.seconds:
+        return True
+    return Unknown(f"how old an entry of -m recent {name} is cannot be told")
 
 
 @option("recent", "name", "seconds", "reap", "rsource", "rdest", "mask", "rttl", "hitcount")

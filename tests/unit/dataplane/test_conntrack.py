@@ -187,6 +187,7 @@ def test_a_narrowed_range_is_the_same_flow() -> None:
     assert tracking.entry is not None
     bind_destination(tracking.entry, 7, Ports.of(80))
     table.confirm(tracking)
+    tracking.entry.seen_reply = True
     later = packet(sport=40000, flags=Flags.ACK)
     seen = table.track(later)
     apply_nat(later, seen, Manip.DESTINATION)

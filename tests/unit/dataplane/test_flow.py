@@ -201,13 +201,16 @@ def test_multipath_hops_are_branches() -> None:
 
 
 def test_routes_in_a_circle_are_a_loop() -> None:
-    """Two nodes that send a packet to each other end it as LOOP, a timeout for the client."""
+    """Two nodes that send a packet to each other end it as LOOP, and the client hears that its TTL is used up."""
     made = cluster(vxlan=False)
     made.n1.route("10.99.0.0/16", "192.168.3.87", "eth0")
     made.n2.route("10.99.0.0/16", "192.168.3.86", "eth0")
     result = made.walk(made.a, "10.99.0.1")
-    assert (result.disposition, result.outcome) == (Disposition.LOOP, Outcome.TIMEOUT)
+    assert (result.disposition, result.outcome) == (Disposition.LOOP, Outcome.UNREACHABLE)
+    assert result.branches[0].errno == "EHOSTUNREACH"
     assert result.branches[0].forward.last.cause == "routing-loop"
+    # udp_err: time exceeded is not fatal, so a connected UDP socket hears nothing.
+    assert made.walk(made.a, "10.99.0.1", protocol="udp", port=53).outcome is Outcome.TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -273,6 +276,27 @@ def test_a_drop_in_the_senders_own_output_is_eperm(protocol: str, outcome: Outco
     assert (result.disposition, result.outcome) == (Disposition.DROPPED, outcome)
 
 
+def test_a_drop_on_the_bridge_is_not_eperm_for_the_pod() -> None:
+    """A bridged datagram that the node's POSTROUTING drops is lost in silence: send() was in another namespace."""
+    made = cluster()
+    made.n1.set("net/bridge/bridge-nf-call-iptables", 1)
+    made.n1.iptables(filter_table("-A POSTROUTING -p udp -j DROP", table="mangle"))
+    result = made.walk(made.a, made.c, protocol="udp")
+    assert (result.disposition, result.outcome) == (Disposition.DROPPED, Outcome.TIMEOUT)
+
+
+def test_the_second_syn_is_established_and_hears_the_reject() -> None:
+    """After a rejected SYN-ACK the SYN goes out again, is ESTABLISHED, and its own rejection reaches the client."""
+    made = cluster()
+    made.n1.iptables(filter_table("-A FORWARD -m conntrack --ctstate ESTABLISHED -j REJECT"))
+    result = made.walk(made.a, made.b)
+    assert (result.disposition, result.outcome) == (Disposition.REJECTED, Outcome.REFUSED)
+    assert result.branches[0].fatal_walk.label == "SYN-ACK"
+    assert result.branches[0].others[0].label == "SYN again"
+    # A datagram is not sent again by itself.
+    assert made.walk(made.a, made.b, protocol="udp").outcome is Outcome.TIMEOUT
+
+
 def test_a_host_that_was_not_collected_is_unknown() -> None:
     """A packet to a host that gave no answer is UNKNOWN and names it, over the underlay or behind a gateway."""
     made = cluster()
@@ -311,9 +335,9 @@ def test_an_unknown_match_that_could_drop_is_unknown() -> None:
     made.n2.iptables(filter_table("-A FORWARD -m set --match-set blocked src -j DROP"))
     result = made.walk(made.a, made.b)
     assert result.verdict is Verdict.UNKNOWN
-    assert result.unknowns == ("filter FORWARD rule 1 on n2: match -m set is not modelled",)
+    assert result.unknowns == ("filter FORWARD rule 1 on n2: the set blocked is not in the dump",)
     dropped = next(b for b in result.branches if b.disposition is Disposition.DROPPED)
-    assert "match -m set" in dropped.fatal_walk.last.unknown
+    assert "the set blocked" in dropped.fatal_walk.last.unknown
 
 
 def test_an_unknown_that_does_not_matter_is_not_told() -> None:

@@ -53,6 +53,7 @@ def evidence(*changes: Item, leave_out: tuple[str, ...] = ()) -> HostEvidence:
             Item(inode, "sysctl", ItemStatus.OK, b"net/ipv4/ip_forward=1\n"),
             Item(inode, "proc-net-udp6", ItemStatus.ABSENT, detail="this kernel has no IPv6"),
             Item(inode, "ip_vs", ItemStatus.ABSENT, detail=NO_TABLES),
+            Item(inode, "ipset", ItemStatus.ABSENT, detail=NO_TABLES),
             Item(inode, "iptables-legacy", ItemStatus.ABSENT, detail=NO_TABLES),
             Item(inode, "ip6tables-legacy", ItemStatus.ABSENT, detail=NO_TABLES),
             Item(inode, "iptables-nft", ItemStatus.OK, (NODE / "iptables-save.txt").read_bytes()),
@@ -220,3 +221,26 @@ def test_recorded_hosts_know_their_pods() -> None:
     for source, (host, inode, address) in recorded.sources.items():
         assert address in {str(a.ip) for a in recorded.hosts[host].namespaces[inode].addresses}, source
     assert {row.source for row in recorded.truth} <= set(recorded.sources)
+
+
+SETS = b"create blocked hash:net family inet hashsize 1024 maxelem 65536\nadd blocked 192.0.2.0/24\n"
+
+
+def test_sets_are_read_in_both_forms() -> None:
+    """The kernel's dump and the text of ``ipset save`` become the same sets."""
+    raw = (CASES / "ipset/every-type.bin").read_bytes()
+    dumped = build(Item(ROOT, "ipset", ItemStatus.OK, raw)).root_netns
+    saved = build(Item(ROOT, "ipset", ItemStatus.OK, SETS)).root_netns
+    assert {"nets", "both", "ports"} < dumped.ipsets.keys()
+    assert [m.values for m in saved.ipsets["blocked"].members] == [(((192 << 24) + (2 << 8), 24),)]
+    assert dumped.gaps == saved.gaps == {}
+
+
+def test_sets_that_were_cut_are_a_gap_and_no_exception() -> None:
+    """What was read of a dump that was cut stays; the gap says that sets may be missing."""
+    raw = (CASES / "ipset/every-type.bin").read_bytes()
+    root = build(Item(ROOT, "ipset", ItemStatus.TRUNCATED, raw[:2000], "more than 2000 bytes")).root_netns
+    assert root.gaps == {"ipset": "truncated: more than 2000 bytes"}
+    assert any(ipset.problem for ipset in root.ipsets.values())
+    garbage = build(Item(ROOT, "ipset", ItemStatus.OK, b"\xff" * 4096)).root_netns
+    assert garbage.gaps["ipset"].startswith("malformed")

@@ -151,3 +151,51 @@ def test_dump_over_the_cap_keeps_whole_datagrams() -> None:
     assert caught.value.status == "truncated"
     assert len(caught.value.payload.finish()[1]) == 232
     client.close()
+
+
+def netfilter(modules: Any) -> Any:
+    """Return what asks for netfilter's tables and sets."""
+    return PROGRAM["Netfilter"](modules, 1 << 20, 5.0, lambda: 5.0)
+
+
+def test_sets_are_not_asked_for_without_their_module(modules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening the netlink family of ipset could load its module; so it is not opened, in any namespace."""
+    monkeypatch.setitem(PROGRAM, "Netlink", None)
+    monkeypatch.setattr(modules, "is_here", lambda _name: False)
+    made = netfilter(modules)
+    for _ in range(2):
+        with pytest.raises(Outcome) as caught:
+            made.ipset()
+        assert (caught.value.status, caught.value.detail) == (
+            "absent",
+            "no tables: module ip_set is not loaded",
+        )
+        monkeypatch.setattr(modules, "is_here", lambda _name: True)  # asked once for all namespaces
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "detail"),
+    [
+        (errno.EINVAL, "absent", "no tables: this kernel has no ipset"),
+        (errno.EPERM, "denied", "ipset: EPERM, root is needed"),
+        (4097, "failed", "ipset: 4097"),
+    ],
+)
+def test_what_the_kernel_says_of_sets(
+    modules: Any, monkeypatch: pytest.MonkeyPatch, number: int, status: str, detail: str
+) -> None:
+    """A kernel without ipset has no sets; other refusals are told as they are."""
+
+    class Refusing:
+        def __init__(self, *_: object) -> None: ...
+
+        def dump(self, *_: object) -> bytes:
+            raise PROGRAM["from_errno"](number, "ipset")
+
+        def close(self) -> None: ...
+
+    modules.text = b"ip_set 49152 0 - Live 0x0\n"
+    monkeypatch.setitem(PROGRAM, "Netlink", Refusing)
+    with pytest.raises(Outcome) as caught:
+        netfilter(modules).ipset()
+    assert (caught.value.status, caught.value.detail) == (status, detail)
