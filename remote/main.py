@@ -108,6 +108,7 @@ class Program:
             for name, kind, body in ROUTE_DUMPS
         ]
         rows += [
+            ("bridge-vlan", self.bridge_vlan),
             ("nsid", self.nsid),
             ("sysctl", lambda: sysctls(cap, self.links, self.current == self.root)),
             ("proc-net-tcp", lambda: tcp_listeners("tcp", self.modules, cap, timeout_s)),
@@ -151,6 +152,11 @@ class Program:
         pids = self.found[self.current].pids if self.current in self.found else []
         rows = self.bpf.attached(self.links, self.filters, cgroup_of(pids, self.current == self.root))
         return text_payload(to_json(rows), self.cap)
+    def bridge_vlan(self):
+        """Dump the VLANs of bridges, if there is one that filters by them."""
+        if self.links and not filters_vlans(self.links):
+            raise Outcome("absent", "no tables: no bridge filters VLANs")
+        return packed(self.netlink.dump(BRIDGE_VLANS[0], BRIDGE_VLANS[1], self.cap, "bridge-vlan"), self.cap), ""
 
     def ip_vs(self):
         """Send the IPVS services; when the host's namespace has no such file, the module is not there at all."""

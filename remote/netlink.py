@@ -21,6 +21,8 @@ ROUTE_DUMPS = (
     ("qdisc", 38, b"\0" * 20),
     ("nexthop", 106, b"\0" * 8),
 )
+# The bridges' VLANs: as the link request, for AF_BRIDGE with RTEXT_FILTER_BRVLAN_COMPRESSED.
+BRIDGE_VLANS = (18, b"\7" + b"\0" * 15 + struct.pack("=HHI", 8, 29, 12))
 GETNSID, NETNSA_NSID, NETNSA_FD = 90, 1, 3
 NFT_GETTABLE = 10 << 8 | 1
 
@@ -140,6 +142,15 @@ def attributes(data, offset):
         found[kind & 0x3FFF] = data[offset + 4:offset + length]
         offset += (length + 3) & ~3
     return found
+
+
+def filters_vlans(links):
+    """Tell whether a dump of links has a bridge with vlan_filtering."""
+    for kind, data in nl_messages(links):
+        info = attributes(attributes(data, 16).get(18, b""), 0) if kind == 16 else {}
+        if info.get(1) == b"bridge\0" and attributes(info.get(2, b""), 0).get(7) == b"\1":
+            return True
+    return False
 
 
 def nsid_of(netlink, descriptor):

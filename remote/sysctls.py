@@ -28,8 +28,12 @@ HOST_FOLDERS = ("bridge", "ipv4/vs")
 DEVICE_IPV4 = {
     "forwarding": 0, "rp_filter": 7, "accept_local": 22, "route_localnet": 25, "proxy_arp": 2, "arp_ignore": 18,
     "arp_announce": 17, "src_valid_mark": 23, "arp_filter": 12, "ignore_routes_with_linkdown": 28,
+    "send_redirects": 5, "proxy_arp_pvlan": 24,
 }
-DEVICE_IPV6 = {"forwarding": 0, "hop_limit": 1, "disable_ipv6": 26, "proxy_ndp": 22}
+DEVICE_IPV6 = {
+    "forwarding": 0, "hop_limit": 1, "disable_ipv6": 26, "proxy_ndp": 22, "use_tempaddr": 10,
+    "ignore_routes_with_linkdown": 39,
+}
 DEVICE_KEYS = (("ipv4", 2, 1, DEVICE_IPV4), ("ipv6", 10, 2, DEVICE_IPV6))  # folder, AF_*, IFLA_INET*_CONF, keys
 IFLA_IFNAME, IFLA_AF_SPEC, RTM_NEWLINK = 3, 26, 16
 

@@ -211,11 +211,48 @@ _DOCS = (
     ),
     Doc(
         "martian",
-        "A loopback address arrives on a real device",
+        "A packet has an address that may not come in from outside",
         Severity.FATAL,
-        "Packets from or to 127.0.0.0/8 are dropped on any device but loopback unless route_localnet is on.",
+        "Packets from or to 127.0.0.0/8 are dropped on any device but loopback unless route_localnet is on; so "
+        "are multicast and broadcast sources, and 0.0.0.0/8.",
         "Set net.ipv4.conf.all.route_localnet=1 if a node port on 127.0.0.1 is wanted.",
         ("sysctl -a --pattern route_localnet",),
+    ),
+    Doc(
+        "vlan-not-allowed",
+        "A bridge port is no member of the frame's VLAN",
+        Severity.FATAL,
+        "A bridge with vlan_filtering takes an untagged frame into the port's PVID and a tagged one into its "
+        "own VLAN, and lets it out only by members of that VLAN; the bridge's own device is a member like any "
+        "port. A frame with a tag for which a device has no VLAN device is dropped too.",
+        "Add the VLAN to the port, or correct the tag: the plugin or the administrator that set them up.",
+        ("bridge vlan show", "ip -d link"),
+    ),
+    Doc(
+        "same-wire",
+        "Two devices leave by the same lower device, which does not join them",
+        Severity.FATAL,
+        "A macvlan or ipvlan does not reach its own host, and macvlans reach each other in bridge mode only: "
+        "their frames go out by the same NIC, and a switch does not send a frame back to where it came from.",
+        "Use mode bridge between pods. For the host, give it a macvlan of its own in mode bridge.",
+        ("ip -d link show type macvlan", "ip -d link show type ipvlan"),
+    ),
+    Doc(
+        "dummy-device",
+        "A route leads out of a dummy device",
+        Severity.FATAL,
+        "A dummy device (kube-ipvs0, nodelocaldns) holds addresses and swallows all that is sent out of it.",
+        "Correct the route, or find out why the packet's destination is not a local address.",
+        ("ip route get DESTINATION", "ip -d link show type dummy"),
+    ),
+    Doc(
+        "neighbour-table-full",
+        "The neighbour table is full",
+        Severity.CRITICAL,
+        "The kernel keeps at most gc_thresh3 entries for all namespaces together. When all are in use, it cannot "
+        "ask for another MAC address, and packets to new neighbours are dropped.",
+        "Raise net.ipv4.neigh.default.gc_thresh1, gc_thresh2 and gc_thresh3.",
+        ("ip -s neigh", "sysctl net.ipv4.neigh.default.gc_thresh3", "nstat -az NeighTableFull"),
     ),
     Doc(
         "link-down",

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from skoopctl.checks.catalogue import DOCS
-from skoopctl.checks.finding import Finding, Where
+from skoopctl.checks.finding import Confidence, Finding, Where
 from skoopctl.checks.rule_integrity import rule_findings
 from skoopctl.checks.snapshot import Snapshot
+from skoopctl.dataplane.journey import sysctl_evidence
 from skoopctl.dataplane.topology import NsKey
 from skoopctl.dataplane.trace import Evidence, PathResult
-from skoopctl.kernel.netns import NetNamespace
+from skoopctl.kernel.neighbour import NeighbourState
+from skoopctl.kernel.netns import Host, NetNamespace
 
 FAR_APART_S = 120
 """A run asks all its nodes within a minute or two; dumps that are further apart are of different times."""
@@ -31,8 +33,12 @@ _READ_BY_WALK = (
 
 
 def integrity_findings(path: PathResult, snapshot: Snapshot) -> Iterable[Finding]:
-    """Yield what was not read in the namespaces that the flow passes."""
-    yield from _clocks(dict.fromkeys(node for node, _ in _visited(path)), snapshot)
+    """Yield what was not read in the namespaces that the flow passes, and which tables are full there."""
+    nodes = dict.fromkeys(node for node, _ in _visited(path))
+    yield from _clocks(nodes, snapshot)
+    for node in nodes:
+        if node in snapshot.hosts:
+            yield from _full_neighbours(snapshot.hosts[node])
     for key, hooks in _visited(path).items():
         if key[0] not in snapshot.hosts:
             continue
@@ -84,6 +90,24 @@ def _of_rules(
     if key not in caches:
         caches[key] = tuple(rule_findings(netns, where, hooks))
     return caches[key]  # type: ignore[return-value]
+
+
+def _full_neighbours(host: Host) -> Iterable[Finding]:
+    """The table is one for all namespaces; permanent and learned entries do not count (neigh_alloc)."""
+    path = "net/ipv4/neigh/default/gc_thresh3"
+    limit = host.root_netns.sysctls.integer(path)
+    counted = sum(
+        n.ip.version == 4 and n.state is not NeighbourState.PERMANENT and not n.proxy
+        for netns in host.namespaces.values()
+        for n in netns.neighbours
+    )
+    if limit is None or counted < limit:
+        return
+    doc = DOCS["neighbour-table-full"]
+    where = Where(host.name, "host")
+    evidence = (sysctl_evidence(host.root_netns, path),)
+    summary = f"{host.name} has {counted} neighbour entries, and the kernel allows {limit}"
+    yield Finding(doc.id, doc.severity, where, summary, evidence, doc.why, confidence=Confidence.LIKELY)
 
 
 def _gaps(netns: NetNamespace, where: Where) -> Iterable[Finding]:

@@ -1,19 +1,27 @@
-"""From an address to a MAC address: what the neighbour table says, else who would answer ARP.
+"""From an address to a MAC address: what the neighbour table says, else who would answer.
 
-Sources: net/core/neighbour.c, net/ipv4/arp.c (arp_process, arp_ignore).
+Sources: net/core/neighbour.c, net/ipv4/arp.c (arp_solicit, arp_process, arp_ignore, arp_filter,
+arp_fwd_proxy), devinet.c (inet_confirm_addr), net/ipv6/ndisc.c (ndisc_recv_ns).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from skoopctl.dataplane.device_conf import conf
+from skoopctl.dataplane.l3mdev import l3_master_index
 from skoopctl.dataplane.packet import Packet
-from skoopctl.dataplane.routing import Query
-from skoopctl.dataplane.topology import Station, Topology
+from skoopctl.dataplane.query import Query
+from skoopctl.dataplane.routing import Router
+from skoopctl.dataplane.segment import Block, Segment
+from skoopctl.dataplane.source_address import SCOPE_HOST, SCOPE_LINK, same_subnet
+from skoopctl.dataplane.source_check import martian, source_refused
+from skoopctl.dataplane.stacking import shares_wire
+from skoopctl.dataplane.topology import NsKey, Station, Topology
 from skoopctl.dataplane.trace import Evidence
-from skoopctl.dataplane.tunnels import TUNNELS, is_ethernet
-from skoopctl.dataplane.tunnels.far_ends import far_ends
-from skoopctl.kernel.link import Link, PortState
+from skoopctl.dataplane.tunnels import TUNNELS
+from skoopctl.kernel.link import Link
 from skoopctl.kernel.neighbour import Neighbour, NeighbourState
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import RouteType
@@ -28,6 +36,7 @@ _VALID = frozenset(
         NeighbourState.PROBE,
     }
 )
+_FIXED = frozenset({NeighbourState.PERMANENT, NeighbourState.NOARP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +44,56 @@ class Resolution:
     """A MAC address ('' when nobody here can know it, such as a router outside), and how it was found.
 
     ``asked`` is true where the table has no valid entry, so that the kernel asks (ARP, neighbour discovery).
+    ``by`` is who would answer for it now: it knows then that ``sender`` is at the asking device.
     """
 
     mac: str
     evidence: tuple[Evidence, ...] = ()
     asked: bool = False
+    by: Station | None = None
+    sender: int = 0
 
 
-def resolve(topology: Topology, station: Station, address: int, family: int) -> Resolution | None:
-    """Return the MAC address of a next hop, or None when nobody answers for it."""
+def resolve(
+    topology: Topology,
+    station: Station,
+    address: int,
+    family: int,
+    source: int = 0,
+    met: Mapping[tuple[NsKey, int, int], str] | None = None,
+) -> Resolution | None:
+    """Return the MAC address of a next hop, or None when nobody answers for it.
+
+    ``source`` is the packet's, which the question names as its sender where the device allows it. ``met`` are
+    the neighbours of this flow so far (`World.met`).
+    """
     netns, link = station.netns, station.link
     tunnel = TUNNELS.get(link.kind)
-    if (link.noarp and link.kind != "veth" and tunnel is None) or (
-        tunnel is not None and not tunnel.ethernet
-    ):
+    if tunnel is not None and not tunnel.ethernet:
+        return Resolution("")
+    if link.noarp and link.kind != "veth" and tunnel is None:
         return Resolution("")
     entry = find_entry(netns, link, address)
+    known = (met or {}).get((station.key, link.index, address), "")
+    if known and (entry is None or entry.state not in _FIXED):
+        return Resolution(known)
     if entry is not None and entry.state in _VALID and entry.mac:
         return Resolution(entry.mac, neighbour_evidence(netns, link, address))
-    mac = answer(topology, station, address, family)
-    if mac is None and topology.is_outward(station) and entry is None:
+    sender = _sender(topology.router(netns), link, address, source) if family == 4 else source
+    found = answer(topology, station, address, family, sender)
+    if found is None and entry is None and _may_be_outside(topology, station, address):
         return Resolution("", asked=True)
-    return None if mac is None else Resolution(mac, neighbour_evidence(netns, link, address), asked=True)
+    if found is None:
+        return None
+    evidence = neighbour_evidence(netns, link, address)
+    return Resolution(found.link.mac, evidence, True, found, sender)
+
+
+def _may_be_outside(topology: Topology, station: Station, address: int) -> bool:
+    """Tell whether somebody who was not collected may answer: not for an address behind the same NIC."""
+    if not topology.is_outward(station):
+        return False
+    return not any(shares_wire(topology, station, owner) for owner in topology.owners(address))
 
 
 def find_entry(netns: NetNamespace, link: Link, address: int) -> Neighbour | None:
@@ -78,110 +115,149 @@ def neighbour_evidence(netns: NetNamespace, link: Link, address: int) -> tuple[E
     return (Evidence("neighbour", text, link.name, node=netns.host, netns=netns.inode),)
 
 
-def answer(topology: Topology, station: Station, address: int, family: int) -> str | None:
-    """Return the MAC address of whoever would answer ARP for an address on this segment."""
-    link = station.link
-    if not link.up:
-        return None
-    if link.kind == "bridge":
-        return _on_bridge(topology, station, address, family, without=0)
-    if is_ethernet(link):
-        return _over_tunnel(topology, station, address, family)
-    peer = topology.peer(station)
-    if peer is None:
-        return _on_underlay(topology, station, address)
-    return _far_end(topology, peer, address, family)
-
-
-def _far_end(topology: Topology, peer: Station, address: int, family: int) -> str | None:
-    """Ask what is behind the other end of a veth."""
-    if not peer.link.up:
-        return None
-    bridge = topology.master(peer)
-    if bridge is None:
-        return peer.link.mac if _answers(topology, peer, address, family) else None
-    if not bridge.link.up:
-        return None
-    if _answers(topology, bridge, address, family):
-        return bridge.link.mac
-    return _on_bridge(topology, bridge, address, family, without=peer.link.index)
-
-
-def _on_bridge(topology: Topology, bridge: Station, address: int, family: int, without: int) -> str | None:
-    for port in topology.ports(bridge):
-        state = port.link.port.state if port.link.port else PortState.FORWARDING
-        if port.link.index == without or not port.link.up or state is not PortState.FORWARDING:
-            continue
-        if is_ethernet(port.link):
-            mac = _over_tunnel(topology, port, address, family)
-            if mac is not None:
-                return mac
-            continue
-        peer = topology.peer(port)
-        mac = (
-            _on_underlay(topology, port, address)
-            if peer is None
-            else _far_end(topology, peer, address, family)
+def _sender(router: Router, link: Link, target: int, source: int) -> int:
+    """Return the address that asks (arp_solicit): the packet's own, or what arp_announce allows."""
+    announce = conf(router.netns, "arp_announce", link)
+    if announce < 2 and source and router.address_type(source, 4) is RouteType.LOCAL:
+        addresses = router.addresses.by_index.get(link.index, ())
+        both = (
+            a for a in addresses if a.ip.version == 4 and same_subnet(a, target) and same_subnet(a, source)
         )
-        if mac is not None:
-            return mac
+        if announce == 0 or any(both):
+            return source
+    return router.addresses.select4(link.index, target, SCOPE_LINK) or 0
+
+
+def answer(
+    topology: Topology, station: Station, address: int, family: int, sender: int = 0
+) -> Station | None:
+    """Return the device that would answer for an address on this segment."""
+    known = topology.caches.setdefault("who answers", {})
+    assert isinstance(known, dict)  # noqa: S101 - this module's own entry
+    key = station.key, station.link.index, address, family, sender
+    if key not in known:
+        known[key] = _find_answer(topology, station, address, family, sender)
+    found: Station | None = known[key]
+    return found
+
+
+def _find_answer(
+    topology: Topology, station: Station, address: int, family: int, sender: int
+) -> Station | None:
+    segment = Segment(topology, multicast=family == 6)
+    for heard, _ in segment.hears(station):
+        answers = _answers(topology, heard, address, family, sender, station.link.mac)
+        if answers and any(back == station for back, _ in Segment(topology, answer=True).hears(heard)):
+            return heard
+    for leaving, _ in segment.outward:
+        owners = topology.underlay_owners(address, leaving.key)
+        found = next((o for o in owners if o.link.up and not shares_wire(topology, station, o)), None)
+        if found is not None:
+            return found
     return None
 
 
-def _over_tunnel(topology: Topology, station: Station, address: int, family: int) -> str | None:
-    """Ask whoever a broadcast on a tunnel's device reaches. Tunnels that lead in a ring are asked once."""
-    asking = topology.caches.setdefault("arp over tunnels", set())
-    assert isinstance(asking, set)  # noqa: S101 - this module's own entry
-    place = station.key, station.link.index
-    if place in asking:
-        return None
-    asking.add(place)
-    try:
-        for far in far_ends(topology, station, Packet(family, 0, address, 0)):
-            mac = _far_end(topology, far, address, family)
-            if mac is not None:
-                return mac
-        return None
-    finally:
-        asking.discard(place)
+def what_stops(topology: Topology, station: Station, address: int, family: int) -> Block | None:
+    """Return what keeps the question from whoever would answer it, where that is a bridge on the way."""
+    for heard, block in Segment(topology, multicast=family == 6, beyond=True).hears(station):
+        holds = topology.router(heard.netns).addresses.holds(address, family)
+        if block is not None and holds and heard.key != station.key:
+            return block
+    return None
 
 
-def _on_underlay(topology: Topology, station: Station, address: int) -> str | None:
-    owners = [o for o in topology.underlay_owners(address, station.key) if o.link.up]
-    return owners[0].link.mac if owners else None
+def _answers(topology: Topology, station: Station, address: int, family: int, sender: int, mac: str) -> bool:
+    """Tell whether a device answers: for an address of its namespace, or as a proxy."""
+    router = topology.router(station.netns)
+    if family == 4:
+        return _answers4(router, station.link, address, sender)
+    # An ARP reply goes to the MAC address that asked; an advertisement is sent by the neighbour table.
+    entry = find_entry(station.netns, station.link, sender)
+    misled = entry is not None and entry.state in _FIXED and entry.mac != mac
+    return not misled and _answers6(router, station.link, address)
 
 
-def _answers(topology: Topology, station: Station, address: int, family: int) -> bool:
-    """Tell whether a device answers ARP: for an address of its namespace, or as a proxy."""
-    netns, link = station.netns, station.link
-    if family == 6:
-        return _answers_solicitation(netns, link, address)
-    router = topology.router(netns)
-    if router.is_local(address, family):
-        ignore = max(
-            netns.sysctls.integer(f"net/ipv4/conf/{name}/arp_ignore") or 0 for name in ("all", link.name)
+def _answers4(router: Router, link: Link, address: int, sender: int) -> bool:
+    """The question is routed like a packet from the sender, and has to pass the same checks (arp_process)."""
+    netns = router.netns
+    if sender == 0:  # a probe for a duplicate: only the holder of the address answers
+        return router.is_local(address) and not _ignores(router, link, address, 0)
+    question = Packet(4, sender, address, 0)
+    if martian(netns, link, question) is not None:
+        return False
+    vrf = l3_master_index(netns, link.index)
+    found = router.lookup(Query(address, 4, sender, iif=link.name, l3mdev=vrf))
+    if found.doubt:  # what comes after this question is uncertain in the same way, and is asked there
+        return router.addresses.holds(address, 4)
+    if found.type is RouteType.LOCAL:
+        return (
+            _accepts(router, link, question, 0)
+            and not _ignores(router, link, address, sender)
+            and not (
+                conf(netns, "arp_filter", link) and _leaves_elsewhere(router, link, address, sender, vrf)
+            )
         )
-        on_device = any(a.index == link.index and int(a.ip) == address for a in netns.addresses)
-        return on_device or ignore == 0
-    if any(n.proxy and n.index == link.index and int(n.ip) == address for n in netns.neighbours):
-        return True
-    proxy = max(netns.sysctls.integer(f"net/ipv4/conf/{name}/proxy_arp") or 0 for name in ("all", link.name))
-    if not proxy:
+    if found.type is not RouteType.UNICAST or not _forwards(netns, link):
         return False
-    back = router.lookup(Query(address, family, iif=link.name))
-    return back.type is RouteType.UNICAST and all(hop.index != link.index for hop in back.hops)
+    return any(
+        _accepts(router, link, question, hop.index) and _is_proxy(netns, link, address, sender, hop.index)
+        for hop in found.hops
+    )
 
 
-def _answers_solicitation(netns: NetNamespace, link: Link, address: int) -> bool:
-    """Tell whether a device answers neighbour solicitations (net/ipv6/ndisc.c: ndisc_recv_ns).
+def _accepts(router: Router, link: Link, question: Packet, out: int) -> bool:
+    refused = source_refused(router, link, question, out)
+    return refused is None or bool(refused.doubt)
 
-    Unlike ARP, only for an address of this very device, or as a proxy for an address that is listed.
-    """
-    if any(a.index == link.index and int(a.ip) == address for a in netns.addresses):
-        return True
-    sysctls = netns.sysctls
-    proxy = any(sysctls.integer(f"net/ipv6/conf/{name}/proxy_ndp") for name in ("all", link.name))
-    forwards = sysctls.integer(f"net/ipv6/conf/{link.name}/forwarding")
-    if not proxy or not (sysctls.integer("net/ipv6/conf/all/forwarding") if forwards is None else forwards):
+
+def _forwards(netns: NetNamespace, link: Link) -> bool:
+    value = netns.sysctls.integer(f"net/ipv4/conf/{link.name}/forwarding")
+    return bool(netns.sysctls.integer("net/ipv4/ip_forward") if value is None else value)
+
+
+def _is_proxy(netns: NetNamespace, link: Link, address: int, sender: int, out: int) -> bool:
+    """Tell whether a router answers for an address that it forwards to (arp_fwd_proxy, arp_fwd_pvlan)."""
+    if out == link.index:
+        return bool(conf(netns, "proxy_arp_pvlan", link)) and sender != address
+    return bool(conf(netns, "proxy_arp", link)) or _has_proxy_entry(netns, link, address)
+
+
+def _has_proxy_entry(netns: NetNamespace, link: Link, address: int) -> bool:
+    return any(n.proxy and n.index in {0, link.index} and int(n.ip) == address for n in netns.neighbours)
+
+
+def _ignores(router: Router, link: Link, address: int, sender: int) -> bool:
+    """Tell whether ``arp_ignore`` keeps a device from answering for a local address."""
+    mode = conf(router.netns, "arp_ignore", link)
+    holders = router.addresses.local.get((4, address), [])
+    here = [a for a in holders if a.index == link.index]
+    if mode == 1:
+        return not here
+    if mode == 2:
+        near = [a for a in router.addresses.by_index.get(link.index, ()) if a.ip.version == 4]
+        return not here or not any(
+            same_subnet(a, address) and (not sender or same_subnet(a, sender)) for a in near
+        )
+    if mode == 3:
+        return all(a.scope >= SCOPE_HOST for a in holders)
+    return mode == 8
+
+
+def _leaves_elsewhere(router: Router, link: Link, address: int, sender: int, vrf: int) -> bool:
+    """With arp_filter a device answers only if an answer to the sender would leave by it."""
+    back = router.lookup(Query(sender, 4, address, oif=vrf, l3mdev=vrf))
+    return back.type is not RouteType.UNICAST or all(hop.index != link.index for hop in back.hops)
+
+
+def _answers6(router: Router, link: Link, address: int) -> bool:
+    """Neighbour discovery answers for addresses of the device itself, or for entries to proxy."""
+    netns = router.netns
+    if netns.sysctls.integer(f"net/ipv6/conf/{link.name}/disable_ipv6") == 1:
         return False
-    return any(n.proxy and n.index == link.index and int(n.ip) == address for n in netns.neighbours)
+    places = {link.index, l3_master_index(netns, link.index)}
+    if any(a.index in places and not a.tentative for a in router.addresses.local.get((6, address), ())):
+        return True
+    names = ("all", link.name)
+    proxies = any(netns.sysctls.integer(f"net/ipv6/conf/{name}/proxy_ndp") for name in names)
+    forwards = netns.sysctls.integer(f"net/ipv6/conf/{link.name}/forwarding")
+    return proxies and forwards != 0 and _has_proxy_entry(netns, link, address)

@@ -11,20 +11,36 @@ from skoopctl.dataplane.arp import resolve
 from skoopctl.dataplane.forwarding import forwards
 from skoopctl.dataplane.hooks import pass_device_chains, pass_hook
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
-from skoopctl.dataplane.moves import Cross, Encapsulate, IntoBridge, LeaveHost, Move, OutOfBridge, Receive
+from skoopctl.dataplane.moves import (
+    Arrive,
+    Cross,
+    Encapsulate,
+    IntoBridge,
+    LeaveHost,
+    Move,
+    OutOfBridge,
+    Receive,
+)
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.routing import Query
 from skoopctl.dataplane.scene import Hook
-from skoopctl.dataplane.topology import Station
+from skoopctl.dataplane.stacking import uppers, vlan_device
+from skoopctl.dataplane.topology import Station, Topology
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
 from skoopctl.dataplane.tunnels import TUNNELS
-from skoopctl.kernel.link import PortState
+from skoopctl.dataplane.vlans import UNREAD, Passage, egress, ingress, membership_text
+from skoopctl.kernel.link import Link, PortState
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import RouteType
 
 
-def calls_netfilter(netns: NetNamespace, bridge: Station, family: int) -> bool:
-    """Tell whether bridged packets meet iptables (``bridge-nf-call-iptables``, or the bridge's own flag)."""
+def calls_netfilter(netns: NetNamespace, bridge: Station, family: int, tag: int = 0) -> bool:
+    """Tell whether bridged packets meet iptables (``bridge-nf-call-iptables``, or the bridge's own flag).
+
+    Frames with a VLAN tag do only with ``bridge-nf-filter-vlan-tagged`` (is_vlan_ip).
+    """
+    if tag and netns.sysctls.integer("net/bridge/bridge-nf-filter-vlan-tagged") != 1:
+        return False
     name = "iptables" if family == 4 else "ip6tables"
     own = bridge.link.bridge
     flagged = own is not None and (own.nf_call_iptables if family == 4 else own.nf_call_ip6tables)
@@ -43,11 +59,12 @@ def into_bridge(journey: Journey, move: IntoBridge) -> Ending | Move:
     )
     if ended is not None:
         return ended
-    filtered = calls_netfilter(netns, bridge, packet.family)
+    filtered = calls_netfilter(netns, bridge, packet.family, packet.vlan)
     if filtered:
         packet.bridge_port = port.link.index
         destination = packet.destination
-        ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=bridge.link, in_port=port.link)
+        in_link = _input_device(journey, bridge, packet)
+        ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=in_link, in_port=port.link)
         if ended is not None:
             return ended
         if packet.destination != destination:
@@ -55,13 +72,65 @@ def into_bridge(journey: Journey, move: IntoBridge) -> Ending | Move:
             if isinstance(redirected, Ending):
                 return redirected
             mac = redirected
-    if mac in {"", bridge.link.mac} or _is_own(netns, bridge, mac):
-        ended = pass_device_chains(journey, netns, packet, "bridge", "input", in_link=port.link)
-        if ended is not None:
-            return ended
-        journey.step(StepKind.BRIDGE, netns, port.link, f"to {bridge.link.name} itself", packet)
-        return Receive(netns, bridge.link, packet, prerouted=filtered, in_port=port.link)
-    return _forward(journey, bridge, port, packet, mac)
+    admitted = ingress(bridge.link, port.link, packet.vlan)
+    barred = _vlan_ends(journey, bridge, port, packet, admitted, packet.vlan)
+    if barred is not None:
+        return barred
+    if mac in {"", bridge.link.mac} or _is_own(netns, bridge, mac, admitted.vlan):
+        return _upwards(journey, bridge, port, packet, admitted.vlan, filtered)
+    return _forward(journey, bridge, port, packet, mac, admitted.vlan)
+
+
+def _input_device(journey: Journey, bridge: Station, packet: Packet) -> Link:
+    """Return what rules see as the input device: with bridge-nf-pass-vlan-input-dev, the bridge's VLAN device."""
+    if packet.vlan and bridge.netns.sysctls.integer("net/bridge/bridge-nf-pass-vlan-input-dev") == 1:
+        above = vlan_device(journey.topology, bridge, packet.vlan)
+        if above is not None and above.key == bridge.key:
+            return above.link
+    return bridge.link
+
+
+def _upwards(
+    journey: Journey, bridge: Station, port: Station, packet: Packet, vlan: int, filtered: bool
+) -> Ending | Move:
+    """The frame is for the host itself: to the bridge's device, or to a VLAN device on it."""
+    netns = bridge.netns
+    passage = egress(bridge.link, bridge.link, vlan, packet.vlan)
+    ended = _vlan_ends(journey, bridge, bridge, packet, passage, vlan)
+    if ended is not None:
+        return ended
+    packet.vlan = passage.vlan
+    stopped = pass_device_chains(journey, netns, packet, "bridge", "input", in_link=port.link)
+    if stopped is not None:
+        return stopped
+    journey.step(StepKind.BRIDGE, netns, port.link, f"to {bridge.link.name} itself", packet)
+    if packet.vlan:
+        return Arrive(netns, bridge.link, packet, bridge.link.mac, above_bridge=True)
+    return Receive(netns, bridge.link, packet, prerouted=filtered, in_port=port.link)
+
+
+def _vlan_ends(
+    journey: Journey, bridge: Station, port: Station, packet: Packet, passage: Passage, vlan: int
+) -> Ending | None:
+    """End at a port that is no member of a frame's VLAN; one whose VLANs were not read may be."""
+    name = port.link.name
+    if passage.allowed is None:
+        reason = f"the VLANs of {name} on {port.netns.host} were not read"
+        if journey.world.choices.unknown(reason, key=("vlans", port.key, port.link.index, vlan)):
+            return None
+    elif passage.allowed:
+        return None
+    frames = f"VLAN {vlan}" if vlan > 0 else "untagged frames"
+    return journey.end(
+        Disposition.DROPPED,
+        port.netns,
+        packet,
+        f"{name} of {bridge.link.name} is no member of {frames}",
+        cause="vlan-not-allowed",
+        link=port.link,
+        evidence=(link_evidence(port.netns, port.link, membership_text(port.link)),),
+        kind=StepKind.BRIDGE,
+    )
 
 
 def out_of_bridge(journey: Journey, move: OutOfBridge) -> Ending | Move:
@@ -69,7 +138,11 @@ def out_of_bridge(journey: Journey, move: OutOfBridge) -> Ending | Move:
     bridge, packet, mac, next_hop = move.bridge, move.packet, move.mac, move.next_hop
     if not mac:
         return LeaveHost(bridge, packet, mac, next_hop)
-    return _forward(journey, bridge, None, packet, mac, next_hop)
+    admitted = ingress(bridge.link, bridge.link, packet.vlan)
+    ended = _vlan_ends(journey, bridge, bridge, packet, admitted, packet.vlan)
+    if ended is not None:
+        return ended
+    return _forward(journey, bridge, None, packet, mac, admitted.vlan, next_hop)
 
 
 def _closed(journey: Journey, port: Station, bridge: Station, packet: Packet) -> Ending | None:
@@ -104,7 +177,7 @@ def _after_dnat(journey: Journey, bridge: Station, packet: Packet) -> str | Endi
         return bridge.link.mac
     hop = found.hops[0]
     next_hop = int(hop.gateway) if hop.gateway is not None else packet.destination
-    resolved = resolve(journey.topology, bridge, next_hop, packet.family)
+    resolved = resolve(journey.topology, bridge, next_hop, packet.family, packet.source)
     if resolved is None:
         target = packet.address(next_hop)
         return journey.end(
@@ -120,17 +193,26 @@ def _after_dnat(journey: Journey, bridge: Station, packet: Packet) -> str | Endi
     return resolved.mac
 
 
-def _is_own(netns: NetNamespace, bridge: Station, mac: str) -> bool:
-    """Tell whether a MAC belongs to the bridge: a local entry of one of its ports."""
-    return any(e.master == bridge.link.index and e.mac == mac and e.local for e in netns.fdb)
+def _is_own(netns: NetNamespace, bridge: Station, mac: str, vlan: int) -> bool:
+    """Tell whether a MAC belongs to the bridge: a local entry of one of its ports, in the frame's VLAN."""
+    return any(
+        e.master == bridge.link.index and e.mac == mac and e.local and (e.vlan in {0, vlan} or vlan == UNREAD)
+        for e in netns.fdb
+    )
 
 
 def _forward(
-    journey: Journey, bridge: Station, port: Station | None, packet: Packet, mac: str, next_hop: int = 0
+    journey: Journey,
+    bridge: Station,
+    port: Station | None,
+    packet: Packet,
+    mac: str,
+    vlan: int,
+    next_hop: int = 0,
 ) -> Ending | Move:
     """Find the port for a MAC and send the frame out of it."""
     netns = bridge.netns
-    out, evidence = _out_port(journey, bridge, port, mac)
+    out, evidence = _out_port(journey, bridge, port, mac, vlan)
     if out is None:
         return journey.end(
             Disposition.DROPPED,
@@ -154,6 +236,11 @@ def _forward(
             evidence=(*evidence, *_port_evidence(out)),
             kind=StepKind.BRIDGE,
         )
+    passage = egress(bridge.link, out.link, vlan, packet.vlan)
+    barred = _vlan_ends(journey, bridge, out, packet, passage, vlan)
+    if barred is not None:
+        return barred
+    packet.vlan = passage.vlan
     journey.step(
         StepKind.BRIDGE, netns, bridge.link, f"{mac} is behind {out.link.name}", packet, evidence=evidence
     )
@@ -191,7 +278,7 @@ def _bridged_hooks(
     ended: Ending | Move | None = pass_device_chains(
         journey, netns, packet, "bridge", "forward", in_link=port.link, out_link=out.link
     )
-    if ended is not None or not calls_netfilter(netns, bridge, packet.family):
+    if ended is not None or not calls_netfilter(netns, bridge, packet.family, packet.vlan):
         return ended
     ended = pass_hook(
         journey,
@@ -218,25 +305,31 @@ def _bridged_hooks(
 
 
 def _out_port(
-    journey: Journey, bridge: Station, port: Station | None, mac: str
+    journey: Journey, bridge: Station, port: Station | None, mac: str, vlan: int
 ) -> tuple[Station | None, tuple[Evidence, ...]]:
     """Return the port for a MAC: by the database, else by flooding to whoever has that MAC."""
     netns = bridge.netns
     for entry in netns.fdb:
-        if entry.mac == mac and entry.master == bridge.link.index and entry.index in netns.links:
+        here = entry.master == bridge.link.index and entry.index in netns.links
+        if entry.mac == mac and here and vlan in {entry.vlan, UNREAD}:
             evidence = (Evidence("fdb", entry.text, bridge.link.name, node=netns.host, netns=netns.inode),)
             return Station(netns, netns.links[entry.index]), evidence
     for candidate in journey.topology.ports(bridge):
         peer = journey.topology.peer(candidate)
-        if peer is None or peer.link.mac != mac:
+        if peer is None or not _is_behind(journey.topology, peer, mac):
             continue
         info = candidate.link.port
-        # The bridge learned the sender's own port from this very frame (br_fdb_update); others are flooded to.
-        came_from = port is not None and candidate.link.index == port.link.index
-        if info is None or (info.learning if came_from else info.flood):
+        # What has sent a frame in this exchange was learned from it (br_fdb_update); others are flooded to.
+        learned = mac in journey.world.heard or (port is not None and candidate.link.index == port.link.index)
+        if info is None or info.flood or (learned and info.learning):
             return candidate, ()
     outward = [p for p in journey.topology.ports(bridge) if journey.topology.peer(p) is None and p.link.up]
     return (outward[0], ()) if outward else (None, ())
+
+
+def _is_behind(topology: Topology, peer: Station, mac: str) -> bool:
+    """Tell whether the device at a port's far end, or one on top of it, has a MAC address."""
+    return peer.link.mac == mac or any(upper.link.mac == mac for upper in uppers(topology, peer))
 
 
 def _refuses(bridge: Station, port: Station | None, out: Station) -> str:

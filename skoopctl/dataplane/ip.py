@@ -11,25 +11,27 @@ from ipaddress import IPv4Address, IPv6Address
 
 from skoopctl.dataplane import mtu
 from skoopctl.dataplane.birth import give_birth
-from skoopctl.dataplane.choice import ChoiceKind
+from skoopctl.dataplane.fib import REFUSING
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
 from skoopctl.dataplane.ip6 import refuse_to_forward, refuse_to_receive
 from skoopctl.dataplane.ipvs_tunnel import wrap
 from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey, gap, sysctl_evidence
+from skoopctl.dataplane.l3mdev import l3_master
 from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Resend, Send
+from skoopctl.dataplane.multipath import pick_hop
 from skoopctl.dataplane.netfilter import has_nat
-from skoopctl.dataplane.packet import Packet, Unreachable, describe
-from skoopctl.dataplane.routing import Answer, Query
+from skoopctl.dataplane.packet import NO_PORTS, Packet, Unreachable, describe
+from skoopctl.dataplane.query import Answer, Query
+from skoopctl.dataplane.rule_choice import deciding
 from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.source_check import Refusal, is_broadcast, martian, source_refused
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
 from skoopctl.dataplane.ttl import count_down
+from skoopctl.dataplane.vrf import into_vrf, out_of_vrf, refused_by_sockets
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import NextHop, RouteType
-
-_LOOPBACK_NET = 127 << 24
-_LOOPBACK_MASK = 255 << 24
 
 # What a lookup that ends without a way means: disposition, the words, and the ICMP error that a router sends.
 _NO_WAY: dict[RouteType | None, tuple[Disposition, str, Unreachable | None]] = {
@@ -50,24 +52,12 @@ _NO_WAY: dict[RouteType | None, tuple[Disposition, str, Unreachable | None]] = {
 
 def send(journey: Journey, move: Send) -> Ending | Move:
     """Send a packet that is born in the namespace: route, OUTPUT, POSTROUTING, device."""
-    netns, packet, oif = move.netns, move.packet, move.oif
-    answer = _lookup(journey, netns, packet, oif=oif)
-    if isinstance(answer, Ending):
-        return answer
-    hop = _pick_hop(journey, netns, answer, packet)
-    query = Query(packet.destination, packet.family)
-    if packet.source == 0:
-        source = journey.topology.router(netns).source_for(answer, hop, query)
-        if source is None:
-            return journey.end(
-                Disposition.NO_ROUTE,
-                netns,
-                packet,
-                "no address to send from",
-                cause="no-route",
-                evidence=_route_evidence(netns, answer),
-            )
-        packet.source = source
+    netns, packet = move.netns, move.packet
+    oif = move.oif or journey.world.vrfs.get((netns.host, netns.inode), 0)
+    routed = _route_out(journey, netns, packet, oif)
+    if isinstance(routed, Ending):
+        return routed
+    answer, hop = routed
     if journey.depth == 0 and journey.origin is None:
         journey.origin = packet.tuple5
     out_link = _out_link(netns, answer, hop)
@@ -76,7 +66,9 @@ def send(journey: Journey, move: Send) -> Ending | Move:
     _record_route(journey, netns, answer, hop, out_link, packet)
     give_birth(netns, packet, out_link)
     before = (packet.destination, packet.mark)
-    ended = pass_hook(journey, netns, packet, Hook.OUTPUT, out_link=out_link)
+    ended = out_of_vrf(journey, netns, out_link, packet) or pass_hook(
+        journey, netns, packet, Hook.OUTPUT, out_link=out_link
+    )
     if ended is not None:
         return ended
     if (packet.destination, packet.mark) != before:
@@ -84,7 +76,7 @@ def send(journey: Journey, move: Send) -> Ending | Move:
         if isinstance(again, Ending):
             again.rerouted = True
             return again
-        answer, hop = again, _pick_hop(journey, netns, again, packet)
+        answer, hop = again, _pick_hop(journey, netns, again, packet, born_here=True)
         out_link = _out_link(netns, answer, hop)
         _record_route(journey, netns, answer, hop, out_link, packet)
         mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
@@ -126,6 +118,43 @@ def resend(journey: Journey, move: Resend) -> Ending | Move:
             out_link = _out_link(netns, answer, hop)
             _record_route(journey, netns, answer, hop, out_link, packet)
     return _leave(journey, netns, packet, answer, hop, out_link)
+
+
+def _route_out(
+    journey: Journey, netns: NetNamespace, packet: Packet, oif: int
+) -> tuple[Answer, NextHop] | Ending:
+    """Route a packet that is born here, and give it its source.
+
+    A connecting IPv4 socket asks twice (ip_route_connect): the first answer gives the source, before TCP has
+    a port, and the second goes by that source, where a rule or a route may lead elsewhere. IPv6 asks again
+    only if the first answer was no way (ip6_dst_lookup_tail).
+    """
+    connects = packet.family == 4 and packet.source == 0 and packet.protocol in {6, 17}
+    answer = _lookup(journey, netns, packet, oif=oif, without_port=connects and packet.protocol == 6)
+    if isinstance(answer, Ending):
+        return answer
+    hop = _pick_hop(journey, netns, answer, packet, born_here=True)
+    if packet.source != 0:
+        return answer, hop
+    query = Query(packet.destination, packet.family)
+    source = journey.topology.router(netns).source_for(answer, hop, query)
+    if source is None:
+        return journey.end(
+            Disposition.NO_ROUTE,
+            netns,
+            packet,
+            "no address to send from",
+            cause="no-route",
+            evidence=_route_evidence(netns, answer),
+        )
+    packet.source = source
+    if connects:
+        again = _lookup(journey, netns, packet, oif=oif)
+        if isinstance(again, Ending):
+            return again
+        if again != answer or len(again.hops) > 1:
+            return again, _pick_hop(journey, netns, again, packet, born_here=True)
+    return answer, hop
 
 
 def _leave(
@@ -180,31 +209,25 @@ def receive(journey: Journey, move: Receive) -> Ending | Move:
             return ended
     if move.looped:
         return Deliver(netns, link, packet)
-    return _route_in(journey, netns, link, packet)
+    device = into_vrf(journey, netns, link, packet)
+    return device if isinstance(device, Ending | Resend) else _route_in(journey, netns, device, packet)
 
 
 def _route_in(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending | Move:
     """Decide between local delivery and forwarding (ip_route_input_slow)."""
-    martian = _martian(journey, netns, link, packet)
-    if martian is not None:
-        return martian
-    router = journey.topology.router(netns)
-    query = Query(
-        packet.destination,
-        packet.family,
-        packet.source,
-        iif=link.name,
-        mark=packet.mark,
-        protocol=packet.protocol,
-        destination_port=packet.destination_ports.low,
-    )
-    answer = router.lookup(query)
-    if answer.type in {RouteType.LOCAL, RouteType.BROADCAST}:
-        ended = _validate_source(journey, netns, link, packet, 0)
+    if packet.family == 4 and not link.loopback:
+        refused = martian(netns, link, packet)
+        if refused is not None:
+            return _refuse(journey, netns, link, packet, refused)
+    answer = _answer(journey, netns, packet, iif=link)
+    if answer.type is RouteType.LOCAL or _is_broadcast(answer, packet):
+        broadcast = answer.type is not RouteType.LOCAL
+        ended = _validate_source(journey, netns, link, packet, 0, broadcast=broadcast)
         if ended is not None:
             return ended
         _record_route(journey, netns, answer, None, None, packet)
-        return Deliver(netns, link, packet)
+        ended = refused_by_sockets(journey, netns, link, packet)
+        return Deliver(netns, link, packet) if ended is None else ended
     if packet.family == 6 and answer.type in _NO_WAY:
         # ip6_route_input finds a route that discards and answers; ip6_forward, which asks, is never reached.
         return _forward(journey, netns, link, packet)
@@ -234,6 +257,10 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     answer = _lookup(journey, netns, packet, iif=link)
     if isinstance(answer, Ending):
         return answer
+    if answer.type is not RouteType.UNICAST:
+        words = answer.type.value if answer.type is not None else "unknown"
+        martian_route = Refusal("martian", f"a packet for a {words} address is not forwarded")
+        return _refuse(journey, netns, link, packet, martian_route)
     if packet.family == 6 and (refused := refuse_to_forward(journey, netns, link, packet)) is not None:
         return refused
     hop = _pick_hop(journey, netns, answer, packet)
@@ -262,10 +289,20 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     return _leave(journey, netns, packet, answer, hop, out_link, link)
 
 
-def _lookup(
-    journey: Journey, netns: NetNamespace, packet: Packet, *, oif: int = 0, iif: Link | None = None
-) -> Answer | Ending:
-    """Look the destination up; a lookup without a way is an ending."""
+def _is_broadcast(answer: Answer, packet: Packet) -> bool:
+    return answer.type is RouteType.BROADCAST or (packet.family == 4 and is_broadcast(packet))
+
+
+def _answer(
+    journey: Journey,
+    netns: NetNamespace,
+    packet: Packet,
+    *,
+    oif: int = 0,
+    iif: Link | None = None,
+    without_port: bool = False,
+) -> Answer:
+    """Look the destination up; what policy rules leave open is asked of the walk."""
     query = Query(
         packet.destination,
         packet.family,
@@ -273,14 +310,36 @@ def _lookup(
         iif=iif.name if iif else "lo",
         oif=oif,
         mark=packet.mark,
+        tos=packet.tos,
         protocol=packet.protocol,
-        destination_port=packet.destination_ports.low,
+        source_ports=NO_PORTS if without_port else packet.source_ports,
+        destination_ports=packet.destination_ports,
     )
-    answer = journey.topology.router(netns).lookup(query)
+    decide = deciding(journey.world.choices, netns, packet)
+    answer = journey.topology.router(netns).lookup(query, decide)
+    nowhere = answer.type is None or answer.type in REFUSING
+    if packet.family == 4 and oif and nowhere and not answer.doubt and l3_master(netns, oif) is None:
+        # A packet bound to a device needs no route: whatever the tables say, its destination is on the link.
+        return Answer(RouteType.UNICAST, None, (NextHop(oif),))
+    return answer
+
+
+def _lookup(
+    journey: Journey,
+    netns: NetNamespace,
+    packet: Packet,
+    *,
+    oif: int = 0,
+    iif: Link | None = None,
+    without_port: bool = False,
+) -> Answer | Ending:
+    """Look the destination up; a lookup without a way is an ending."""
+    answer = _answer(journey, netns, packet, oif=oif, iif=iif, without_port=without_port)
     if answer.doubt:
         where = f"{netns.host} ({journey.topology.label(netns)})"
         reason = f"routing on {where} is uncertain: {answer.doubt}"
-        certain = answer.type is not None and journey.world.choices.unknown(reason, key=("route", query))
+        key = ("route", netns.host, netns.inode, packet.destination)
+        certain = answer.type is not None and journey.world.choices.unknown(reason, key=key)
         if not certain:
             return journey.end(
                 Disposition.UNKNOWN,
@@ -311,26 +370,14 @@ def _lookup(
     return answer
 
 
-def _pick_hop(journey: Journey, netns: NetNamespace, answer: Answer, packet: Packet) -> NextHop:
+def _pick_hop(
+    journey: Journey, netns: NetNamespace, answer: Answer, packet: Packet, *, born_here: bool = False
+) -> NextHop:
     """Pick a next hop; several are a branch with their weights (multipath hashes the flow)."""
-    if not answer.hops:
-        return NextHop(0)
-    if len(answer.hops) == 1:
-        return answer.hops[0]
-    options = tuple(
-        (
-            f"via {hop.gateway or packet.address(packet.destination)} dev {_name(netns, hop)}",
-            float(hop.weight),
-        )
-        for hop in answer.hops
-    )
-    key = ("multipath", netns.host, netns.inode, packet.source, packet.destination)
-    return answer.hops[journey.world.choices.pick(ChoiceKind.CHANCE, "multipath route", options, key=key)]
-
-
-def _name(netns: NetNamespace, hop: NextHop) -> str:
-    link = netns.links.get(hop.index)
-    return link.name if link else f"ifindex {hop.index}"
+    host = journey.topology.hosts.get(netns.host)
+    kernel = host.kernel if host is not None else ""
+    router = journey.topology.router(netns)
+    return pick_hop(router, journey.world.choices, answer, packet, born_here=born_here, kernel=kernel)
 
 
 def _out_link(netns: NetNamespace, answer: Answer, hop: NextHop) -> Link | None:
@@ -371,78 +418,36 @@ def _record_route(
     journey.step(StepKind.ROUTE, netns, out_link, decision, packet, evidence=evidence)
 
 
-# --- source checks and forwarding ------------------------------------------------------------------------
-
-
-def _conf(netns: NetNamespace, name: str, link: Link) -> int:
-    """Return the larger of a device's and ``all``'s setting (IN_DEV_MAXCONF)."""
-    own = netns.sysctls.integer(f"net/ipv4/conf/{link.name}/{name}") or 0
-    everywhere = netns.sysctls.integer(f"net/ipv4/conf/all/{name}") or 0
-    return max(own, everywhere)
-
-
-def _martian(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending | None:
-    """Loopback addresses on a real device are martians unless ``route_localnet`` is on."""
-    if packet.family != 4 or link.loopback or _conf(netns, "route_localnet", link):
-        return None
-    if any((ip & _LOOPBACK_MASK) == _LOOPBACK_NET for ip in (packet.source, packet.destination)):
-        return journey.end(
-            Disposition.DROPPED,
-            netns,
-            packet,
-            f"a loopback address arrives on {link.name}, and route_localnet is off there",
-            cause="martian",
-            link=link,
-            evidence=(sysctl_evidence(netns, f"net/ipv4/conf/{link.name}/route_localnet"),),
-        )
-    return None
+# --- source checks ---------------------------------------------------------------------------------------
 
 
 def _validate_source(
-    journey: Journey, netns: NetNamespace, link: Link, packet: Packet, oif: int
+    journey: Journey, netns: NetNamespace, link: Link, packet: Packet, oif: int, *, broadcast: bool = False
 ) -> Ending | None:
     """Reverse path filter, and packets that claim to come from this host itself (fib_validate_source)."""
-    if packet.family != 4 or link.loopback:
+    if packet.family != 4 or link.loopback or packet.source == 0:
         return None
+    decide = deciding(journey.world.choices, netns, packet, backwards=True)
     router = journey.topology.router(netns)
-    accept_local = bool(_conf(netns, "accept_local", link))
-    mode = _conf(netns, "rp_filter", link)
-    if not mode:
-        if accept_local or not router.has_address(packet.source):
+    refused = source_refused(router, link, packet, oif, decide, broadcast=broadcast)
+    if refused is not None and refused.doubt:
+        key = ("source", netns.host, netns.inode, link.index, packet.source)
+        if journey.world.choices.unknown(refused.reason, key=key):
             return None
-        return _spoofed(journey, netns, link, packet, "the source is an address of this host itself")
-    mark = packet.mark if _conf(netns, "src_valid_mark", link) else 0
-    iif = netns.links[oif].name if oif in netns.links else "lo"
-    back = router.lookup(Query(packet.source, 4, packet.destination, iif=iif, mark=mark))
-    if back.type is RouteType.LOCAL and accept_local:
-        return None
-    source = packet.address(packet.source)
-    if back.type is not RouteType.UNICAST:
-        return _spoofed(journey, netns, link, packet, f"there is no route back to {source}", back)
-    if any(hop.index == link.index for hop in back.hops) or mode == 2:
-        return None
-    names = ", ".join(_name(netns, hop) for hop in back.hops)
-    reason = f"strict rp_filter: the way back to {source} is {names}, not {link.name}"
-    return _spoofed(journey, netns, link, packet, reason, back)
+    return None if refused is None else _refuse(journey, netns, link, packet, refused)
 
 
-def _spoofed(
-    journey: Journey,
-    netns: NetNamespace,
-    link: Link,
-    packet: Packet,
-    reason: str,
-    back: Answer | None = None,
-) -> Ending:
-    own = netns.sysctls.integer(f"net/ipv4/conf/{link.name}/rp_filter") or 0
-    name = link.name if own else "all"
-    evidence = (sysctl_evidence(netns, f"net/ipv4/conf/{name}/rp_filter"),)
+def _refuse(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, refused: Refusal) -> Ending:
+    """End at a packet whose addresses are not accepted: nobody is told."""
+    evidence = (sysctl_evidence(netns, refused.sysctl),) if refused.sysctl else ()
+    back = _route_evidence(netns, refused.back) if refused.back is not None else ()
+    disposition = Disposition.DROPPED if refused.cause == "martian" else Disposition.RP_FILTER
     return journey.end(
-        Disposition.RP_FILTER,
+        Disposition.UNKNOWN if refused.doubt else disposition,
         netns,
         packet,
-        reason,
-        cause="rp-filter" if back else "own-source",
+        refused.reason,
+        cause=refused.cause,
         link=link,
-        evidence=evidence + (_route_evidence(netns, back) if back else ()),
+        evidence=evidence + back,
     )

@@ -27,8 +27,11 @@ MAX_HOPS = 64
 class World:
     """What all packets of one flow share: the network, the connections they made, the answers to branches.
 
-    ``uncollected`` names the hosts that could not be asked, by their addresses. ``learned`` are neighbours
-    that a device (a namespace and an ifindex) has heard of on the way.
+    ``uncollected`` names the hosts that could not be asked, by their addresses. ``heard`` are the MAC addresses
+    that have sent a frame for this flow, which the bridges on the way have learned; ``met`` the neighbours that
+    a namespace's device knows because they have asked it for an address (neigh_event_ns). ``vrfs`` are the VRFs
+    that connections of a namespace belong to (inet_request_bound_dev_if). ``learned`` are IPv6 neighbours that
+    a device has heard of on the way.
     """
 
     topology: Topology
@@ -37,6 +40,9 @@ class World:
     connections: dict[NsKey, Table] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
     learned: set[tuple[NsKey, int, int]] = field(default_factory=set)
+    heard: set[str] = field(default_factory=set)
+    met: dict[tuple[NsKey, int, int], str] = field(default_factory=dict)
+    vrfs: dict[NsKey, int] = field(default_factory=dict)
 
     def table(self, netns: NetNamespace) -> Table:
         """Return the conntrack table of a namespace."""

@@ -6,7 +6,7 @@ Sources: net/ipv4/ip_output.c (ip_finish_output2), arp.c (arp_process), drivers/
 from __future__ import annotations
 
 from skoopctl.dataplane import mtu
-from skoopctl.dataplane.arp import Resolution, neighbour_evidence, resolve
+from skoopctl.dataplane.arp import neighbour_evidence, resolve, what_stops
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
@@ -24,9 +24,12 @@ from skoopctl.dataplane.moves import (
 from skoopctl.dataplane.ndp import solicit
 from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
-from skoopctl.dataplane.topology import Station
+from skoopctl.dataplane.stacked import ends_here, send_down, taken
+from skoopctl.dataplane.stacking import UNITS, bottom, shares_wire
+from skoopctl.dataplane.topology import STACKED, Station
 from skoopctl.dataplane.trace import Disposition, StepKind
 from skoopctl.dataplane.tunnels import TUNNELS, unfollowed
+from skoopctl.dataplane.vlans import membership_text
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
@@ -39,22 +42,30 @@ def output(journey: Journey, move: Output) -> Ending | Move:
     stop = unfollowed(link)
     if stop is not None:
         return journey.end(stop.disposition, netns, packet, stop.reason, link=link, cause=stop.cause)
+    ended = ends_here(journey, Station(netns, link), packet)
+    if ended is not None:
+        return ended
     ended = at_device(journey, netns, link, packet, "out of") or pass_device_chains(
         journey, netns, packet, "netdev", "egress", out_link=link
     )
     if ended is not None:
         return ended
     station = Station(netns, link)
-    found = resolve(journey.topology, station, next_hop, packet.family)
+    met = journey.world.met
+    found = resolve(journey.topology, station, next_hop, packet.family, packet.source, met)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
+    journey.world.heard.add(link.mac)
+    if found.by is not None:
+        journey.world.heard.add(found.mac)
+        met[found.by.key, found.by.link.index, found.sender] = link.mac
     if packet.family == 6 and (ended := solicit(journey, station, packet, found, next_hop)) is not None:
         return ended
     if found.mac or link.kind not in TUNNELS:
         mac = found.mac or "an unseen MAC"
         decision = f"{packet.address(next_hop)} is at {mac}"
         journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
-    return _transmit(journey, station, packet, found, next_hop)
+    return _transmit(journey, station, packet, found.mac, next_hop)
 
 
 def _down(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending:
@@ -76,12 +87,18 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
     evidence = neighbour_evidence(netns, link, next_hop)
     if not link.carrier:
         evidence = (*evidence, link_evidence(netns, link))
+    reason, cause = f"nobody answers for {target} on {link.name}", "neighbour-unreachable"
+    block = what_stops(journey.topology, Station(netns, link), next_hop, packet.family)
+    if block is not None:
+        reason, cause = f"{reason}: {block.reason}", block.cause
+        text = membership_text(block.station.link) if cause == "vlan-not-allowed" else ""
+        evidence = (*evidence, link_evidence(block.station.netns, block.station.link, text))
     return journey.end(
         Disposition.HOST_UNREACHABLE,
         netns,
         packet,
-        f"nobody answers for {target} on {link.name}",
-        cause="neighbour-unreachable",
+        reason,
+        cause=cause,
         link=link,
         evidence=evidence,
         error=Unreachable.HOST,
@@ -89,18 +106,31 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
     )
 
 
-def _transmit(journey: Journey, station: Station, packet: Packet, found: Resolution, next_hop: int) -> Move:
+def _transmit(journey: Journey, station: Station, packet: Packet, mac: str, next_hop: int) -> Ending | Move:
     """Hand a frame to the device."""
     netns, link = station.netns, station.link
     packet.source_mac = link.mac
     if link.kind == "bridge":
-        return OutOfBridge(station, packet, found.mac, next_hop)
+        return OutOfBridge(station, packet, mac, next_hop)
     if link.kind in TUNNELS:
-        return Encapsulate(netns, link, packet, found.mac, next_hop)
+        return Encapsulate(netns, link, packet, mac, next_hop)
+    if link.kind in STACKED or link.kind in UNITS:
+        return send_down(journey, station, packet, mac, next_hop, _transmit_below)
     peer = journey.topology.peer(station)
     if peer is not None:
-        return Cross(station, peer, packet, found.mac)
-    return LeaveHost(station, packet, found.mac, next_hop)
+        return Cross(station, peer, packet, mac)
+    return LeaveHost(station, packet, mac, next_hop)
+
+
+def _transmit_below(
+    journey: Journey, station: Station, packet: Packet, mac: str, next_hop: int
+) -> Ending | Move:
+    """Hand a frame to the device under another one."""
+    netns, link = station.netns, station.link
+    if not link.up:
+        return _down(journey, netns, link, packet)
+    ended = at_device(journey, netns, link, packet, "out of")
+    return ended if ended is not None else _transmit(journey, station, packet, mac, next_hop)
 
 
 def cross(journey: Journey, move: Cross) -> Move:
@@ -128,13 +158,27 @@ def arrive(journey: Journey, move: Arrive) -> Ending | Move:
     if ended is not None:
         return ended
     station = Station(netns, link)
+    above = taken(journey, station, packet, mac)
+    if above is not None:
+        return above
     if (
         link.master
         and (bridge := journey.topology.master(station)) is not None
         and bridge.link.kind == "bridge"
     ):
         return IntoBridge(station, bridge, packet, mac)
-    if mac and link.mac and mac != link.mac and not link.promiscuous:
+    if packet.vlan:
+        return journey.end(
+            Disposition.DROPPED,
+            netns,
+            packet,
+            f"the frame is tagged VLAN {packet.vlan}, and {link.name} has no device for that",
+            cause="vlan-not-allowed",
+            link=link,
+            evidence=(link_evidence(netns, link),),
+        )
+    # A promiscuous device sees frames for others too, but IP does not take them (ip_rcv_core).
+    if mac and link.mac and mac != link.mac:
         return journey.end(
             Disposition.DROPPED,
             netns,
@@ -151,47 +195,14 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     """Cross the network between the hosts, which nobody can see: it is taken to deliver."""
     station, packet, mac, next_hop = move.station, move.packet, move.mac, move.next_hop
     netns, link = station.netns, station.link
-    owners = journey.topology.underlay_owners(next_hop, station.key)
-    if not owners and next_hop in journey.world.uncollected:
-        name = journey.world.uncollected[next_hop]
-        reason = f"{name} ({packet.address(next_hop)}) was not collected"
-        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected")
-    if not owners and packet.destination != next_hop:
-        owners = journey.topology.underlay_owners(packet.destination, station.key)
-        if owners:
-            gateway = packet.address(next_hop)
-            journey.world.assume(f"the gateway {gateway} was not collected; it is taken to forward")
-        elif packet.destination in journey.world.uncollected:
-            name = journey.world.uncollected[packet.destination]
-            reason = f"{name} was not collected"
-            return journey.end(
-                Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected"
-            )
-    lacking = journey.topology.deviceless_owner(packet.destination) if not owners else None
-    if lacking is not None:
-        target = packet.address(packet.destination)
-        reason = f"{lacking.host} has {target}, but the device that holds it could not be read"
-        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="evidence-incomplete")
-    if not owners and packet.inner is not None:
-        # A tunnel ends at a node: this one is not among the collected, and what it does is not known.
-        remote = packet.address(packet.destination)
-        reason = f"the tunnel ends at {remote}, and no host with that address was collected"
-        return journey.end(Disposition.UNKNOWN, netns, packet, reason, link=link, cause="node-not-collected")
+    beside = [o for o in journey.topology.owners(next_hop) if shares_wire(journey.topology, station, o)]
+    if beside:
+        return _same_wire(journey, station, beside[0], packet)
+    owners = _owners(journey, station, packet, next_hop)
+    if isinstance(owners, str):
+        return journey.end(Disposition.UNKNOWN, netns, packet, owners, link=link, cause="node-not-collected")
     if not owners:
-        target = packet.address(packet.destination)
-        ending = journey.end(
-            Disposition.EXITS_CLUSTER,
-            netns,
-            packet,
-            f"leaves what was collected on {link.name}, for {target}",
-            link=link,
-            kind=StepKind.TRANSMIT,
-        )
-        if not mac:
-            ending.doubt = (
-                f"whether anybody has {packet.address(next_hop)} on {link.name} of {netns.host} is not known"
-            )
-        return ending
+        return _exit(journey, station, packet, mac, next_hop)
     options = tuple((f"{o.netns.host} {o.link.name}", 1.0) for o in owners)
     index = 0
     if len(owners) > 1:
@@ -203,4 +214,69 @@ def leave_host(journey: Journey, move: LeaveHost) -> Ending | Move:
     journey.world.assume("the network between the hosts delivers what is sent on it (it was not looked at)")
     mtu.at_underlay(journey, owner, packet)
     packet.mark, packet.ipvs = 0, False
-    return Arrive(owner.netns, owner.link, packet, mac or owner.link.mac)
+    mac = mac or owner.link.mac
+    if owner.link.kind not in STACKED:
+        packet.vlan = 0
+        return Arrive(owner.netns, owner.link, packet, mac)
+    lowest, packet.vlan = bottom(journey.topology, owner)
+    return Arrive(lowest.netns, lowest.link, packet, mac)
+
+
+def _owners(journey: Journey, station: Station, packet: Packet, next_hop: int) -> list[Station] | str:
+    """Return the devices that a frame may be for, on other hosts, or why they are not known."""
+    topology, missing = journey.topology, journey.world.uncollected
+    owners = topology.underlay_owners(next_hop, station.key)
+    if owners:
+        return owners
+    if next_hop in missing:
+        return f"{missing[next_hop]} ({packet.address(next_hop)}) was not collected"
+    if packet.destination != next_hop:
+        owners = topology.underlay_owners(packet.destination, station.key)
+        if owners:
+            gateway = packet.address(next_hop)
+            journey.world.assume(f"the gateway {gateway} was not collected; it is taken to forward")
+            return owners
+        if packet.destination in missing:
+            return f"{missing[packet.destination]} was not collected"
+    lacking = topology.deviceless_owner(packet.destination)
+    if lacking is not None:
+        target = packet.address(packet.destination)
+        return f"{lacking.host} has {target}, but the device that holds it could not be read"
+    if packet.inner is not None:
+        # A tunnel ends at a node: this one is not among the collected, and what it does is not known.
+        remote = packet.address(packet.destination)
+        return f"the tunnel ends at {remote}, and no host with that address was collected"
+    return []
+
+
+def _exit(journey: Journey, station: Station, packet: Packet, mac: str, next_hop: int) -> Ending:
+    """Leave what was collected."""
+    netns, link = station.netns, station.link
+    target = packet.address(packet.destination)
+    ending = journey.end(
+        Disposition.EXITS_CLUSTER,
+        netns,
+        packet,
+        f"leaves what was collected on {link.name}, for {target}",
+        link=link,
+        kind=StepKind.TRANSMIT,
+    )
+    if not mac:
+        target = packet.address(next_hop)
+        ending.doubt = f"whether anybody has {target} on {link.name} of {netns.host} is not known"
+    return ending
+
+
+def _same_wire(journey: Journey, station: Station, owner: Station, packet: Packet) -> Ending:
+    """A macvlan and its lower device, or two that are not in bridge mode, meet only in a switch that reflects."""
+    names = f"{station.link.name} and {owner.link.name}"
+    return journey.end(
+        Disposition.DROPPED,
+        station.netns,
+        packet,
+        f"{names} leave by the same device: a switch does not send a frame back to where it came from",
+        cause="same-wire",
+        link=station.link,
+        evidence=(link_evidence(owner.netns, owner.link),),
+        kind=StepKind.TRANSMIT,
+    )

@@ -73,12 +73,13 @@ class Output:
 
 @dataclass(slots=True)
 class Arrive:
-    """A frame for ``mac`` comes in on a device."""
+    """A frame for ``mac`` comes in on a device; ``above_bridge``: on a bridge's own device, from its ports."""
 
     netns: NetNamespace
     link: Link
     packet: Packet
     mac: str
+    above_bridge: bool = False
 
 
 @dataclass(slots=True)

@@ -224,6 +224,7 @@ class Packet:
     size that a SYN announces (0: none, or not known). ``source_mac`` is the frame's ('' : not known).
     ``birthplace`` is the namespace (host, inode) that sent it. ``zone`` and ``zone_reply`` are conntrack's, for
     the connection's original direction and for its answers.
+    ``tos`` is the TOS byte or traffic class, ``vlan`` the 802.1Q tag of the frame around it (0: untagged).
     """
 
     family: int
@@ -251,6 +252,7 @@ class Packet:
     mss: int = 0
     source_mac: str = ""
     birthplace: tuple[str, int] | None = None
+    vlan: int = 0
 
     @property
     def tuple5(self) -> Tuple5:

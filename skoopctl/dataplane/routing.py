@@ -1,210 +1,163 @@
-"""Routing in one namespace: policy rules, longest prefix, source selection, address types, reverse path.
+"""Routing in one namespace: policy rules, tables, source selection, address types.
 
-Sources: net/ipv4/fib_rules.c, fib_trie.c (fib_table_lookup), fib_frontend.c (fib_validate_source,
-inet_select_addr), route.c (ip_route_output_key_hash, ip_route_input_slow).
+Sources: net/core/fib_rules.c (fib_rules_lookup), net/ipv4/fib_rules.c (fib4_rule_action, fib4_rule_suppress),
+net/ipv6/fib6_rules.c, net/ipv4/fib_frontend.c (inet_addr_type), route.c (ip_route_output_key_hash_rcu).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from skoopctl.kernel.address import Address, IPNetwork
+from skoopctl.dataplane.fib import REFUSING, Fib, Found, Liveness, lookup4, lookup6
+from skoopctl.dataplane.l3mdev import l3_master_index
+from skoopctl.dataplane.policy import Decide, RuleList, has_custom_rules, rules_of
+from skoopctl.dataplane.query import Answer, Query
+from skoopctl.dataplane.source_address import SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Addresses
+from skoopctl.dataplane.truth import Undecided
 from skoopctl.kernel.netns import NetNamespace
-from skoopctl.kernel.route import (
-    TABLE_DEFAULT,
-    TABLE_LOCAL,
-    TABLE_MAIN,
-    NextHop,
-    PolicyRule,
-    Route,
-    RouteType,
-    RuleAction,
-)
+from skoopctl.kernel.route import TABLE_LOCAL, TABLE_MAIN, NextHop, PolicyRule, Route, RouteType, RuleAction
 
-SCOPE_HOST = 254
-SCOPE_LINK = 253
+__all__ = ["SCOPE_HOST", "SCOPE_LINK", "SCOPE_UNIVERSE", "Answer", "Query", "Router"]
 
-_DEFAULT_RULES = (
-    (0, TABLE_LOCAL, "0:\tfrom all lookup local"),
-    (32766, TABLE_MAIN, "32766:\tfrom all lookup main"),
-    (32767, TABLE_DEFAULT, "32767:\tfrom all lookup default"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What a lookup asks. ``iif`` is ``lo`` for packets born here; ``oif`` restricts to one device (0: any)."""
-
-    destination: int
-    family: int = 4
-    source: int = 0
-    iif: str = "lo"
-    oif: int = 0
-    mark: int = 0
-    tos: int = 0
-    protocol: int = 0
-    destination_port: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The result of one lookup.
-
-    ``route`` is None when nothing matched. ``hops`` are the usable next hops (several: multipath).
-    ``doubt`` says why the answer may be wrong (an undecodable policy rule, a missing dump).
-    """
-
-    type: RouteType | None
-    route: Route | None = None
-    hops: tuple[NextHop, ...] = ()
-    rule: PolicyRule | None = None
-    doubt: str = ""
-
-
-@dataclass(slots=True)
-class _Trie:
-    """Routes of one table and family by prefix length, longest first."""
-
-    by_length: list[tuple[int, int, dict[int, list[Route]]]] = field(default_factory=list)
-
-    @classmethod
-    def build(cls, routes: list[Route], bits: int) -> _Trie:
-        groups: dict[int, dict[int, list[Route]]] = {}
-        for route in routes:
-            length = route.destination.prefixlen
-            groups.setdefault(length, {}).setdefault(int(route.destination.network_address), []).append(route)
-        everything = (1 << bits) - 1
-        trie = cls()
-        for length in sorted(groups, reverse=True):
-            mask = everything ^ ((1 << (bits - length)) - 1)
-            for same in groups[length].values():
-                same.sort(key=lambda r: (-r.tos, r.metric))
-            trie.by_length.append((length, mask, groups[length]))
-        return trie
+_REFUSALS = {
+    RuleAction.BLACKHOLE: RouteType.BLACKHOLE,
+    RuleAction.UNREACHABLE: RouteType.UNREACHABLE,
+    RuleAction.PROHIBIT: RouteType.PROHIBIT,
+}
+_KERNEL_PROTOCOL = 2
+_MOST_REMEMBERED = 1 << 14
+_LIMITED_BROADCAST = 0xFFFFFFFF
 
 
 class Router:
-    """Lookups in one namespace."""
+    """Lookups in one namespace. Answers are remembered: the namespace does not change."""
 
     def __init__(self, netns: NetNamespace) -> None:
         self.netns = netns
-        self._rules: dict[int, tuple[PolicyRule, ...]] = {f: _rules_of(netns, f) for f in (4, 6)}
-        self._tries: dict[tuple[int, int], _Trie] = {}
+        self.addresses = Addresses(netns)
+        self.live = Liveness(netns)
+        self.rules = {family: RuleList(netns, rules_of(netns, family)) for family in (4, 6)}
+        self.custom_rules = has_custom_rules(self.rules[4].rules)
+        # The kernel remembers that somebody added a local route (fib_has_custom_local_routes).
+        self.custom_local_routes = any(
+            route.type is RouteType.LOCAL and route.protocol not in {0, _KERNEL_PROTOCOL}
+            for route in netns.routes
+        )
+        self._tables = self._build_tables()
+        self._remembered: dict[Query, Answer] = {}
+
+    def _build_tables(self) -> dict[tuple[int, int], Fib]:
+        """Index the routes by family and table.
+
+        Until somebody adds a rule, IPv4's local and main are one trie (fib_trie.c: fib_trie_unmerge): a longer
+        prefix in main beats a shorter one in local, and the types of addresses are found so too.
+        """
         by_table: dict[tuple[int, int], list[Route]] = {}
-        for route in netns.routes:
+        for route in self.netns.routes:
             by_table.setdefault((route.destination.version, route.table), []).append(route)
-        for (family, table), routes in by_table.items():
-            self._tries[family, table] = _Trie.build(routes, 32 if family == 4 else 128)
-        self._by_index: dict[int, list[Address]] = {}
-        self._local: dict[int, int] = {}
-        for address in netns.addresses:
-            self._by_index.setdefault(address.index, []).append(address)
-            self._local[int(address.ip)] = address.index
+        if not self.custom_rules:
+            both = by_table.get((4, TABLE_LOCAL), []) + by_table.get((4, TABLE_MAIN), [])
+            by_table[4, TABLE_LOCAL] = by_table[4, TABLE_MAIN] = both
+        bits = {4: 32, 6: 128}
+        return {key: Fib.build(routes, bits[key[0]]) for key, routes in by_table.items()}
 
-    def lookup(self, query: Query) -> Answer:
-        """Return what the policy rules and tables say (fib_lookup)."""
+    def lookup(self, query: Query, decide: Decide | None = None) -> Answer:
+        """Return what the policy rules and tables say (fib_lookup, fib6_rule_lookup).
+
+        ``decide`` answers for policy rules that the model cannot decide; without it they are taken to match,
+        and the answer has a doubt.
+        """
+        known = self._remembered.get(query)
+        if known is not None:
+            return known
+        answer, certain = self._lookup(query, decide)
+        if certain and len(self._remembered) < _MOST_REMEMBERED:
+            self._remembered[query] = answer
+        return answer
+
+    def _lookup(self, query: Query, decide: Decide | None) -> tuple[Answer, bool]:
+        """Return the answer, and whether it is the same whenever the query is asked again."""
         if "route" in self.netns.gaps:
-            return Answer(None, doubt=f"routes of {self.netns.host}: {self.netns.gaps['route']}")
+            return Answer(None, doubt=f"routes of {self.netns.host}: {self.netns.gaps['route']}"), True
+        asked: list[PolicyRule] = []
+
+        def deciding(question: Undecided, rule: PolicyRule, now: Query) -> tuple[bool, Query]:
+            asked.append(rule)
+            assert decide is not None  # noqa: S101 - only handed on when there is one
+            return decide(question, rule, now)
+
         doubt = f"policy rules: {self.netns.gaps['rule']}" if "rule" in self.netns.gaps else ""
-        rules = self._rules[query.family]
-        position = 0
-        while position < len(rules):
-            rule = rules[position]
-            position += 1
-            matched, uncertain = self._rule_matches(rule, query)
-            if not matched:
-                continue
+        walk = self.rules[query.family].walk(query, deciding if decide is not None else None)
+        for rule, now, uncertain in walk:
             doubt = doubt or uncertain
-            if rule.action is RuleAction.GOTO:
-                position = next((i for i, r in enumerate(rules) if r.priority >= rule.goto), len(rules))
+            if rule.action in _REFUSALS:
+                return Answer(_REFUSALS[rule.action], rule=rule, doubt=doubt), not asked
+            table = self._vrf_table(query) if rule.l3mdev else rule.table
+            found = self._ask(table, now)
+            # Only a result is looked at for suppression: a blackhole route stays (fib_rules_lookup).
+            if found is None or found[0].type is RouteType.THROW or self._suppressed(rule, found):
                 continue
-            answer = self._apply(rule, query)
-            if answer is not None:
-                return Answer(answer.type, answer.route, answer.hops, rule, doubt)
-        return Answer(None, doubt=doubt)
+            return Answer(found[0].type, found[0], found[1], rule, doubt), not asked
+        return Answer(None, doubt=doubt), not asked
 
-    def _apply(self, rule: PolicyRule, query: Query) -> Answer | None:
-        """Return what a matching rule decides, or None for the next rule."""
-        if rule.action is RuleAction.TABLE:
-            return self._table_lookup(rule, query)
-        refusing = {
-            RuleAction.BLACKHOLE: RouteType.BLACKHOLE,
-            RuleAction.UNREACHABLE: RouteType.UNREACHABLE,
-            RuleAction.PROHIBIT: RouteType.PROHIBIT,
-        }
-        return Answer(refusing[rule.action]) if rule.action in refusing else None
+    def _vrf_table(self, query: Query) -> int:
+        vrf = self.netns.links.get(self.rules[query.family].l3mdev(query))
+        return vrf.vrf_table if vrf is not None else 0
 
-    def _table_lookup(self, rule: PolicyRule, query: Query) -> Answer | None:
-        """Longest prefix, then tos, then metric; suppressed and throw routes fall through."""
-        trie = self._tries.get((query.family, rule.table))
-        if trie is None:
+    def _ask(self, table: int, query: Query) -> Found | None:
+        """Look into one table."""
+        fib = self._tables.get((query.family, table))
+        if fib is None:
             return None
-        for length, mask, networks in trie.by_length:
-            for route in networks.get(query.destination & mask, ()):
-                if route.tos and route.tos != query.tos:
-                    continue
-                if route.type is RouteType.THROW:
-                    return None
-                if not route.next_hops and route.type not in _WITHOUT_HOP:
-                    continue
-                hops = self._usable(route, query)
-                if route.next_hops and not hops:
-                    continue
-                # fib4_rule_suppress looks at routes that have a device only: a blackhole stays.
-                if hops and length <= rule.suppress_prefixlength:
-                    return None
-                return Answer(route.type, route, hops)
-        return None
+        oif = self._wanted_device(query)
+        if query.family == 4:
+            return lookup4(fib, query if oif == query.oif else replace(query, oif=oif), self.live)
+        scoped = needs_device(query.destination)
+        strict = scoped or (query.iif == "lo" and query.source == 0)
+        forwarding = self.netns.sysctls.integer("net/ipv6/conf/all/forwarding")
+        wanted = replace(query, oif=oif)
+        return lookup6(fib, wanted, self.live, strict=strict, avoid_failed=forwarding == 0)
 
-    def _usable(self, route: Route, query: Query) -> tuple[NextHop, ...]:
-        """Return the next hops that are alive and on the wanted device."""
-        ignore_linkdown = self.netns.sysctls.integer("net/ipv4/conf/all/ignore_routes_with_linkdown")
-        return tuple(
-            hop
-            for hop in route.next_hops
-            if not hop.dead
-            and not (hop.linkdown and ignore_linkdown)
-            and (not query.oif or hop.index == query.oif or route.type is RouteType.LOCAL)
-        )
+    def _wanted_device(self, query: Query) -> int:
+        """Return the device that a route must use; one that is a VRF itself only picks the table.
 
-    def _rule_matches(self, rule: PolicyRule, query: Query) -> tuple[bool, str]:
-        """Tell whether a policy rule matches, and what makes that uncertain."""
-        matched = (
-            (rule.source is None or _inside(query.source, rule.source))
-            and (rule.destination is None or _inside(query.destination, rule.destination))
-            and (not rule.iif or rule.iif == query.iif)
-            and (not rule.oif or rule.oif == self._name(query.oif))
-            and ((query.mark ^ rule.fwmark) & rule.fwmask) == 0
-            and (not rule.tos or rule.tos == query.tos)
-            and (not rule.ip_protocol or rule.ip_protocol == query.protocol)
-            and not rule.l3mdev
-        )
-        if rule.destination_ports is not None:
-            low, high = rule.destination_ports
-            matched = matched and low <= query.destination_port <= high
-        uncertain = ""
-        if rule.undecoded or rule.source_ports is not None or rule.l3mdev:
-            uncertain = f"policy rule {rule.text!r} is outside the model" if matched else ""
-        return matched != rule.invert, uncertain
+        IPv6 looks at the *input* device too where it routes what it receives (ip6_pol_route_input).
+        """
+        if query.oif:
+            link = self.netns.links.get(query.oif)
+            return 0 if link is not None and link.kind == "vrf" else query.oif
+        if query.family == 6 and query.iif != "lo":
+            link = self.netns.link_named(query.iif)
+            return link.index if link is not None and link.kind != "vrf" else 0
+        return 0
 
-    def _name(self, index: int) -> str:
-        link = self.netns.links.get(index)
-        return link.name if link else ""
+    def _suppressed(self, rule: PolicyRule, found: Found) -> bool:
+        """Tell whether a rule takes no notice of such a route (fib4_rule_suppress)."""
+        route = found[0]
+        if route.type in REFUSING:
+            return False
+        if route.destination.prefixlen <= rule.suppress_prefixlength:
+            return True
+        link = self.netns.links.get(route.next_hops[0].index) if route.next_hops else None
+        return rule.suppress_ifgroup >= 0 and link is not None and link.group == rule.suppress_ifgroup
 
     # --- addresses ---------------------------------------------------------------------------------------
 
     def address_type(self, ip: int, family: int, index: int = 0) -> RouteType:
-        """Return the type of an address in the eyes of the local table (inet_addr_type_dev_table)."""
+        """Return the type of an address in the eyes of the local table (inet_addr_type_dev_table).
+
+        ``index`` narrows it to one device, whose VRF's table is asked then.
+        """
         if family == 4 and (ip >> 28) == 14:
             return RouteType.MULTICAST
-        answer = self._table_lookup(
-            PolicyRule(family, 0, table=TABLE_LOCAL, suppress_prefixlength=-1), Query(ip, family)
-        )
-        if answer is None or answer.type is None:
+        if family == 4 and (ip >> 24 == 0 or ip == _LIMITED_BROADCAST):
+            return RouteType.BROADCAST
+        vrf = self.netns.links.get(l3_master_index(self.netns, index))
+        table = vrf.vrf_table if vrf is not None else TABLE_LOCAL
+        found = self._ask(table, Query(ip, family, source=1, any_link=True))
+        if found is None or (index and all(hop.index != index for hop in found[1])):
             return RouteType.UNICAST
-        if index and all(hop.index != index for hop in answer.hops):
-            return RouteType.UNICAST
-        return answer.type
+        return found[0].type
 
     def is_local(self, ip: int, family: int = 4) -> bool:
         """Tell whether the namespace takes packets to the address as its own."""
@@ -212,58 +165,28 @@ class Router:
 
     def has_address(self, ip: int) -> bool:
         """Tell whether a device holds exactly this address (inet_lookup_ifaddr_rcu)."""
-        return ip in self._local
+        return any(self.addresses.holds(ip, family) for family in (4, 6))
 
-    def select_source(self, index: int, towards: int, family: int, scope: int = 0) -> int | None:
-        """Return the address that the kernel would use from a device towards a next hop (inet_select_addr).
-
-        An address whose subnet holds the next hop wins; else the device's first; else any other device's.
-        """
-        candidates = [
-            a
-            for a in self._by_index.get(index, [])
-            if a.ip.version == family and not a.secondary and a.scope <= max(scope, 0)
-        ]
-        for address in candidates:
-            if _same_subnet(address, towards):
-                return int(address.ip)
-        if candidates:
-            return int(candidates[0].ip)
-        for others in self._by_index.values():
-            for address in others:
-                if address.ip.version == family and address.scope <= scope and address.scope != SCOPE_LINK:
-                    return int(address.ip)
-        return None
+    def select_source(self, index: int, towards: int, family: int, scope: int = SCOPE_UNIVERSE) -> int | None:
+        """Return the address that the kernel would use from a device towards a next hop or destination."""
+        if family == 6:
+            return self.addresses.select6(index, towards)
+        return self.addresses.select4(index, towards, scope)
 
     def source_for(self, answer: Answer, hop: NextHop, query: Query) -> int | None:
         """Return the source of a packet that is born here and takes ``hop`` (fib_result_prefsrc)."""
         route = answer.route
         if route is not None and route.prefsrc is not None:
             return int(route.prefsrc)
+        if query.family == 6:
+            return self.addresses.select6(hop.index, query.destination)
         if answer.type is RouteType.LOCAL:
             return query.destination
-        towards = int(hop.gateway) if hop.gateway is not None else query.destination
-        return self.select_source(hop.index, towards, query.family)
+        scope = route.scope if route is not None else SCOPE_LINK
+        gateway = int(hop.gateway) if hop.gateway is not None and hop.gateway.version == 4 else 0
+        return self.addresses.select4(hop.index, gateway, scope)
 
 
-_WITHOUT_HOP = frozenset({RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT, RouteType.THROW})
-
-
-def _rules_of(netns: NetNamespace, family: int) -> tuple[PolicyRule, ...]:
-    """Return the namespace's rules in order, or the kernel's defaults when they were not read."""
-    rules = [rule for rule in netns.rules if rule.family == family]
-    if not rules:
-        rules = [
-            PolicyRule(family, priority, table=table, text=text) for priority, table, text in _DEFAULT_RULES
-        ]
-    return tuple(sorted(rules, key=lambda rule: rule.priority))
-
-
-def _inside(ip: int, network: IPNetwork) -> bool:
-    return (ip & int(network.netmask)) == int(network.network_address)
-
-
-def _same_subnet(address: Address, ip: int) -> bool:
-    bits = address.ip.max_prefixlen
-    shift = bits - address.prefixlen
-    return (int(address.ip) >> shift) == (ip >> shift)
+def needs_device(destination: int) -> bool:
+    """Tell whether an IPv6 address means something on one link only (rt6_need_strict)."""
+    return destination >> 118 == 0xFE80 >> 6 or destination >> 120 == 0xFF or destination == 1

@@ -19,6 +19,11 @@ TUNNEL_KINDS = frozenset(
 )
 """Kinds of device that wrap what they send: such a device itself leads nowhere."""
 
+MACVLANS = frozenset({"macvlan", "macvtap"})
+IPVLANS = frozenset({"ipvlan", "ipvtap"})
+STACKED = frozenset({"vlan"}) | MACVLANS | IPVLANS
+"""Kinds of device that send by a lower one (IFLA_LINK)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Station:
@@ -117,6 +122,21 @@ class Topology:
             matches = [m for m in matches if netns.inode in m.netns.nsids.values()] or matches
         return matches[0] if len(matches) == 1 else None
 
+    def lower(self, station: Station) -> Station | None:
+        """Return the device below a VLAN, macvlan or ipvlan device, or None when it was not collected."""
+        link, netns = station.link, station.netns
+        if link.peer_nsid < 0:
+            candidates: list[NetNamespace | None] = [netns]
+        else:
+            inode = netns.nsids.get(link.peer_nsid)
+            host = self.hosts[netns.host]
+            candidates = (
+                [host.namespaces.get(inode)] if inode is not None else [host.namespaces.get(host.root)]
+            )
+        below = next((n.links[link.peer] for n in candidates if n is not None and link.peer in n.links), None)
+        owner = next((n for n in candidates if n is not None), None)
+        return Station(owner, below) if below is not None and owner is not None else None
+
     def is_outward(self, station: Station) -> bool:
         """Tell whether frames sent here leave what was collected: a NIC, or a veth whose peer is unseen."""
         link = station.link
@@ -124,6 +144,11 @@ class Topology:
             return False
         if link.kind == "bridge":
             return any(self.is_outward(port) for port in self.ports(station))
+        if link.kind in {"vrf", "ifb", "netkit"}:
+            return False
+        if link.kind in STACKED:
+            below = self.lower(station)
+            return below is None or below.link.kind in STACKED or self.is_outward(below)
         return self.peer(station) is None
 
     def ports(self, bridge: Station) -> list[Station]:

@@ -16,6 +16,7 @@ NETNS_ITEMS = (
     "neigh",
     "neigh-proxy",
     "fdb",
+    "bridge-vlan",
     "qdisc",
     "nexthop",
     "nsid",

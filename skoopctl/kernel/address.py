@@ -14,7 +14,8 @@ class Address:
     """One address on one device.
 
     ``scope`` is RT_SCOPE_* (0 universe, 253 link, 254 host). ``peer`` is set on point-to-point devices.
-    The order in a namespace is the kernel's: the first address of a subnet is its primary.
+    The order in a namespace is the kernel's: the first address of a subnet is its primary. The last three are
+    IPv6's: ``tentative`` until duplicate address detection has passed (or because it has failed).
     """
 
     index: int
@@ -23,3 +24,6 @@ class Address:
     scope: int = 0
     secondary: bool = False
     peer: IPAddress | None = None
+    deprecated: bool = False
+    temporary: bool = False
+    tentative: bool = False

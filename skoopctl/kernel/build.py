@@ -140,7 +140,7 @@ class _NamespaceReader:
     gaps: dict[str, Gap] = field(default_factory=dict)
 
     def read(self) -> NetNamespace:
-        links = {link.index: link for link in self._dump("link", netlink.decode_links)}
+        links = self._links()
         devices = {index: link.name for index, link in links.items()}
         objects = self._dump("nexthop", netlink.decode_nexthops)
         routes = self._dump("route", lambda r: netlink.decode_routes(r, devices=devices, nexthops=objects))
@@ -179,6 +179,15 @@ class _NamespaceReader:
             ipsets=self._ipsets(),
             gaps={name: f"{gap.status}: {gap.detail}".rstrip(": ") for name, gap in self.gaps.items()},
         )
+
+    def _links(self) -> dict[int, Link]:
+        """Return the devices; VLANs are asked for where a bridge filters by them, and missed only there."""
+        links = {link.index: link for link in self._dump("link", netlink.decode_links)}
+        if any(link.bridge is not None and link.bridge.vlan_filtering for link in links.values()):
+            for index, vlans in self._dump("bridge-vlan", netlink.decode_bridge_vlans):
+                if index in links:
+                    links[index] = replace(links[index], vlans=vlans)
+        return links
 
     def _gap(self, name: str, status: str, detail: str) -> None:
         self.gaps.setdefault(name, Gap(name, status, detail, self.facts.inode))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from skoopctl.kernel.tunnel import Df, Geneve, IpTunnel
+
+ETH_P_8021Q = 0x8100
 
 
 class PortState(IntEnum):
@@ -26,17 +28,66 @@ class Bridge:
     nf_call_iptables: bool = False
     nf_call_ip6tables: bool = False
     ageing_time_s: float = 300.0
+    vlan_protocol: int = ETH_P_8021Q
 
 
 @dataclass(frozen=True, slots=True)
 class BridgePort:
-    """What makes a link a port of a bridge (IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_*)."""
+    """What makes a link a port of a bridge (IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_*).
+
+    ``flood`` is for unicast to addresses that the bridge has not learned, the next two for broadcast (ARP) and
+    multicast (neighbour discovery). A ``locked`` port takes frames only from addresses that its own entries
+    know. ``neigh_suppress`` lets the bridge answer for neighbours; ``vlan_tunnel`` maps VLANs to tunnel ids.
+    """
 
     state: PortState = PortState.FORWARDING
     hairpin: bool = False
     learning: bool = True
     flood: bool = True
     isolated: bool = False
+    broadcast_flood: bool = True
+    multicast_flood: bool = True
+    locked: bool = False
+    neigh_suppress: bool = False
+    vlan_tunnel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VlanEntry:
+    """One VLAN that a bridge port, or the bridge itself, is a member of (BRIDGE_VLAN_INFO_*)."""
+
+    vid: int
+    pvid: bool = False
+    untagged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Vlan:
+    """What makes a link an 802.1Q device: frames of its lower device with this tag are its own."""
+
+    id: int
+    protocol: int = ETH_P_8021Q
+
+
+class SharedMode(StrEnum):
+    """How devices share a lower one, in the words of ip-link(8): the modes of macvlan, then of ipvlan."""
+
+    PRIVATE = "private"
+    VEPA = "vepa"
+    BRIDGE = "bridge"
+    PASSTHRU = "passthru"
+    SOURCE = "source"
+    L2 = "l2"
+    L3 = "l3"
+    L3S = "l3s"
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """What makes a link a bond. ``active`` is the ifindex of the active slave (0: none, or the mode has none)."""
+
+    mode: int = 0
+    active: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +124,11 @@ class Link:
     ``peer_nsid`` is -1 when the other end is in the same namespace. ``kind`` is IFLA_INFO_KIND, empty for
     a physical device or loopback. ``tunnel`` is what makes it a tunnel other than VXLAN. ``xdp`` tells whether an
     XDP program is attached. ``group`` is IFLA_GROUP.
+    ``peer`` is the other end's ifindex for a veth, the lower device for a VXLAN, VLAN, macvlan or ipvlan
+    device, else 0. ``peer_nsid`` is -1 when the other end is in the same namespace. ``kind`` is IFLA_INFO_KIND,
+    empty for a physical device or loopback. ``xdp`` tells whether an XDP program is attached. ``group`` is
+    ``ip link``'s; ``vlans`` are what a bridge or its port filters by, None when that was not read or there is
+    nothing to read. ``shared`` is the mode of a macvlan, macvtap or ipvlan; ``vrf_table`` a VRF's table.
     """
 
     index: int
@@ -94,3 +150,9 @@ class Link:
     tunnel: IpTunnel | Geneve | None = None
     xdp: bool = False
     group: int = 0
+    vlan: Vlan | None = None
+    vlans: tuple[VlanEntry, ...] | None = None
+    shared: SharedMode | None = None
+    ipvlan_flags: int = 0
+    vrf_table: int = 0
+    bond: Bond | None = None

@@ -44,7 +44,10 @@ class Route:
     """One route. ``next_hops`` is empty for blackhole, unreachable, prohibit and throw.
 
     ``scope`` is RT_SCOPE_*; ``metric`` is RTA_PRIORITY (0 when absent); ``mtu`` is the route's own (0: the
-    device's). ``text`` is the line as ``ip route show table all`` prints it, for people. ``realms`` is RTA_FLOW.
+    device's), ``mtu_locked`` forbids path MTU discovery to lower it, ``advmss`` is what its TCP announces.
+    ``source`` restricts an IPv6 route to packets from there (CONFIG_IPV6_SUBTREES). ``preference`` is that of
+    a router's announcement, -1, 0 or 1 (RTA_PREF). ``nexthop_id`` is the next hop object that it uses (0: none
+    of its own). ``realms`` is RTA_FLOW. ``text`` is the line as ``ip route show table all`` prints it, for people.
     """
 
     table: int
@@ -59,6 +62,11 @@ class Route:
     mtu: int = 0
     text: str = ""
     realms: int = 0
+    mtu_locked: bool = False
+    advmss: int = 0
+    source: IPNetwork | None = None
+    preference: int = 0
+    nexthop_id: int = 0
 
 
 class RuleAction(StrEnum):
@@ -74,7 +82,11 @@ class RuleAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:
-    """One ``ip rule``. ``undecoded`` names attributes that the model does not know: the rule may match."""
+    """One ``ip rule``. ``undecoded`` names attributes that the model does not know: the rule may match.
+
+    ``tos`` is FRA's tos byte; ``dscp`` the whole field with its mask, from ``ip rule … dscp`` (None: not asked
+    for). ``tun_id`` is 0 and ``uids`` None where the rule does not select by them.
+    """
 
     family: int
     priority: int
@@ -96,3 +108,7 @@ class PolicyRule:
     l3mdev: bool = False
     undecoded: tuple[str, ...] = ()
     text: str = ""
+    suppress_ifgroup: int = -1
+    tun_id: int = 0
+    uids: tuple[int, int] | None = None
+    dscp: tuple[int, int] | None = None

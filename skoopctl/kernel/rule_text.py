@@ -43,6 +43,15 @@ def _selectors(rule: PolicyRule, detached: tuple[bool, bool]) -> list[str]:
         if ports is not None:
             low, high = ports
             words += [name, str(low) if low == high else f"{low}-{high}"]
+    return words + _rare_selectors(rule)
+
+
+def _rare_selectors(rule: PolicyRule) -> list[str]:
+    words = [] if rule.uids is None else ["uidrange", f"{rule.uids[0]}-{rule.uids[1]}"]
+    words += ["tun_id", str(rule.tun_id)] if rule.tun_id else []
+    if rule.dscp is not None:
+        wanted, mask = rule.dscp
+        words += ["dscp", str(wanted) if mask == 0x3F else f"{wanted:#x}/{mask:#x}"]
     return words
 
 
@@ -51,6 +60,8 @@ def _action(rule: PolicyRule) -> list[str]:
         words = ["lookup", TABLE_NAMES.get(rule.table, str(rule.table))] if rule.table else []
         if rule.suppress_prefixlength >= 0:
             words += ["suppress_prefixlength", str(rule.suppress_prefixlength)]
+        if rule.suppress_ifgroup >= 0:
+            words += ["suppress_ifgroup", str(rule.suppress_ifgroup)]
         return words
     if rule.action is RuleAction.GOTO:
         return ["goto", str(rule.goto)]

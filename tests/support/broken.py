@@ -14,6 +14,7 @@ from skoopctl.kernel.conntrack import Connection, Direction, connection_table
 from skoopctl.kernel.iptables import Backend
 from skoopctl.kernel.ipvs import Ipvs
 from skoopctl.kernel.ipvs_text import decode_ipvsadm
+from skoopctl.kernel.link import Bridge, SharedMode, VlanEntry
 from skoopctl.kernel.route import RouteType, RuleAction
 from tests.support.worlds import UNDERLAY, Cluster, cluster, filter_table, third_node
 
@@ -369,6 +370,40 @@ def incompatible_table(made: Cluster) -> None:
     made.n2.iptables("# Table `filter' is incompatible, use 'nft' tool.\n")
 
 
+def separate_vlans(made: Cluster) -> None:
+    """Put two pods of one bridge into different VLANs."""
+    made.n1.change(
+        "cni0", bridge=Bridge(vlan_filtering=True), vlans=(VlanEntry(1, pvid=True, untagged=True),)
+    )
+    for device, vid in (("veth-a", 10), ("veth-c", 20)):
+        made.n1.change(device, vlans=(VlanEntry(vid, pvid=True, untagged=True),))
+
+
+def macvlan_to_host(made: Cluster) -> None:
+    """Give a pod a macvlan on the node's NIC, and let it know the node's MAC address."""
+    pod = made.world.pod("n1", "m")
+    pod.nsids[0] = made.n1.inode
+    lower = made.n1.index("eth0")
+    pod.link("net1", kind="macvlan", peer=lower, peer_nsid=0, shared=SharedMode.BRIDGE)
+    pod.address("net1", "10.244.1.99/32")
+    pod.route("default", dev="net1")
+    pod.neighbour("net1", "192.168.3.86", made.n1.dev("eth0").mac)
+
+
+def dummy_route(made: Cluster) -> None:
+    """Route a destination out of a device that swallows everything."""
+    made.n1.link("dummy0", kind="dummy", noarp=True)
+    made.n1.route("10.77.0.0/16", dev="dummy0")
+
+
+def full_neighbours(made: Cluster) -> None:
+    """Let the neighbour table reach its limit, and drop something."""
+    made.n1.set("net/ipv4/neigh/default/gc_thresh3", 2)
+    for number in range(2):
+        made.n1.neighbour("eth0", f"192.168.3.{100 + number}", "02:00:00:00:09:00", "STALE")
+    drop_vxlan(made)
+
+
 def nothing(_made: Cluster) -> None:
     """Leave all as it is."""
 
@@ -475,6 +510,10 @@ CASES = (
         ),  # type: ignore[arg-type, return-value]
         "set cni0 up on n1",
     ),
+    Case("vlan-not-allowed", separate_vlans, asked=("10.244.1.10", "10.244.1.11")),
+    Case("same-wire", macvlan_to_host, asked=("10.244.1.99", "192.168.3.86")),
+    Case("dummy-device", dummy_route, asked=("10.244.1.10", "10.77.0.1")),
+    Case("neighbour-table-full", full_neighbours),
     Case(
         "hairpin-off",
         hairpin,

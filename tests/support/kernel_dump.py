@@ -18,6 +18,7 @@ REQUESTS = {
     "neigh": (30, bytes(12)),
     "neigh-proxy": (30, struct.pack("=BxxxiHBB", 0, 0, 0, 8, 0)),
     "fdb": (30, struct.pack("=BxxxiHBB", 7, 0, 0, 0, 0)),
+    "bridge-vlan": (18, b"\x07" + bytes(15) + struct.pack("=HHI", 8, 29, 12)),
     "qdisc": (38, bytes(20)),
     "nexthop": (106, bytes(8)),
 }

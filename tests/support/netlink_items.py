@@ -20,6 +20,7 @@ def decode(name: str, raw: Mapping[str, bytes]) -> netlink.Dump[Any]:
         "neigh": lambda data: netlink.decode_neighbours(data, devices=devices),
         "neigh-proxy": lambda data: netlink.decode_neighbours(data, devices=devices),
         "fdb": lambda data: netlink.decode_fdb(data, devices=devices),
+        "bridge-vlan": netlink.decode_bridge_vlans,
         "qdisc": netlink.decode_tc_devices,
         "nexthop": netlink.decode_nexthops,
     }

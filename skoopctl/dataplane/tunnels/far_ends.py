@@ -27,7 +27,7 @@ def make_outer(
         oif=remote.oif,
         mark=mark,
         protocol=remote.protocol,
-        destination_port=remote.destination_ports.low,
+        destination_ports=remote.destination_ports,
     )
     answer = router.lookup(query)
     source = remote.source

@@ -1,6 +1,7 @@
 """Decoders of raw netlink dumps, from the kernel's reply datagrams to the models beside this package."""
 
 from skoopctl.kernel.netlink.address import decode_addresses
+from skoopctl.kernel.netlink.bridge_vlan import decode_bridge_vlans
 from skoopctl.kernel.netlink.conntrack import decode_conntrack
 from skoopctl.kernel.netlink.dump import Dump
 from skoopctl.kernel.netlink.ipset import decode_ipset_dump
@@ -16,6 +17,7 @@ from skoopctl.kernel.netlink.wireguard import decode_wireguard
 __all__ = [
     "Dump",
     "decode_addresses",
+    "decode_bridge_vlans",
     "decode_conntrack",
     "decode_fdb",
     "decode_ipset_dump",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from struct import Struct
 
 from skoopctl.kernel.address import Address
-from skoopctl.kernel.netlink.dump import AF_INET, AF_INET6, Dump, address, attributes, decode_dump
+from skoopctl.kernel.netlink.dump import AF_INET, AF_INET6, Dump, address, attributes, decode_dump, number32
 
 _IFADDRMSG = Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _RTM_NEWADDR = 20
-_ADDRESS, _LOCAL = 1, 2
-_SECONDARY = 0x01
+_ADDRESS, _LOCAL, _FLAGS = 1, 2, 8
+# IFA_F_*; IPv4's "secondary" is IPv6's "temporary".
+_SECONDARY, _OPTIMISTIC, _DAD_FAILED, _DEPRECATED, _TENTATIVE = 0x01, 0x04, 0x08, 0x20, 0x40
 
 
 def decode_addresses(raw: bytes) -> Dump[Address]:
@@ -28,5 +29,17 @@ def _address(body: bytes) -> Address | None:
     if local is None:
         raise ValueError("no address")
     peer = address(remote) if remote is not None and remote != local else None
-    # IPv6 has the same bit for a temporary address: that is no secondary.
-    return Address(index, address(local), length, scope, family == AF_INET and bool(flags & _SECONDARY), peer)
+    flags = number32(found, _FLAGS, flags)
+    first, is_v6 = bool(flags & _SECONDARY), family == AF_INET6
+    tentative = bool(flags & _TENTATIVE and not flags & _OPTIMISTIC) or bool(flags & _DAD_FAILED)
+    return Address(
+        index,
+        address(local),
+        length,
+        scope,
+        first and not is_v6,
+        peer,
+        deprecated=is_v6 and bool(flags & _DEPRECATED),
+        temporary=first and is_v6,
+        tentative=is_v6 and tentative,
+    )

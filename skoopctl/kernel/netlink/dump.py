@@ -111,6 +111,19 @@ def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
     return found
 
 
+def attributes_in_order(data: bytes) -> list[tuple[int, bytes]]:
+    """Return all attributes where one kind may occur many times. Raises ValueError when one does not fit."""
+    found: list[tuple[int, bytes]] = []
+    offset = 0
+    while offset + 4 <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, offset)
+        if length < 4 or offset + length > len(data):
+            raise ValueError(f"an attribute of {length} bytes")
+        found.append((kind & _TYPE_MASK, data[offset + 4 : offset + length]))
+        offset += (length + 3) & ~3
+    return found
+
+
 def text(data: bytes) -> str:
     """Return a NUL-terminated name; bytes that are not UTF-8 are shown escaped."""
     return data.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")

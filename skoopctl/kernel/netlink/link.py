@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from skoopctl.kernel.link import Bridge, BridgePort, Link, PortState, Vxlan
+from skoopctl.kernel.link import ETH_P_8021Q, Bridge, BridgePort, Link, PortState, Vxlan
 from skoopctl.kernel.netlink.dump import (
     Dump,
     address,
@@ -17,6 +17,7 @@ from skoopctl.kernel.netlink.dump import (
     text,
     u32,
 )
+from skoopctl.kernel.netlink.stacked import stacked_parts
 from skoopctl.kernel.netlink.tunnel import TUNNEL_KINDS, decode_tunnel, df_of
 
 _IFINFOMSG = Struct("=BxHiII")  # family, ARPHRD type, index, flags, change
@@ -26,10 +27,13 @@ _ADDRESS, _IFNAME, _MTU, _LINK, _MASTER, _LINKINFO = 1, 3, 4, 5, 10, 18
 _GROUP, _PROMISCUITY, _LINK_NETNSID, _XDP = 27, 30, 37, 43
 _KIND, _DATA, _SLAVE_KIND, _SLAVE_DATA = 1, 2, 4, 5
 _XDP_ATTACHED = 2
-_BR_AGEING_TIME, _BR_VLAN_FILTERING, _BR_CALL_IPTABLES, _BR_CALL_IP6TABLES = 4, 7, 36, 37
+_BR_AGEING_TIME, _BR_VLAN_FILTERING, _BR_VLAN_PROTOCOL = 4, 7, 8
+_BR_CALL_IPTABLES, _BR_CALL_IP6TABLES = 36, 37
 _PORT_STATE, _PORT_HAIRPIN, _PORT_LEARNING, _PORT_FLOOD, _PORT_ISOLATED = 1, 4, 8, 9, 33
 _VX_ID, _VX_GROUP, _VX_LINK, _VX_LOCAL, _VX_LEARNING, _VX_PORT_RANGE = 1, 2, 3, 4, 7, 10
 _VX_PORT, _VX_GROUP6, _VX_LOCAL6, _VX_EXTERNAL, _VX_DF, _VX_LOCALBIND = 15, 16, 17, 25, 29, 34
+_VX_PORT, _VX_GROUP6, _VX_LOCAL6, _VX_EXTERNAL = 15, 16, 17, 25
+_PORT_MULTICAST, _PORT_VLAN_TUNNEL, _PORT_BROADCAST, _PORT_NEIGH_SUPPRESS, _PORT_LOCKED = 27, 29, 30, 32, 39
 _USER_HZ = 100
 _KINDS_READ = frozenset({"bridge", "vxlan", *TUNNEL_KINDS})
 
@@ -45,6 +49,8 @@ def _link(body: bytes) -> Link | None:
     info = attributes(found[_LINKINFO]) if _LINKINFO in found else {}
     kind = text(info.get(_KIND, b""))
     data = attributes(info[_DATA]) if _DATA in info and kind in _KINDS_READ else {}
+    data = attributes(info[_DATA]) if _DATA in info else {}
+    parts = stacked_parts(kind, data)
     vxlan = _vxlan(data) if kind == "vxlan" else None
     # A VXLAN device has no IFLA_LINK on most kernels; its own attribute names the underlay device.
     lower = vxlan.lower if vxlan else 0
@@ -68,6 +74,11 @@ def _link(body: bytes) -> Link | None:
         tunnel=decode_tunnel(kind, data),
         xdp=_xdp(found.get(_XDP)),
         group=number32(found, _GROUP),
+        vlan=parts.vlan,
+        shared=parts.shared,
+        ipvlan_flags=parts.ipvlan_flags,
+        vrf_table=parts.vrf_table,
+        bond=parts.bond,
     )
 
 
@@ -86,6 +97,7 @@ def _bridge(data: dict[int, bytes]) -> Bridge:
         _flag(data, _BR_CALL_IPTABLES),
         _flag(data, _BR_CALL_IP6TABLES),
         ageing / _USER_HZ,
+        be16.unpack_from(data[_BR_VLAN_PROTOCOL])[0] if _BR_VLAN_PROTOCOL in data else ETH_P_8021Q,
     )
 
 
@@ -99,6 +111,11 @@ def _port(info: dict[int, bytes]) -> BridgePort | None:
         _flag(data, _PORT_LEARNING, True),
         _flag(data, _PORT_FLOOD, True),
         _flag(data, _PORT_ISOLATED),
+        _flag(data, _PORT_BROADCAST, True),
+        _flag(data, _PORT_MULTICAST, True),
+        _flag(data, _PORT_LOCKED),
+        _flag(data, _PORT_NEIGH_SUPPRESS),
+        _flag(data, _PORT_VLAN_TUNNEL),
     )
 
 

@@ -28,7 +28,8 @@ _RTM_NEWROUTE = 24
 _CLONED = 0x200
 _DST, _SRC, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _METRICS, _MULTIPATH = 1, 2, 4, 5, 6, 7, 8, 9
 _FLOW, _CACHEINFO, _TABLE, _VIA, _PREF, _NH_ID = 11, 12, 15, 18, 20, 30
-_METRIC_LOCK, _METRIC_MTU = 1, 2
+_METRIC_LOCK, _METRIC_MTU, _METRIC_ADVMSS = 1, 2, 8
+_PREFERENCES = {1: 1, 3: -1}  # ICMPV6_ROUTER_PREF_HIGH and _LOW; everything else is medium
 _METRIC_NAMES = {
     2: "mtu",
     3: "window",
@@ -93,13 +94,18 @@ def _route(body: bytes, *, devices: Mapping[int, str], objects: Mapping[int, Nex
         protocol,
         number32(metrics, _METRIC_MTU),
         realms=number32(found, _FLOW),
+        mtu_locked=bool(number32(metrics, _METRIC_LOCK) & 1 << _METRIC_MTU),
+        advmss=number32(metrics, _METRIC_ADVMSS),
+        source=network(found[_SRC], src_len, family) if _SRC in found else None,
+        preference=_PREFERENCES.get(found[_PREF][0], 0) if _PREF in found else 0,
+        nexthop_id=number32(found, _NH_ID),
     )
     details = RouteDetails(
         number32(found, _PRIORITY) if _PRIORITY in found else None,
-        number32(found, _NH_ID),
+        route.nexthop_id,
         _MULTIPATH in found or len(hops) > 1,
         found[_PREF][0] if _PREF in found else None,
-        network(found[_SRC], src_len, family) if _SRC in found else None,
+        route.source,
         _shown_metrics(found, metrics, family),
     )
     text = render_route(route, devices, details)

@@ -26,6 +26,9 @@ _INVERT, _IIF_DETACHED, _OIF_DETACHED = 0x2, 0x8, 0x10
 _DST, _SRC, _IIFNAME, _GOTO, _PRIORITY, _FWMARK, _SUPPRESS_IFGROUP = 1, 2, 3, 4, 6, 10, 13
 _SUPPRESS_PREFIXLEN, _TABLE, _FWMASK, _OIFNAME, _L3MDEV, _PROTOCOL = 14, 15, 16, 17, 19, 21
 _IP_PROTO, _SPORT_RANGE, _DPORT_RANGE = 22, 23, 24
+_TUN_ID, _UID_RANGE, _DSCP, _DSCP_MASK = 12, 20, 25, 30
+_UIDS = Struct("=II")
+_TUN = Struct(">Q")
 _ACTIONS = {
     1: RuleAction.TABLE,
     2: RuleAction.GOTO,
@@ -36,8 +39,7 @@ _ACTIONS = {
 }
 # They select nothing: who added the rule, its realm, padding.
 _WITHOUT_EFFECT = frozenset({0, 11, 18, _PROTOCOL})
-_NAMES = {5: "unused2", 12: "tun_id", 20: "uidrange", 25: "dscp", 26: "flowlabel", 27: "flowlabel mask"}
-_NAMES |= {28: "sport mask", 29: "dport mask", 30: "dscp mask"}
+_NAMES = {5: "unused2", 26: "flowlabel", 27: "flowlabel mask", 28: "sport mask", 29: "dport mask"}
 _PORT_MASKS = (28, 29)
 _DECODED = frozenset(
     {
@@ -56,6 +58,10 @@ _DECODED = frozenset(
         _IP_PROTO,
         _SPORT_RANGE,
         _DPORT_RANGE,
+        _TUN_ID,
+        _UID_RANGE,
+        _DSCP,
+        _DSCP_MASK,
     }
 )
 
@@ -93,6 +99,10 @@ def _rule(body: bytes) -> PolicyRule | None:
         s32.unpack_from(found[_SUPPRESS_PREFIXLEN])[0] if _SUPPRESS_PREFIXLEN in found else -1,
         bool(found[_L3MDEV][0]) if _L3MDEV in found else False,
         _undecoded(found),
+        suppress_ifgroup=s32.unpack_from(found[_SUPPRESS_IFGROUP])[0] if _SUPPRESS_IFGROUP in found else -1,
+        tun_id=_TUN.unpack_from(found[_TUN_ID])[0] if _TUN_ID in found else 0,
+        uids=_uids(found.get(_UID_RANGE)),
+        dscp=_dscp(found),
     )
     protocol = found[_PROTOCOL][0] if _PROTOCOL in found else 0
     detached = (bool(flags & _IIF_DETACHED), bool(flags & _OIF_DETACHED))
@@ -106,10 +116,21 @@ def _ports(raw: bytes | None) -> tuple[int, int] | None:
     return low, high
 
 
+def _uids(raw: bytes | None) -> tuple[int, int] | None:
+    if raw is None:
+        return None
+    low, high = _UIDS.unpack_from(raw)
+    return low, high
+
+
+def _dscp(found: dict[int, bytes]) -> tuple[int, int] | None:
+    """Return the DSCP that a rule wants and its mask; without one all six bits count (fib4_nl2rule_dscp)."""
+    if _DSCP not in found:
+        return None
+    return found[_DSCP][0], found[_DSCP_MASK][0] if _DSCP_MASK in found else 0x3F
+
+
 def _undecoded(found: dict[int, bytes]) -> tuple[str, ...]:
     # Linux 6.15 and newer send a mask with every port; all ones is what ports always meant.
     harmless = _WITHOUT_EFFECT | {key for key in _PORT_MASKS if found.get(key) == b"\xff\xff"}
-    unknown = [_NAMES.get(key, f"attribute {key}") for key in found if key not in _DECODED | harmless]
-    if _SUPPRESS_IFGROUP in found and s32.unpack_from(found[_SUPPRESS_IFGROUP])[0] != -1:
-        unknown.append("suppress_ifgroup")
-    return tuple(unknown)
+    return tuple(_NAMES.get(key, f"attribute {key}") for key in found if key not in _DECODED | harmless)

@@ -360,7 +360,7 @@ TARGETS = [
 def _target(draw: Draw, table: str, chain: str, protocol: str) -> str:
     if table == "nat":
         return nat_target(draw, chain, protocol)
-    if table in {"mangle"}:
+    if table == "mangle":
         return _mangle_target(draw, chain)
     if table == "raw":
         return draw.one(("CT --notrack", "DROP", "ACCEPT", "NOTRACK" if draw.family == 4 else "CT --notrack"))
@@ -374,7 +374,7 @@ def conditions(draw: Draw, place: str, table: str, chain: str, count: int) -> st
     """Return the text of so many matches that do not exclude each other by their syntax."""
     usable = [row for row in MATCHES if not row.where or chain in row.where]
     if table == "raw":
-        usable = [row for row in usable if row.name not in {"match:owner"}]
+        usable = [row for row in usable if row.name != "match:owner"]
     texts: dict[str, str] = {}
     for _ in range(count):
         row = draw.row(usable)

@@ -93,7 +93,8 @@ def test_isolated_ports_do_not_talk() -> None:
     made.n1.port("veth-a", "cni0", isolated=True)
     assert made.walk(made.a, made.c).verdict is Verdict.PASS
     made.n1.port("veth-c", "cni0", isolated=True)
-    assert end(made.walk(made.a, made.c)) == (Disposition.DROPPED, "bridge-port-closed", "veth-c")
+    # Not even the question for the MAC address passes: the sender is told host unreachable.
+    assert end(made.walk(made.a, made.c)) == (Disposition.HOST_UNREACHABLE, "bridge-port-closed", "eth0")
 
 
 @pytest.mark.parametrize(
@@ -135,10 +136,14 @@ def test_the_forwarding_database_decides_the_port() -> None:
 
 
 def test_an_unknown_mac_is_flooded_to_its_owner() -> None:
-    """Without an entry the frame is flooded, unless the owner's port does not take floods."""
+    """Without an entry the frame is flooded, unless the owner's port does not take floods.
+
+    An owner that has just answered for its address has been learned from that.
+    """
     made = cluster()
-    assert made.walk(made.a, made.c).verdict is Verdict.PASS
     made.n1.port("veth-c", "cni0", flood=False)
+    assert made.walk(made.a, made.c).verdict is Verdict.PASS
+    made.a.neighbour("eth0", "10.244.1.11", made.c.dev("eth0").mac)
     assert end(made.walk(made.a, made.c))[1:] == ("bridge-port-closed", "cni0")
 
 

@@ -76,11 +76,11 @@ def test_a_permanent_wrong_mac_is_somebody_elses() -> None:
 
 
 def test_a_promiscuous_device_does_not_mend_a_wrong_mac_for_others() -> None:
-    """A promiscuous device takes the frame in."""
+    """A promiscuous device sees the frame, and IP does not take what is for somebody else."""
     world, host, pod = pair()
     pod.neighbour("eth0", "10.0.0.254", NOBODY)
     host.change("veth0", promiscuous=True)
-    assert world.walk(pod, host).branches[0].forward.last.cause != "wrong-mac"
+    assert world.walk(pod, host).branches[0].forward.last.cause == "wrong-mac"
 
 
 @pytest.mark.parametrize(("ignore", "answers"), [(0, True), (1, False), (2, False)])
@@ -106,9 +106,10 @@ def test_proxy_arp_answers_for_what_it_routes(proxy: int) -> None:
 
 
 def test_a_proxy_entry_answers_for_one_address() -> None:
-    """``ip neigh add proxy`` answers for the one address."""
+    """``ip neigh add proxy`` answers for the one address, on a router that has a way to it."""
     world, host, pod = pair()
     host.link("eth1")
+    host.route("10.9.0.0/24", dev="eth1")
     pod.route("10.9.0.1/32", dev="eth0")
     assert end(world.walk(pod, "10.9.0.1"))[0] is Disposition.HOST_UNREACHABLE
     host.neighbour("veth0", "10.9.0.1", "", "NONE", proxy=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from skoopctl.dataplane.packet import Ports
 from skoopctl.dataplane.routing import Query, Router
 from skoopctl.kernel.route import NextHop, RouteType, RuleAction
 from tests.support.worlds import Box
@@ -106,8 +107,8 @@ def test_throw_goes_on_with_the_next_rule() -> None:
         ({"tos": 8}, {"tos": 8}, True),
         ({"ip_protocol": 6}, {"protocol": 6}, True),
         ({"ip_protocol": 6}, {"protocol": 17}, False),
-        ({"destination_ports": (80, 90)}, {"destination_port": 85}, True),
-        ({"destination_ports": (80, 90)}, {"destination_port": 91}, False),
+        ({"destination_ports": (80, 90)}, {"destination_ports": Ports.of(85)}, True),
+        ({"destination_ports": (80, 90)}, {"destination_ports": Ports.of(91)}, False),
         ({"iif": "eth0", "invert": True}, {}, True),
         ({"iif": "eth0", "invert": True}, {"iif": "eth0"}, False),
     ],

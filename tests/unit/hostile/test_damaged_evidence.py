@@ -60,7 +60,7 @@ def ask(bundle: Bundle) -> Diagnosis | SkoopError:
 
 def damaged(payload: bytes, seed: int) -> Iterator[bytes]:
     """Yield what may become of a payload on a bad day."""
-    chance = random.Random(seed)  # noqa: S311 - test data
+    chance = random.Random(seed)
     half = len(payload) // 2
     yield payload[:half]
     yield payload[: len(payload) - 1]
@@ -115,7 +115,7 @@ def test_what_was_not_read_is_said(name: str, status: ItemStatus) -> None:
 @pytest.mark.parametrize("name", ["iptables-nft", "route", "link", "namespaces", "sysctl", "identity"])
 def test_a_megabyte_of_garbage(name: str) -> None:
     """A megabyte of random bytes is one gap, in a bounded time."""
-    garbage = random.Random(7).randbytes(MEGABYTE)  # noqa: S311 - test data
+    garbage = random.Random(7).randbytes(MEGABYTE)
     record = healthy().results[SERVER]
     netns = next(n for n, found in record.evidence.items if found == name)
     answer = ask(with_item(SERVER, Item(netns, name, ItemStatus.OK, garbage)))

@@ -109,9 +109,9 @@ def test_rules_keep_what_they_select_by() -> None:
     assert (rules[1002].iif, rules[1002].destination_ports, rules[1002].ip_protocol) == ("br0", (80, 90), 6)
     assert rules[1003].goto == 2000
     assert rules[1500].suppress_prefixlength == 0
-    assert rules[1600].undecoded == ("uidrange",)
+    assert rules[1600].uids == (5, 10)
     assert rules[1700].l3mdev
-    assert {p: r.undecoded for p, r in rules.items() if r.undecoded} == {1600: ("uidrange",)}
+    assert {p: r.undecoded for p, r in rules.items() if r.undecoded} == {}
 
 
 def test_vxlan_forwarding_entries_name_the_remote() -> None:
