@@ -40,7 +40,11 @@ wheel: $(VENV)/dev.stamp ## Build dist/: the wheel and the source archive
 ##@ Check
 .PHONY: test
 test: test-packages $(VENV)/dev.stamp ## Run every test, on a real kernel with real SSH servers (root)
-	@exec .ci/with-lab $(PYTHON) -m pytest $(ARGS)
+	@exec .ci/with-lab $(PYTHON) -m pytest -m "not vm" $(ARGS)
+
+.PHONY: test-vm
+test-vm: vm-packages $(VENV)/dev.stamp ## Run the tests that boot a Debian guest, with every module (root, QEMU)
+	@$(PYTHON) -m pytest tests/vm $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/dev.stamp ## Run the tests that need neither root nor a lab
@@ -61,6 +65,12 @@ check-wheel: wheel ## Install the wheel elsewhere and run what it brings
 bench: packages $(VENV)/dev.stamp $(BENCH_VENV)/bench.stamp ## Measure against Ansible on the same lab (root)
 	@exec .ci/with-lab $(PYTHON) -m tests.bench $(ARGS)
 
+N ?= 10000
+SEED ?= 1
+.PHONY: fuzz
+fuzz: test-packages $(VENV)/dev.stamp ## Compare the model with this kernel: N=10000 flows, SEED=1, ARGS=--help (root)
+	@$(PYTHON) -m tests.kernel --cases $(N) --seed $(SEED) $(ARGS)
+
 ##@ Keep up
 .PHONY: docs
 docs: $(VENV)/dev.stamp ## Write docs/findings.md from the table of findings
@@ -71,9 +81,14 @@ record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --rec
 	@.ci/with-lab $(VENV)/bin/skoopctl demo --keep-evidence skoopctl/recorded
 	@chmod 0644 skoopctl/recorded/*.skoop
 
+.PHONY: record-vm
+record-vm: vm-packages $(VENV)/dev.stamp ## Play the guest's scenarios anew and keep what happened (ARGS=names)
+	@$(PYTHON) -m tests.vm.record $(ARGS)
+
 .PHONY: readme
-readme: $(VENV)/dev.stamp ## Put the recorded demo's output and picture into README.md
+readme: $(VENV)/dev.stamp ## Put the recorded demo's output and picture, and the last fuzz figures, into README.md
 	@$(PYTHON) docs/readme.py
+	@$(PYTHON) docs/fuzz.py
 
 .PHONY: lock
 lock: $(LOCK_VENV)/lock.stamp ## Write requirements/ from pyproject.toml (ARGS=--upgrade: the newest of all)
@@ -87,12 +102,16 @@ clean: ## Delete what was built here; the lab is not touched
 
 # What the targets above stand on.
 
-.PHONY: packages test-packages
+.PHONY: packages test-packages vm-packages
 packages:
 	@.ci/packages
 
 test-packages:
 	@.ci/packages --tests
+
+# Without them the tests are skipped, and say so.
+vm-packages:
+	@.ci/packages --vm || true
 
 $(VENV)/run.stamp: $(RUN_LOCKS) pyproject.toml .ci/venv
 	@.ci/venv $(VENV) --project $(RUN_LOCKS)

@@ -96,14 +96,17 @@ class Sysctls:
 
 
 def sysctls(cap, link_dump, is_host):
-    """Return ``net/...=value`` lines."""
+    """Return ``net/...=value`` lines. A namespace with more than lo and eth0 may be a node (kind, nested clusters)."""
     reading = Sysctls()
+    settings = device_settings(link_dump)
+    is_host = is_host or len({device for _, device in settings}) > 2
     for path in SYSCTLS + (HOST_SYSCTLS if is_host else []):
         reading.read(path)
-    for folder in HOST_FOLDERS if is_host else ():
+    # br_netfilter has its switches in every namespace, and a container that is a node has bridges too.
+    for folder in HOST_FOLDERS if is_host else ("bridge",) if b"bridge\0" in link_dump else ():
         for name in names_in("/proc/sys/net/" + folder):
             reading.read(folder + "/" + name)
-    reading.read_devices(device_settings(link_dump))
+    reading.read_devices(settings)
     payload = Payload(cap)
     if not payload.add(b"\n".join(reading.lines) + b"\n"):
         raise Outcome("truncated", "more than %d bytes of sysctls" % cap, payload)

@@ -45,6 +45,16 @@ UNSEARCHED = {
     "no-local-endpoint": "the traffic policy is the service's, and its endpoints are pods elsewhere",
     "service-port-unknown": "the ports are the service's",
     "no-protocol": "loading a module is outside of the model",
+    "conntrack-table-full": "how large the table should be depends on the node's memory",
+    "ipvs-loopback-source": "no setting lets IPVS send packets of 127.0.0.0/8 elsewhere",
+    "ipvs-no-server": "a server is an endpoint that is ready, which no edit of a node's state makes",
+    "mtu-mismatch": "the flow passes; which of the MTUs is the wrong one is the owner's to say",
+    "tunnel-loop": "the route to the remote belongs to whoever configured the tunnel",
+    "tunnel-remote-missing": "which node is behind the destination is not told by this one's state",
+    "wireguard-endpoint-missing": "where a peer can be reached is its own to say",
+    "wireguard-key-unknown": "which of two keys is the right one is not known here",
+    "wireguard-no-peer": "who may hold the destination is the owner's to say: allowed IPs are also a filter",
+    "wireguard-source-refused": "allowed IPs filter on purpose; who may use the source is the owner's to say",
     "link-local-source": "which address the sender should have is not known here",
 }
 """Causes that no edit of the model is searched for, with the reason. Others have a proposer, and `nearby`."""

@@ -100,12 +100,12 @@ def _heading(number: int, told: Told) -> str:
 
 
 def _text(told: Told) -> str:
-    from skoopctl.report.text import render_text
+    from skoopctl.report.text import render_headline, render_text
 
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = min(max(shutil.get_terminal_size().columns, 60), 120) if color else 100
-    explain = "summary" if told.moment.fault else "minimal"
-    return render_text(told.diagnosis, width=width, color=color, explain=explain)  # type: ignore[arg-type]
+    render = render_text if told.moment.fault else render_headline
+    return render(told.diagnosis, width=width, color=color)
 
 
 def _write(told: Told, report: str, picture: str | None) -> None:

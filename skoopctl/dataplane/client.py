@@ -35,6 +35,7 @@ _ERRNO = {
         Unreachable.NET_PROHIBITED: "ENETUNREACH",
         Unreachable.HOST_PROHIBITED: "EHOSTUNREACH",
         Unreachable.ADMIN_PROHIBITED: "EHOSTUNREACH",
+        Unreachable.TIME_EXCEEDED: "EHOSTUNREACH",
     },
     6: {
         Unreachable.NET: "ENETUNREACH",
@@ -45,10 +46,11 @@ _ERRNO = {
         Unreachable.POLICY_FAIL: "EACCES",
         Unreachable.REJECT_ROUTE: "EACCES",
         Unreachable.PROTO: "EPROTO",
+        Unreachable.TIME_EXCEEDED: "EHOSTUNREACH",
     },
 }
 # The errors that are not fatal in those tables: a connected UDP socket without IP_RECVERR is not told of them.
-_SOFT = frozenset({Unreachable.NET, Unreachable.HOST, Unreachable.BEYOND_SCOPE})
+_SOFT = frozenset({Unreachable.NET, Unreachable.HOST, Unreachable.BEYOND_SCOPE, Unreachable.TIME_EXCEEDED})
 _NO_ROUTE = {
     Disposition.NO_ROUTE: "ENETUNREACH",
     Disposition.HOST_UNREACHABLE: "EHOSTUNREACH",

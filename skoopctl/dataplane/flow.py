@@ -77,7 +77,6 @@ _SILENT = frozenset(
         Disposition.DROPPED,
         Disposition.BLACKHOLE,
         Disposition.RP_FILTER,
-        Disposition.LOOP,
         Disposition.MTU,
     }
 )
@@ -369,7 +368,13 @@ class _Attempt:
         disposition = ending.disposition
         if disposition in _UNDECIDED:
             return self._result(disposition, clients.UNDECIDED, ending.reason)
-        at_sender = self.question.client is not None and journey.hops == 0 and journey.depth == 0
+        # A bridge hands a packet on without a hop: the sender is told of nothing that happens there.
+        client = self.question.client
+        at_home = client is not None and (ending.netns.host, ending.netns.inode) == (
+            client.host,
+            client.inode,
+        )
+        at_sender = at_home and journey.hops == 0 and journey.depth == 0
         if at_sender and ending.rerouted and self.question.protocol in {"tcp", "sctp"}:
             # ip_route_me_harder's error becomes a drop, which connect() does not see.
             return self._result(disposition, clients.TIMEOUT, ending.reason)
@@ -386,8 +391,7 @@ class _Attempt:
         if disposition in _SILENT or journey.depth > 0:
             # An error about an outer packet goes to the tunnel's own node: the client hears nothing.
             return self._result(disposition, clients.TIMEOUT, ending.reason)
-        client = self.question.client
-        if client is not None and (ending.netns.host, ending.netns.inode) == (client.host, client.inode):
+        if at_home:
             at_birth = ending.packet.tracking is None
             if at_birth and ending.error is not None:
                 return self._result(disposition, clients.not_sent(disposition, ending.error), ending.reason)

@@ -244,6 +244,16 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     expired = count_down(journey, netns, link, packet)
     if expired is not None:
         return expired
+    if journey.hops >= MAX_HOPS:
+        return journey.end(
+            Disposition.LOOP,
+            netns,
+            packet,
+            f"received {MAX_HOPS} times: a routing loop, and the TTL is used up",
+            link=link,
+            cause="routing-loop",
+            error=Unreachable.TIME_EXCEEDED,
+        )
     mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:

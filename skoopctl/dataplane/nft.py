@@ -18,8 +18,9 @@ from skoopctl.dataplane.nft_values import (
     value_of,
 )
 from skoopctl.dataplane.packet import Ports, Unreachable
+from skoopctl.dataplane.redirect import redirect_address
 from skoopctl.dataplane.ruling import ACCEPT, DROP, RETURN, Action, Ruling
-from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.scene import Scene
 from skoopctl.dataplane.targets import RANDOM_PORTS, masquerade_as, reject_error
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.dataplane.truth import Truth, Undecided, Unknown, negate
@@ -301,10 +302,7 @@ class NftEvaluator:
         packet, tracking = scene.packet, scene.packet.tracking
         if tracking is None or tracking.entry is None:
             return ACCEPT
-        if scene.hook is Hook.OUTPUT or scene.in_link is None:
-            address: int | None = 0x7F000001
-        else:
-            address = scene.router.select_source(scene.in_link.index, 0, packet.family)
+        address = redirect_address(scene)
         if address is None:
             return DROP
         ports = self._port(statement.port, scene) or packet.destination_ports

@@ -138,6 +138,7 @@ class Unreachable(StrEnum):
     POLICY_FAIL = "icmp6-policy-fail"
     REJECT_ROUTE = "icmp6-reject-route"
     FRAGMENTATION_NEEDED = "icmp-frag-needed"
+    TIME_EXCEEDED = "icmp-time-exceeded"
 
 
 # include/uapi/linux/icmp.h and icmpv6.h: type and code.
@@ -151,6 +152,7 @@ _NUMBERS = {
         Unreachable.HOST_PROHIBITED: (3, 10),
         Unreachable.ADMIN_PROHIBITED: (3, 13),
         Unreachable.FRAGMENTATION_NEEDED: (3, 4),
+        Unreachable.TIME_EXCEEDED: (11, 0),
     },
     6: {
         Unreachable.NET: (1, 0),
@@ -162,6 +164,7 @@ _NUMBERS = {
         Unreachable.REJECT_ROUTE: (1, 6),
         Unreachable.PROTO: (4, 1),
         Unreachable.FRAGMENTATION_NEEDED: (2, 0),
+        Unreachable.TIME_EXCEEDED: (3, 0),
     },
 }
 _NAMES_V6 = {

@@ -14,8 +14,9 @@ from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.conntrack import Entry, bind_destination, bind_source
 from skoopctl.dataplane.matches.connection import value_and_mask
 from skoopctl.dataplane.packet import Ports, Unreachable
+from skoopctl.dataplane.redirect import redirect_address
 from skoopctl.dataplane.ruling import ACCEPT, DROP, Action, Ruling
-from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.scene import Scene
 from skoopctl.kernel.iptables import Target
 
 Act = Callable[[Scene, Target], Ruling | None]
@@ -241,10 +242,7 @@ def redirect(scene: Scene, item: Target) -> Ruling:
     """DNAT to the address of the device that the packet came in on (127.0.0.1 for packets born here)."""
     entry = nat_entry(scene)
     if entry is not None:
-        if scene.hook is Hook.OUTPUT or scene.in_link is None:
-            address: int | None = 0x7F000001 if scene.packet.family == 4 else 1
-        else:
-            address = scene.router.select_source(scene.in_link.index, 0, scene.packet.family)
+        address = redirect_address(scene)
         if address is None:
             return DROP
         ports = options_of(item).get("to-ports", "")

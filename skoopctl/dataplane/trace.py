@@ -126,7 +126,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One packet's way. ``label`` is ``SYN SYN-ACK ACK request answer RST`` or ``ICMP error (…)``."""
+    """One packet's way. ``label`` names it: ``SYN``, ``answer``, ``INIT-ACK``, ``ICMP error (…)``."""
 
     label: str
     steps: tuple[Step, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey
-from skoopctl.dataplane.packet import Packet
+from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.trace import Disposition
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
@@ -28,4 +28,5 @@ def count_down(journey: Journey, netns: NetNamespace, link: Link, packet: Packet
         reason,
         link=link,
         cause="routing-loop" if loops else "ttl-exceeded",
+        error=Unreachable.TIME_EXCEEDED,
     )

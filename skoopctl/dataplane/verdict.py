@@ -107,6 +107,7 @@ def branches_of(exploration: Exploration[Transaction]) -> tuple[Branch, ...]:
             branch.errno,
             branch.disposition,
             branch.responder_netns,
+            branch.seen_source,
             branch.fatal_walk.last.decision,
         )
         known = merged.get(key)

@@ -25,8 +25,9 @@ def minimal_lines(diagnosis: Diagnosis) -> Iterator[Line]:
         f" port {flow.port}" if flow.port else ""
     )
     verdict = Span(path.verdict.value, _STYLES.get(path.verdict, "warn"))
-    yield line(verdict, f"  {path.outcome.value}  {about}")
     several = len(path.branches) > 1
+    seen = path.outcome.value if several else _seen(path.branches[0])
+    yield line(verdict, f"  {seen}  {about}")
     for branch in sorted(path.branches, key=lambda each: (each.outcome is Outcome.CONNECTED, -each.weight)):
         if several:
             yield line("  ", f"{share_of(branch, path)} {_seen(branch)}", _by_choice(branch))

@@ -41,6 +41,11 @@ def render_text(
     return painted(_report(diagnosis, width, explain), color=color)
 
 
+def render_headline(diagnosis: Diagnosis, *, width: int = 100, color: bool = False) -> str:
+    """Return only what was seen and the verdict in a sentence, as the beginning of `render_text` has them."""
+    return painted(_headline(diagnosis, max(width, 40)), color=color)
+
+
 def _report(diagnosis: Diagnosis, width: int, explain: Explain) -> Iterator[Line]:
     if explain == "minimal":
         yield from minimal_lines(diagnosis)

@@ -167,6 +167,16 @@ def _ends() -> list[Case]:
     ]
 
 
+def _sockets() -> list[Case]:
+    """Sockets of one family, of both, and bound to one address; what UDP's say of IPV6_V6ONLY is not read."""
+    tcp = (Wanted("tcp", 4), Wanted("tcp", 6))
+    udp = (Wanted("udp", 4), Wanted("udp", 6))
+    return [
+        *(Case(f"socket-{port}", (), _ported(tcp, port)) for port in (82, 83, 84, 85, 86, 87)),
+        *(Case(f"socket-udp-{port}", (), _ported(udp, port)) for port in (82, 84, 85, 86, 87)),
+    ]
+
+
 def _no_errors(chain: str) -> str:
     types = "destination-unreachable"
     return (
@@ -329,7 +339,7 @@ def _nat() -> list[Case]:
     ]
 
 
-CASES = [*_ends(), *_drops(), *_rejects(), *_routes(), *_neighbours(), *_nat()]
+CASES = [*_ends(), *_sockets(), *_drops(), *_rejects(), *_routes(), *_neighbours(), *_nat()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

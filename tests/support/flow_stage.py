@@ -35,12 +35,17 @@ ip link set lo up
 _SERVER = """
 import selectors, socket
 selector = selectors.DefaultSelector()
-for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+# Address, port, IPV6_V6ONLY.
+for host, port, only in (
+    ("0.0.0.0", 80, 0), ("::", 80, 1), ("::", 82, 0), ("::", 83, 1), ("::ffff:10.9.2.2", 84, 0),
+    ("127.0.0.1", 85, 0), ("10.9.2.2", 86, 0), ("fd09:2::2", 87, 0),
+):
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         s = socket.socket(family, kind)
         if family == socket.AF_INET6:
-            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        s.bind((host, 80))
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        s.bind((host, port))
         if kind == socket.SOCK_STREAM:
             s.listen(8)
         selector.register(s, selectors.EVENT_READ, kind)

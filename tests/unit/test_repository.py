@@ -41,7 +41,20 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "man
 NOT_OURS = {".git", "__pycache__", "dist", "build", "out", "fixtures"}
 TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".sh", ".j2", ".css", ".svg"}
 FIRST = ("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", ".ci/run")
-TARGETS = {"demo", "test", "test-unit", "lint", "bench", "venv", "wheel", "docs", "readme", "lock", "clean"}
+TARGETS = {
+    "demo",
+    "test",
+    "test-unit",
+    "lint",
+    "bench",
+    "fuzz",
+    "venv",
+    "wheel",
+    "docs",
+    "readme",
+    "lock",
+    "clean",
+}
 MACHINES = ("/work/", "/root/", "/tmp/v/", "/opt/pypi", "/opt/wheels")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
@@ -142,6 +155,12 @@ def test_every_finding_is_documented() -> None:
 def test_readme_shows_the_demo_as_it_is() -> None:
     """README's demo output and picture are what the recorded demo gives now; otherwise: make readme."""
     done = _run(sys.executable, "docs/readme.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_readme_shows_the_last_fuzz_figures() -> None:
+    """README's figures of ``make fuzz`` are those that were saved; otherwise: make readme."""
+    done = _run(sys.executable, "docs/fuzz.py", "--check")
     assert done.returncode == 0, done.stderr
 
 

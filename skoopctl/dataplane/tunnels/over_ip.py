@@ -16,6 +16,8 @@ from skoopctl.dataplane.trace import Disposition, Evidence
 from skoopctl.dataplane.tunnels.registry import Remote, Sending, Stop, line
 from skoopctl.kernel.tunnel import IpTunnel
 
+_CHECKSUM = 1
+
 ByNextHop = Callable[[Sending], tuple[int, tuple[Evidence, ...]]]
 """Where a device without a remote sends to (0: nowhere), and the evidence for it."""
 
@@ -114,11 +116,20 @@ def _key_fits(wanted: int | None, number: int) -> bool:
 
 
 def refuses(station: Station, outer: Packet, _inner: Packet) -> Stop | None:
-    """Checksums and sequence numbers that the device requires must be there (ip_tunnel_rcv)."""
+    """Checksums and sequence numbers that the device requires must be there, and no checksum that it does not.
+
+    net/ipv4/ip_tunnel.c (ip_tunnel_rcv), ip6_tunnel.c (__ip6_tnl_rcv): rx_crc_errors for both.
+    """
     tunnel, wrapping = station.link.tunnel, outer.wrapping
-    if not isinstance(tunnel, IpTunnel) or wrapping is None or not tunnel.in_checked & ~wrapping.checked:
+    if not isinstance(tunnel, IpTunnel) or wrapping is None or tunnel.external:
         return None
-    reason = f"{station.link.name} requires a checksum or sequence numbers, and the packet has none"
+    name = station.link.name
+    if tunnel.in_checked & ~wrapping.checked:
+        reason = f"{name} requires a checksum or sequence numbers, and the packet has none"
+    elif wrapping.checked & _CHECKSUM & ~tunnel.in_checked:
+        reason = f"the packet has a GRE checksum, and {name} takes none (icsum is off)"
+    else:
+        return None
     return Stop(Disposition.DROPPED, reason, "tunnel-not-listening")
 
 

@@ -201,13 +201,16 @@ def test_multipath_hops_are_branches() -> None:
 
 
 def test_routes_in_a_circle_are_a_loop() -> None:
-    """Two nodes that send a packet to each other end it as LOOP, a timeout for the client."""
+    """Two nodes that send a packet to each other end it as LOOP, and the client hears that its TTL is used up."""
     made = cluster(vxlan=False)
     made.n1.route("10.99.0.0/16", "192.168.3.87", "eth0")
     made.n2.route("10.99.0.0/16", "192.168.3.86", "eth0")
     result = made.walk(made.a, "10.99.0.1")
-    assert (result.disposition, result.outcome) == (Disposition.LOOP, Outcome.TIMEOUT)
+    assert (result.disposition, result.outcome) == (Disposition.LOOP, Outcome.UNREACHABLE)
+    assert result.branches[0].errno == "EHOSTUNREACH"
     assert result.branches[0].forward.last.cause == "routing-loop"
+    # udp_err: time exceeded is not fatal, so a connected UDP socket hears nothing.
+    assert made.walk(made.a, "10.99.0.1", protocol="udp", port=53).outcome is Outcome.TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -271,6 +274,15 @@ def test_a_drop_in_the_senders_own_output_is_eperm(protocol: str, outcome: Outco
     made.n1.iptables(filter_table("-A OUTPUT -d 10.244.2.10/32 -j DROP"))
     result = made.walk(made.n1, made.b, protocol=protocol)
     assert (result.disposition, result.outcome) == (Disposition.DROPPED, outcome)
+
+
+def test_a_drop_on_the_bridge_is_not_eperm_for_the_pod() -> None:
+    """A bridged datagram that the node's POSTROUTING drops is lost in silence: send() was in another namespace."""
+    made = cluster()
+    made.n1.set("net/bridge/bridge-nf-call-iptables", 1)
+    made.n1.iptables(filter_table("-A POSTROUTING -p udp -j DROP", table="mangle"))
+    result = made.walk(made.a, made.c, protocol="udp")
+    assert (result.disposition, result.outcome) == (Disposition.DROPPED, Outcome.TIMEOUT)
 
 
 def test_a_host_that_was_not_collected_is_unknown() -> None:

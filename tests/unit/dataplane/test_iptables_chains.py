@@ -360,6 +360,14 @@ def test_masquerade_without_an_address_drops() -> None:
     assert "tun0 has no address" in seen.scene.notes[0]
 
 
+def test_redirect_on_a_device_without_an_address_drops() -> None:
+    """REDIRECT takes the in device's own address and no other's: a pod's device on its node often has none."""
+    made = router(filter_table("-A PREROUTING -p tcp -j REDIRECT --to-ports 99", table="nat"))
+    made.link("cali1")
+    (seen,) = through(At(made, Hook.PREROUTING, in_dev="cali1"), tracked(packet()))
+    assert seen.word == "DROP"
+
+
 def test_masquerade_takes_the_address_in_the_next_hops_subnet() -> None:
     """Of several addresses of the device, the one that shares a subnet with the next hop is used."""
     made = router(filter_table("-A POSTROUTING -j MASQUERADE", table="nat"))

@@ -1,0 +1,105 @@
+"""One guest for all tests, and what it was like before and after the first look at it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from skoopctl.evidence import HostRecord, read_bundle
+from tests.vm.guest import Guest, running_guest
+from tests.vm.image import ImageError, missing_programs
+from tests.vm.play import prepare
+from tests.vm.scenarios import load_all
+
+COLLECT = "from skoopctl.cli import main; main()"
+STATE = r"""
+cut -d' ' -f1 /proc/modules | sort
+echo -- files
+skip='-path /proc -o -path /sys -o -path /dev -o -path /var/log/journal -o -path /run/log/journal'
+find / -xdev \( $skip \) -prune -o -printf '%p %y %m %s %T@ %C@\n' | sort
+find /tmp /run /dev/shm -xdev ! -path '/run/log/*' ! -path '/run/systemd/*' -printf '%p %y %m %s %T@\n' | sort
+echo -- processes
+ps -e -o pid=,ppid=,comm= | awk '$2 != 2 && $3 !~ /^(sshd|ps|awk|sh|bash|sort|kworker.*)$/' | sort
+echo -- sysctls
+sysctl -a -r '^net[.]' 2>/dev/null | grep -v -e nf_conntrack_count -e random
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One run of ``skoopctl collect``: the guest's state before and after it, by sections, and what came."""
+
+    before: dict[str, list[str]]
+    after: dict[str, list[str]]
+    record: HostRecord
+
+
+def state(guest: Guest) -> dict[str, list[str]]:
+    """Return everything about the guest that looking must not change."""
+    sections: dict[str, list[str]] = {"modules": []}
+    name = "modules"
+    for line in guest.run(STATE).splitlines():
+        if line.startswith("-- "):
+            name = line[3:]
+            sections[name] = []
+        else:
+            sections[name].append(line)
+    return sections
+
+
+def collect(guest: Guest, user: str = "root") -> HostRecord:
+    """Collect the guest as a user would: with the program, from an inventory, over a login of its own."""
+    out = guest.folder / f"collected-{user}.skoop"
+    argv = [sys.executable, "-c", COLLECT, "collect", "-i", str(guest.inventory(user)), "-o", str(out)]
+    done = subprocess.run(
+        argv, check=False, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 0, done.stderr
+    return read_bundle(str(out)).results["vm"]
+
+
+def look(guest: Guest) -> Look:
+    """Collect, and tell what was before and after."""
+    before = state(guest)
+    record = collect(guest)
+    return Look(before, state(guest), record)
+
+
+@pytest.fixture(scope="session")
+def booted() -> Iterator[tuple[Guest, Look]]:
+    """Boot a guest and look at it while it has loaded no more than it needs to run."""
+    missing = missing_programs()
+    if missing:
+        pytest.skip(f"no guest: {', '.join(missing)} missing (make test-vm installs them)")
+    if os.uname().machine != "x86_64":
+        pytest.skip("no guest: its kernel is one for x86_64")
+    if os.geteuid():
+        pytest.skip("no guest: building its disk takes root")
+    load_all()
+    try:
+        with running_guest() as guest:
+            # Process 1 loads ip_tables for itself (systemd 252: kmod_setup), which a node with nftables need not.
+            guest.run("rmmod ip_tables x_tables 2>/dev/null || true")
+            first = look(guest)
+            prepare(guest)
+            yield guest, first
+    except ImageError as error:
+        pytest.skip(f"no guest: {error}")
+
+
+@pytest.fixture(scope="session")
+def guest(booted: tuple[Guest, Look]) -> Guest:
+    """Return the running guest."""
+    return booted[0]
+
+
+@pytest.fixture(scope="session")
+def first_look(booted: tuple[Guest, Look]) -> Look:
+    """Return the look at the bare guest."""
+    return booted[1]
