@@ -22,5 +22,6 @@ def decode(name: str, raw: Mapping[str, bytes]) -> netlink.Dump[Any]:
         "fdb": lambda data: netlink.decode_fdb(data, devices=devices),
         "qdisc": netlink.decode_tc_devices,
         "nexthop": netlink.decode_nexthops,
+        "conntrack": netlink.decode_conntrack,
     }
     return decoders[name](raw[name])

@@ -328,7 +328,7 @@ def _sets(draw: Draw) -> list[Line]:
             rule = f"meta mark {draw.mark()} counter {_verdict(draw, hook)}"
         case "ifname":
             made = [f"add set {t} s {{ type ifname; }}",
-                    f"add element {t} s {{ \"{draw.device(place)}\" }}"]  # fmt: skip
+                    f'add element {t} s {{ "{draw.device(place)}" }}']  # fmt: skip
             rule = f"{'iifname' if hook in IN else 'oifname'} @s counter {_verdict(draw, hook)}"
         case _:
             verdicts = [(host, draw.port(), draw.one(("drop", "accept", "return"))) for host in hosts]
