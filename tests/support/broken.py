@@ -207,6 +207,11 @@ def balance(made: Cluster, text: str, *addresses: str) -> None:
     made.n1.set("net/ipv4/vs/conntrack", 1)
 
 
+def short_life(made: Cluster) -> None:
+    """A rule leaves packets of pods no way beyond n1."""
+    made.n1.iptables(filter_table("-A PREROUTING -i cni0 -j TTL --ttl-set 1", table="mangle"))
+
+
 def drained_service(made: Cluster) -> None:
     """IPVS's only server takes no new connections."""
     balance(made, f"-A -t {SERVICE}:80 -s rr\n-a -t {SERVICE}:80 -r 10.244.2.10:80 -m -w 0\n", SERVICE)
@@ -540,6 +545,7 @@ CASES = (
         service=web(),
     ),
     Case("answer-lost", foreign_snat),
+    Case("ttl-exceeded", short_life),
     Case("ipvs-no-server", drained_service, asked=("10.244.1.10", SERVICE)),
     Case("ipvs-loopback-source", balanced_loopback, asked=("192.168.3.86", "127.0.0.1")),
     Case(

@@ -21,8 +21,8 @@ def decode(name: str, raw: Mapping[str, bytes]) -> netlink.Dump[Any]:
         "neigh-proxy": lambda data: netlink.decode_neighbours(data, devices=devices),
         "fdb": lambda data: netlink.decode_fdb(data, devices=devices),
         "bridge-vlan": netlink.decode_bridge_vlans,
-        "conntrack": netlink.decode_conntrack,
         "qdisc": netlink.decode_tc_devices,
         "nexthop": netlink.decode_nexthops,
+        "conntrack": netlink.decode_conntrack,
     }
     return decoders[name](raw[name])
