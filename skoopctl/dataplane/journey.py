@@ -23,10 +23,15 @@ MAX_HOPS = 64
 """A packet that is received more often than this is going in circles (the kernel's TTL ends it)."""
 
 
+Peer = tuple[NsKey, int, str]
+"""A tunnel's peer as its device knows it: the device's namespace and ifindex, the peer's key."""
+
+
 @dataclass(slots=True)
 class World:
     """What all packets of one flow share: the network, the connections they made, the answers to branches.
 
+    ``heard`` is where a peer's packets came from (family, address, port): WireGuard sends there from then on.
     ``uncollected`` names the hosts that could not be asked, by their addresses. ``learned`` are neighbours
     that a device (a namespace and an ifindex) has heard of on the way.
     """
@@ -36,6 +41,7 @@ class World:
     uncollected: Mapping[int, str] = field(default_factory=dict)
     connections: dict[NsKey, Table] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
+    heard: dict[Peer, tuple[int, int, int]] = field(default_factory=dict)
     learned: set[tuple[NsKey, int, int]] = field(default_factory=set)
 
     def table(self, netns: NetNamespace) -> Table:
