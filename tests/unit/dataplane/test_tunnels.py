@@ -180,7 +180,7 @@ def test_ip6tnl_goes_over_ipv6() -> None:
     ],
 )
 def test_gre_keys_and_ends_must_match(one: dict[str, int], two: dict[str, int], passes: bool) -> None:
-    """A device with a key takes only that key, one without takes none; a checksum must be there if, and only if, it is required."""
+    """A device with a key takes only that key, one without takes none; so it is with checksums."""
     result = walked(gre(one, two))
     assert (result.verdict is Verdict.PASS) is passes
     if not passes:
