@@ -25,6 +25,7 @@ OPEN: dict[str, str] = {
     "bcast-flood-off": "ARP requests are flooded to every port",
     "bridged-solicitation-rejected": "solicitations do not pass through br_netfilter's FORWARD",
     "duplicate-address-answers-arp": "the first owner of an address is taken to answer",
+    "icmpv6-error-from-link-local": "a node without a global address is taken to have no address to send from",
     "inet-snat-ip-leaves-ipv6": "snat ip in an inet table translates IPv6",
     "mcast-flood-off": "solicitations are flooded to every port",
     "netdev-egress-only-leaving": "egress chains are run for packets that come in",

@@ -15,6 +15,8 @@ NOT_YET: dict[str, str] = {
     "bridge-port:mcast_flood off": "solicitations are flooded to every port (corpus: mcast-flood-off)",
     "sysctl:ip_forward": "a proxy answers ARP without forwarding (corpus: proxy-arp-needs-forwarding)",
     "sysctl:forwarding": "the same",
+    "nft-nat:inet": "NAT of one family translates the other's packets (corpus: inet-snat-ip-leaves-ipv6)",
+    "link:down": "an ICMPv6 error from a link-local address (corpus: icmpv6-error-from-link-local)",
     "local:duplicate": "two hosts with one address: a race (corpus: duplicate-address-answers-arp)",
 }
 """Each row: the name of a theme, match, target or option, and what stands in its way."""
