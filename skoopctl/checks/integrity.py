@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.finding import Finding, Where
+from skoopctl.checks.rule_integrity import rule_findings
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane.topology import NsKey
 from skoopctl.dataplane.trace import Evidence, PathResult
 from skoopctl.kernel.netns import NetNamespace
 
+FAR_APART_S = 120
+"""A run asks all its nodes within a minute or two; dumps that are further apart are of different times."""
 # What the walk reads. Anything else that is missing changes no verdict.
 _READ_BY_WALK = (
     "link",
@@ -28,18 +32,58 @@ _READ_BY_WALK = (
 
 def integrity_findings(path: PathResult, snapshot: Snapshot) -> Iterable[Finding]:
     """Yield what was not read in the namespaces that the flow passes."""
-    for key in _visited(path):
+    yield from _clocks(dict.fromkeys(node for node, _ in _visited(path)), snapshot)
+    for key, hooks in _visited(path).items():
         if key[0] not in snapshot.hosts:
             continue
         netns = snapshot.netns(key)
         label = "host" if netns.is_host else snapshot.labels.get(key, "")
         yield from _gaps(netns, Where(key[0], label))
         yield from _incompatible(netns, Where(key[0], label))
+        yield from _of_rules(netns, Where(key[0], label), frozenset(hooks), snapshot)
 
 
-def _visited(path: PathResult) -> list[NsKey]:
-    steps = (step for branch in path.branches for walk in branch.walks for step in walk.steps)
-    return list(dict.fromkeys((step.node, step.netns) for step in steps))
+def _clocks(nodes: Iterable[str], snapshot: Snapshot) -> Iterable[Finding]:
+    """Dumps that were not taken at one time, or by clocks that differ: a flow may cross two states of a cluster."""
+    clocks = {name: host.clock_s for name in nodes if (host := snapshot.hosts.get(name)) and host.clock_s}
+    if not clocks:
+        return
+    first, last = min(clocks, key=lambda n: clocks[n]), max(clocks, key=lambda n: clocks[n])
+    apart_s = clocks[last] - clocks[first]
+    if apart_s <= FAR_APART_S:
+        return
+    doc = DOCS["dumps-apart"]
+    evidence = tuple(
+        Evidence(
+            "clock", f"{datetime.fromtimestamp(clocks[n], UTC):%Y-%m-%d %H:%M:%S} UTC", "identity", node=n
+        )
+        for n in (first, last)
+    )
+    summary = f"By their clocks, the dumps of {first} and {last} are {apart_s:.0f} s apart"
+    yield Finding(doc.id, doc.severity, Where(last, "host"), summary, evidence, doc.why)
+
+
+def _visited(path: PathResult) -> dict[NsKey, set[str]]:
+    """Return the namespaces that the flow passes, and the hooks that it passes there."""
+    found: dict[NsKey, set[str]] = {}
+    for branch in path.branches:
+        for walk in branch.walks:
+            for step in walk.steps:
+                hooks = found.setdefault((step.node, step.netns), set())
+                if step.hook:
+                    hooks.add(step.hook)
+    return found
+
+
+def _of_rules(
+    netns: NetNamespace, where: Where, hooks: frozenset[str], snapshot: Snapshot
+) -> tuple[Finding, ...]:
+    """Return the findings about a namespace's rules; looked for once, for thousands of flows may pass there."""
+    caches = snapshot.network.topology.caches
+    key = ("rule findings", netns.host, netns.inode, hooks)
+    if key not in caches:
+        caches[key] = tuple(rule_findings(netns, where, hooks))
+    return caches[key]  # type: ignore[return-value]
 
 
 def _gaps(netns: NetNamespace, where: Where) -> Iterable[Finding]:

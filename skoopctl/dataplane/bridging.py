@@ -56,6 +56,9 @@ def into_bridge(journey: Journey, move: IntoBridge) -> Ending | Move:
                 return redirected
             mac = redirected
     if mac in {"", bridge.link.mac} or _is_own(netns, bridge, mac):
+        ended = pass_device_chains(journey, netns, packet, "bridge", "input", in_link=port.link)
+        if ended is not None:
+            return ended
         journey.step(StepKind.BRIDGE, netns, port.link, f"to {bridge.link.name} itself", packet)
         return Receive(netns, bridge.link, packet, prerouted=filtered, in_port=port.link)
     return _forward(journey, bridge, port, packet, mac)
@@ -154,10 +157,9 @@ def _forward(
     journey.step(
         StepKind.BRIDGE, netns, bridge.link, f"{mac} is behind {out.link.name}", packet, evidence=evidence
     )
-    if port is not None:
-        ended = _bridged_hooks(journey, bridge, port, out, packet)
-        if ended is not None:
-            return ended
+    ended = _out_hooks(journey, bridge, port, out, packet)
+    if ended is not None:
+        return ended
     mtu.at_frame(journey, out, packet)
     if out.link.kind in TUNNELS:
         return Encapsulate(netns, out.link, packet, mac, next_hop or packet.destination)
@@ -165,6 +167,20 @@ def _forward(
     if peer is not None:
         return Cross(out, peer, packet, mac)
     return LeaveHost(out, packet, mac, next_hop or packet.destination)
+
+
+def _out_hooks(
+    journey: Journey, bridge: Station, port: Station | None, out: Station, packet: Packet
+) -> Ending | Move | None:
+    """The hooks on the way out of a port: FORWARD, or OUTPUT for the host's own frames, then POSTROUTING."""
+    netns = bridge.netns
+    if port is not None:
+        ended = _bridged_hooks(journey, bridge, port, out, packet)
+    else:
+        ended = pass_device_chains(journey, netns, packet, "bridge", "output", out_link=out.link)
+    if ended is not None:
+        return ended
+    return pass_device_chains(journey, netns, packet, "bridge", "postrouting", out_link=out.link)
 
 
 def _bridged_hooks(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 MAX_RUNS = 512
 """More combinations than this are not walked; the rest of the weight is reported as unknown."""
@@ -44,13 +44,18 @@ class Pick:
 
 
 class Choices:
-    """The answers of one run: a given prefix, then always the first option."""
+    """The answers of one run: a given prefix, then always the first option.
 
-    __slots__ = ("_memory", "_prefix", "picks")
+    ``changed`` is what the packets of this run have changed in tables of the kernel that outlive a packet,
+    such as elements that rules added to sets; its keys and values are those of whoever keeps it there.
+    """
+
+    __slots__ = ("_memory", "_prefix", "changed", "picks")
 
     def __init__(self, prefix: tuple[int, ...] = ()) -> None:
         self._prefix = prefix
         self._memory: dict[object, int] = {}
+        self.changed: dict[object, Any] = {}
         self.picks: list[Pick] = []
 
     def pick(

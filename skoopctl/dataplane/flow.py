@@ -323,16 +323,27 @@ class _Attempt:
             return self._with_sizes()
         ends = (client, self.world.topology.netns(server))
         tuples = (self.expected.inverse(), self.answered)
-        for place, flags in enumerate(self.exchange.more):
+        for place, flags in enumerate(self._later()):
             here, there = ends[place % 2], ends[1 - place % 2]
             packet = self._later_packet(tuples[place % 2], flags)
-            journey = Journey(self.world, flags.value)
+            journey = Journey(self.world, "data" if place and flags is Flags.ACK else flags.value)
             ending = travel(journey, Send(here, packet))
             self.walks.append(journey.walk(ending.disposition))
             arrived = (ending.netns.host, ending.netns.inode) == (there.host, there.inode)
             if ending.disposition is not Disposition.DELIVERED or not arrived:
                 return self._unconfirmed(ending, flags)
         return self._with_sizes()
+
+    def _later(self) -> tuple[Flags, ...]:
+        """Return what follows the answer: the server's data as well, where conntrack made nothing of the SYN-ACK.
+
+        A SYN-ACK without a connection is INVALID, and the data after it NEW, picked up in the middle
+        (nf_conntrack_proto_tcp.c: tcp_new): rules may let a handshake pass and reject what follows.
+        """
+        steps = self.reply.steps if self.reply is not None else ()
+        invalid = any(s.before is not None and s.before.state == CtState.INVALID.value for s in steps)
+        is_tcp = self.question.protocol == "tcp"
+        return (*self.exchange.more, Flags.ACK) if is_tcp and invalid else self.exchange.more
 
     def _later_packet(self, tuple5: Tuple5, flags: Flags) -> Packet:
         return Packet(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from skoopctl.dataplane.hook_order import Before
 from skoopctl.dataplane.journey import Ending, Journey, gap
 from skoopctl.dataplane.moves import Resend
-from skoopctl.dataplane.netfilter import HookRuling, device_stages, run_hook, stages_at
+from skoopctl.dataplane.netfilter import DeviceChain, HookRuling, device_stages, run_hook, stages_at
 from skoopctl.dataplane.packet import Packet
-from skoopctl.dataplane.ruling import Action
+from skoopctl.dataplane.ruling import Action, Ruling
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.trace import Disposition, Evidence, PacketView, StepKind
 from skoopctl.kernel.link import Link
@@ -60,7 +61,7 @@ def pass_hook(
         return None
     if decided.ruling.action is Action.STOLEN:
         _record(journey, scene, device, before)
-        return Resend(netns, packet, decided.ruling.towards)
+        return Resend(netns, packet, decided.ruling.towards, decided.ruling.tunnelled)
     return _stop(journey, scene, device, decided)
 
 
@@ -77,7 +78,7 @@ def pass_device_chains(
     """Send the packet through nft's chains of the ``netdev`` or ``bridge`` family at one of their hooks."""
     device = in_link or out_link
     chains = device_stages(journey.topology, netns, hook, family, device.name if device else "")
-    for evaluator, chain in chains:
+    for each in chains:
         scene = Scene(
             topology=journey.topology,
             netns=netns,
@@ -85,25 +86,61 @@ def pass_device_chains(
             connections=journey.world.table(netns),
             choices=journey.world.choices,
             packet=packet,
-            hook=Hook.FORWARD,
+            hook=_NEAREST.get(hook, Hook.FORWARD),
             in_link=in_link,
             out_link=out_link,
         )
-        if evaluator.run(chain, scene).action is not Action.ACCEPT:
-            last = scene.evidence[-1].location if scene.evidence else chain.name
-            return journey.end(
-                Disposition.DROPPED,
-                netns,
-                packet,
-                f"dropped by {last}",
-                cause="netfilter-drop",
-                link=device,
-                evidence=tuple(scene.evidence),
-                hook=f"{family} {hook}",
-                kind=StepKind.HOOK,
-                unknown="; ".join(dict.fromkeys(scene.unknowns)),
-            )
+        before = Before(scene)
+        ruling = each.evaluator.run(each.chain, scene)
+        acts = ruling.action is not Action.ACCEPT or before.changed(scene)
+        if acts and not each.certain and not _is_hooked(each, scene, device):
+            before.put_back(scene)
+            continue
+        if ruling.action is not Action.ACCEPT:
+            return _stop_at_device(journey, scene, device, ruling, f"{family} {hook}", each.chain.name)
     return None
+
+
+# A rule at a device's or a bridge's hook asks for what it would find at the nearest hook of IP.
+_NEAREST = {
+    "ingress": Hook.PREROUTING,
+    "prerouting": Hook.PREROUTING,
+    "input": Hook.INPUT,
+    "output": Hook.FORWARD,
+}
+
+
+def _is_hooked(each: DeviceChain, scene: Scene, device: Link | None) -> bool:
+    """Tell whether a chain is hooked to this device, where the dump does not say: nft 1.0.6 leaves that out."""
+    name = device.name if device else ""
+    table = each.evaluator.table
+    reason = (
+        f"whether the chain {each.chain.name} of {table.family} {table.name} is hooked to {name} "
+        f"of {scene.netns.host} is not in the dump"
+    )
+    scene.unknowns.append(reason)
+    return scene.choices.unknown(reason, key=("hooked", id(each.chain), scene.netns.inode, name))
+
+
+def _stop_at_device(
+    journey: Journey, scene: Scene, device: Link | None, ruling: Ruling, where: str, chain: str
+) -> Ending:
+    rejected = ruling.action is Action.REJECT
+    last = scene.evidence[-1].location if scene.evidence else chain
+    return journey.end(
+        Disposition.REJECTED if rejected else Disposition.DROPPED,
+        scene.netns,
+        scene.packet,
+        f"{'rejected' if rejected else 'dropped'} by {last}",
+        cause="netfilter-reject" if rejected else "netfilter-drop",
+        link=device,
+        evidence=tuple(scene.evidence),
+        hook=where,
+        error=ruling.error if rejected else None,
+        reset=rejected and ruling.error is None,
+        kind=StepKind.HOOK,
+        unknown="; ".join(dict.fromkeys(scene.unknowns)),
+    )
 
 
 def _unread_rules(journey: Journey, netns: NetNamespace, packet: Packet, hook: Hook) -> Ending | None:
@@ -187,12 +224,6 @@ def _stop(journey: Journey, scene: Scene, device: Link | None, decided: HookRuli
     ruling = decided.ruling
     last = scene.evidence[-1] if scene.evidence else None
     by = _by(last)
-    if decided.twins:
-        also = " and ".join(decided.twins)
-        place = f"{scene.hook.value} on {scene.netns.host}"
-        journey.world.assume(
-            f"at {place}, {decided.stage} and {also} have one priority; the newer table is taken first"
-        )
     note = "; ".join(scene.notes)
     if ruling.opaque:
         disposition = Disposition.OPAQUE

@@ -15,6 +15,7 @@ from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.forwarding import forwarding_path, forwards
 from skoopctl.dataplane.hooks import pass_hook
 from skoopctl.dataplane.ip6 import refuse_to_forward, refuse_to_receive
+from skoopctl.dataplane.ipvs_tunnel import wrap
 from skoopctl.dataplane.journey import MAX_HOPS, Ending, Journey, gap, sysctl_evidence
 from skoopctl.dataplane.moves import Deliver, Move, Output, Receive, Resend, Send
 from skoopctl.dataplane.netfilter import has_nat
@@ -86,6 +87,7 @@ def send(journey: Journey, move: Send) -> Ending | Move:
         answer, hop = again, _pick_hop(journey, netns, again, packet)
         out_link = _out_link(netns, answer, hop)
         _record_route(journey, netns, answer, hop, out_link, packet)
+        mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
     return _leave(journey, netns, packet, answer, hop, out_link)
 
 
@@ -97,6 +99,8 @@ def resend(journey: Journey, move: Resend) -> Ending | Move:
     mangle does where it changes the mark. A packet for direct routing keeps the service's address and goes to the
     server's MAC address.
     """
+    if move.tunnelled:
+        return wrap(journey, move)
     netns, packet, towards = move.netns, move.packet, move.towards
     answer = _lookup(journey, netns, Packet(packet.family, 0, towards, packet.protocol))
     if isinstance(answer, Ending):
@@ -255,7 +259,7 @@ def _forward(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     ended = pass_hook(journey, netns, packet, Hook.FORWARD, in_link=link, out_link=out_link)
     if ended is not None:
         return ended
-    return _leave(journey, netns, packet, answer, hop, out_link)
+    return _leave(journey, netns, packet, answer, hop, out_link, link)
 
 
 def _lookup(

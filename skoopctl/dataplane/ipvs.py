@@ -179,10 +179,10 @@ def _schedule(scene: Scene, service: VirtualService) -> Ruling:
         scene.connections.balanced.append(connection)
     text = server_text(service, server)
     scene.evidence.append(Evidence("ipvs-server", text, "ipvs", node=netns.host, netns=netns.inode))
-    if server.forwarding is Forwarding.TUNNEL and not scene.router.is_local(
-        int(server.ip), server.ip.version
-    ):
-        reason = f"IPVS sends to {server.ip} in an {server.tunnel} tunnel, which is not followed"
+    followed = server.tunnel == "ipip" and packet.family == 4
+    remote = not scene.router.is_local(int(server.ip), server.ip.version)
+    if server.forwarding is Forwarding.TUNNEL and remote and not followed:
+        reason = f"IPVS sends to {server.ip} in a {server.tunnel} tunnel, which is not followed"
         return Ruling(Action.DROP, cause="opaque-program", reason=reason, opaque=True)
     if server.ip.version != packet.family:
         reason = f"IPVS sends to {server.ip}, a server of the other family, which is not modelled"
@@ -229,7 +229,8 @@ def _transmit(scene: Scene, connection: Balanced) -> Ruling:
         packet.destination_ports = connection.ports
     if not local and scene.hook is Hook.INPUT and packet.ttl:
         packet.ttl = max(packet.ttl - 1, 1)  # decrement_ttl
-    return ACCEPT if local else Ruling(Action.STOLEN, towards=connection.server)
+    tunnelled = connection.method == Forwarding.TUNNEL
+    return ACCEPT if local else Ruling(Action.STOLEN, towards=connection.server, tunnelled=tunnelled)
 
 
 def _mark_done(scene: Scene, connection: Balanced | None) -> Ruling:

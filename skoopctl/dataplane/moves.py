@@ -50,11 +50,15 @@ class Deliver:
 
 @dataclass(slots=True)
 class Resend:
-    """IPVS took a packet and sends it as if it were born here, by the route to ``towards``."""
+    """IPVS took a packet and sends it as if it were born here, by the route to ``towards``.
+
+    ``tunnelled`` wraps it in a packet of its own.
+    """
 
     netns: NetNamespace
     packet: Packet
     towards: int
+    tunnelled: bool = False
 
 
 @dataclass(slots=True)

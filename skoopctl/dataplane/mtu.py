@@ -52,7 +52,10 @@ def at_birth(journey: Journey, packet: Packet, route: Route | None, link: Link |
 def at_forwarding(
     journey: Journey, netns: NetNamespace, packet: Packet, route: Route | None, link: Link | None
 ) -> None:
-    """A router sends an error for what does not fit the way on, before FORWARD sees it."""
+    """A router sends an error for what does not fit the way on, before FORWARD sees it.
+
+    So does ip_fragment() for a packet that took another route after OUTPUT had changed it: to its own host.
+    """
     if link is None:
         return
     size = of_route(route, link)

@@ -3,22 +3,25 @@
 iptables' tables sit at fixed priorities (include/uapi/linux/netfilter_ipv4.h); nft base chains say theirs.
 ACCEPT is not final: the next table still looks. All nat chains, iptables' and nft's, run inside conntrack's
 NAT hook, and only for the first packet of a flow (nf_nat_core.c: nf_nat_inet_fn).
+
+Stages of one priority run in the order in which they were registered, the newest first, and no dump tells it:
+`hook_order` walks both orders where they differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from skoopctl.dataplane.conntrack import CtState, Manip, apply_nat
+from skoopctl.dataplane.hook_order import Stage, groups_of, newest_first, run_groups
 from skoopctl.dataplane.iptables import TableEvaluator
 from skoopctl.dataplane.ipvs import ipvs_hooks
 from skoopctl.dataplane.nft import NftEvaluator
 from skoopctl.dataplane.recall import recall, room_for
-from skoopctl.dataplane.ruling import ACCEPT, Action, Ruling
+from skoopctl.dataplane.ruling import ACCEPT, Ruling
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.topology import Topology
-from skoopctl.kernel.iptables import Table
+from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.nft import NftChain, NftTable
 
@@ -48,26 +51,19 @@ _MANIP = {
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One table or base chain at a hook. ``name`` is for people: ``filter``, ``nft ip kube-proxy services``.
-
-    ``order`` is its table's age: of stages with one priority the newest runs first.
-    """
-
-    priority: int
-    order: int
-    name: str
-    is_nat: bool
-    run: Callable[[Scene], Ruling]
-
-
-@dataclass(frozen=True, slots=True)
 class HookRuling:
-    """What a hook decided, by which stage, and which others share its priority."""
+    """What a hook decided, and by which stage."""
 
     ruling: Ruling
     stage: str = ""
-    twins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A hook's stages, ready to be run: before conntrack, and after; and NAT's own chains, by priority."""
+
+    early: tuple[tuple[Stage, ...], ...]
+    late: tuple[tuple[Stage, ...], ...]
 
 
 def stages_at(topology: Topology, netns: NetNamespace, hook: Hook, family: int) -> tuple[Stage, ...]:
@@ -78,10 +74,9 @@ def stages_at(topology: Topology, netns: NetNamespace, hook: Hook, family: int) 
         stages = [
             *_iptables_stages(topology, netns, hook, family),
             *_nft_stages(topology, netns, hook, family),
-            *(Stage(priority, 0, IPVS, is_nat=False, run=run) for priority, run in ipvs_hooks(netns, hook)),
+            *(Stage(priority, (0, 0), IPVS, False, IPVS, run) for priority, run in ipvs_hooks(netns, hook)),
         ]
-        # Of equal priorities the newest hook runs first (net/netfilter/core.c: nf_hook_entries_grow).
-        cached = tuple(sorted(stages, key=lambda stage: (stage.priority, -stage.order)))
+        cached = tuple(sorted(stages, key=newest_first))
         topology.caches[key] = cached
     return cached  # type: ignore[return-value]
 
@@ -93,38 +88,57 @@ def has_nat(topology: Topology, netns: NetNamespace, family: int) -> bool:
 
 def run_hook(scene: Scene) -> HookRuling:
     """Send the scene's packet through its hook; the first verdict that is not ACCEPT is final."""
-    stages = stages_at(scene.topology, scene.netns, scene.hook, scene.packet.family)
-    manip = _MANIP.get(scene.hook)
-    nat_priority = NAT_DST_PRIORITY if manip is Manip.DESTINATION else NAT_SRC_PRIORITY
-    tracked = scene.hook not in {Hook.PREROUTING, Hook.OUTPUT}
-    translated = manip is None
-    for stage in (*stages, None):
-        priority = stage.priority if stage is not None else 1 << 31
-        if not tracked and priority > CONNTRACK_PRIORITY:
-            tracked = True
-            refused = _attach(scene)
-            if refused is not None:
-                return HookRuling(refused, "conntrack")
-        if (
-            not translated
-            and priority >= nat_priority
-            and (stage is None or stage.is_nat or priority > nat_priority)
-        ):
-            translated = True
-            ruling = _translate(scene, [s for s in stages if s.is_nat])
-            if ruling.ruling.action is not Action.ACCEPT:
-                return ruling
-        if stage is None or stage.is_nat:
-            continue
-        decided = stage.run(scene)
-        if decided.action is not Action.ACCEPT:
-            twins = tuple(
-                s.name for s in stages if s.priority == stage.priority and s is not stage and not s.is_nat
-            )
-            return HookRuling(decided, stage.name, twins)
+    plan = _plan(scene)
+    decided = run_groups(plan.early, scene)
+    if decided is not None:
+        return HookRuling(decided[0], decided[1].name)
+    if scene.hook in {Hook.PREROUTING, Hook.OUTPUT}:
+        refused = _attach(scene)
+        if refused is not None:
+            return HookRuling(refused, "conntrack")
+    decided = run_groups(plan.late, scene)
+    if decided is not None:
+        return HookRuling(decided[0], decided[1].name)
     if scene.hook in {Hook.INPUT, Hook.POSTROUTING}:
         scene.connections.confirm(scene.packet.tracking)
     return HookRuling(ACCEPT)
+
+
+def _plan(scene: Scene) -> _Plan:
+    """Return a hook's stages in groups of equal priority, with NAT as the one stage that it is in the kernel."""
+    key = ("plan", scene.netns.host, scene.netns.inode, scene.hook, scene.packet.family)
+    cached = scene.topology.caches.get(key)
+    if cached is None:
+        stages = stages_at(scene.topology, scene.netns, scene.hook, scene.packet.family)
+        cached = scene.topology.caches[key] = _make_plan(stages, scene.hook)
+    return cached  # type: ignore[return-value]
+
+
+def _make_plan(stages: tuple[Stage, ...], hook: Hook) -> _Plan:
+    ordinary = [stage for stage in stages if not stage.is_nat]
+    early: list[Stage] = []
+    if hook in {Hook.PREROUTING, Hook.OUTPUT}:
+        early = [stage for stage in ordinary if stage.priority <= CONNTRACK_PRIORITY]
+        ordinary = ordinary[len(early) :]
+    manip = _MANIP.get(hook)
+    if manip is not None:
+        ordinary.append(_nat_stage(tuple(stage for stage in stages if stage.is_nat), manip))
+        ordinary.sort(key=newest_first)
+    return _Plan(groups_of(early), groups_of(ordinary))
+
+
+def _nat_stage(chains: tuple[Stage, ...], manip: Manip) -> Stage:
+    """Return the hook in which all nat chains run, whatever their priorities (nf_nat_core.c: nf_nat_register_fn).
+
+    It is registered with the first of them.
+    """
+    priority = NAT_DST_PRIORITY if manip is Manip.DESTINATION else NAT_SRC_PRIORITY
+    groups = groups_of(chains)
+    oldest = min((stage.order for stage in chains), default=(-1, 0))
+    names = " and ".join(stage.name for stage in chains) or "nat"
+    sources = {stage.source for stage in chains}
+    source = sources.pop() if len(sources) == 1 else "nat" if sources else None
+    return Stage(priority, oldest, names, True, source, lambda scene: _translate(scene, groups))
 
 
 def _attach(scene: Scene) -> Ruling | None:
@@ -140,23 +154,19 @@ def _attach(scene: Scene) -> Ruling | None:
     return room_for(scene) if entry is not None and not entry.confirmed else None
 
 
-def _translate(scene: Scene, nat_stages: list[Stage]) -> HookRuling:
+def _translate(scene: Scene, groups: tuple[tuple[Stage, ...], ...]) -> Ruling:
     """Make a NAT binding for a new flow, then apply the flow's binding to the packet."""
     tracking, manip = scene.packet.tracking, _MANIP[scene.hook]
     if tracking is None or tracking.entry is None:
-        return HookRuling(ACCEPT)
+        return ACCEPT
     entry = tracking.entry
     if tracking.state is CtState.NEW and manip not in entry.initialised and not tracking.is_reply:
-        for stage in nat_stages:
-            bound = (entry.source_nat, entry.destination_nat)
-            ruling = stage.run(scene)
-            if ruling.action is not Action.ACCEPT:
-                return HookRuling(ruling, stage.name)
-            if (entry.source_nat, entry.destination_nat) != bound:
-                break
+        decided = run_groups(groups, scene, until_bound=True)
+        if decided is not None:
+            return decided[0]
         entry.initialised.add(manip)
     apply_nat(scene.packet, tracking, manip)
-    return HookRuling(ACCEPT)
+    return ACCEPT
 
 
 def _iptables_stages(topology: Topology, netns: NetNamespace, hook: Hook, family: int) -> list[Stage]:
@@ -169,9 +179,10 @@ def _iptables_stages(topology: Topology, netns: NetNamespace, hook: Hook, family
         stages.append(
             Stage(
                 priority,
-                table.order,
-                table.name,
+                (table.order, 0),
+                table.name if table.backend is Backend.NFT else f"{table.name} (legacy)",
                 table.name == "nat",
+                ("iptables", table.backend, table.name),
                 lambda scene, e=evaluator, h=hook.value: e.run(h, scene),  # type: ignore[misc]
             )
         )
@@ -191,9 +202,10 @@ def _nft_stages(topology: Topology, netns: NetNamespace, hook: Hook, family: int
             stages.append(
                 Stage(
                     chain.priority,
-                    table.order,
+                    (table.order, chain.handle),
                     f"nft {table.family} {table.name} {chain.name}",
                     chain.type == "nat",
+                    (table.family, table.name),
                     lambda scene, e=evaluator, c=chain: e.run(c, scene),  # type: ignore[misc]
                 )
             )
@@ -210,22 +222,36 @@ def _table_evaluator(topology: Topology, table: Table, netns: NetNamespace) -> T
 def _nft_evaluator(topology: Topology, table: NftTable, netns: NetNamespace) -> NftEvaluator:
     key = ("nft", id(table))
     if key not in topology.caches:
-        topology.caches[key] = NftEvaluator(table, netns.host, netns.inode)
+        topology.caches[key] = NftEvaluator(table, netns)
     return topology.caches[key]  # type: ignore[return-value]
 
 
 def device_stages(
     topology: Topology, netns: NetNamespace, hook: str, family: str, device: str
-) -> list[tuple[NftEvaluator, NftChain]]:
-    """Return the nft chains of the netdev family (for one device) or of the bridge family at a hook."""
-    found: list[tuple[NftEvaluator, NftChain]] = []
-    for table in netns.nft:
-        if table.dormant or table.family != family:
-            continue
-        evaluator = _nft_evaluator(topology, table, netns)
-        found += [
-            (evaluator, chain)
+) -> tuple[DeviceChain, ...]:
+    """Return the nft chains at a hook of a device (families netdev and inet) or of a bridge, in order."""
+    key = ("device stages", netns.host, netns.inode, hook, family, device)
+    cached = topology.caches.get(key)
+    if cached is None:
+        families = {"netdev", "inet"} if family == "netdev" else {family}
+        found = [
+            DeviceChain(
+                _nft_evaluator(topology, table, netns), chain, family == "bridge" or bool(chain.devices)
+            )
+            for table in netns.nft
+            if not table.dormant and table.family in families
             for chain in table.chains.values()
-            if chain.hook == hook and (family == "bridge" or not chain.devices or device in chain.devices)
+            if chain.hook == hook and (not chain.devices or device in chain.devices)
         ]
-    return sorted(found, key=lambda pair: pair[1].priority or 0)
+        cached = tuple(sorted(found, key=lambda each: each.chain.priority or 0))
+        topology.caches[key] = cached
+    return cached  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChain:
+    """A base chain at a device's or a bridge's hook; ``certain`` is false where its devices were not told."""
+
+    evaluator: NftEvaluator
+    chain: NftChain
+    certain: bool

@@ -1,62 +1,51 @@
-"""The evaluation of nftables chains (nf_tables_core.c: nft_do_chain), statement by statement."""
+"""The evaluation of nftables chains (nf_tables_core.c: nft_do_chain), rule by rule.
+
+A rule is made ready when a packet first meets it: its matches become tests, its other statements effects.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from skoopctl.dataplane import nft_effects as effects
 from skoopctl.dataplane.choice import ChoiceKind
-from skoopctl.dataplane.conntrack import bind_destination, bind_source
-from skoopctl.dataplane.nft_values import (
-    AbsentError,
-    TableSets,
-    UnclearError,
-    Value,
-    compare,
-    flag_names,
-    literal_value,
-    matches,
-    value_of,
-)
-from skoopctl.dataplane.packet import Ports, Unreachable
-from skoopctl.dataplane.redirect import redirect_address
+from skoopctl.dataplane.nft_fields import AbsentError
+from skoopctl.dataplane.nft_sets import TableSets
+from skoopctl.dataplane.nft_types import UnclearError
+from skoopctl.dataplane.nft_values import Test, Values
 from skoopctl.dataplane.ruling import ACCEPT, DROP, RETURN, Action, Ruling
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.targets import RANDOM_PORTS, masquerade_as, reject_error
 from skoopctl.dataplane.trace import Evidence
-from skoopctl.dataplane.truth import Truth, Undecided, Unknown, negate
+from skoopctl.dataplane.truth import Undecided, Unknown
+from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.nft import (
-    AnonymousSet,
-    Binary,
-    Concat,
+    BudgetStatement,
     CounterStatement,
-    Ct,
-    Element,
-    Expression,
-    Literal,
+    ForwardStatement,
     MangleStatement,
-    MapLookup,
     MatchStatement,
-    Meta,
     NatStatement,
     NftChain,
     NftRule,
     NftTable,
     NoEffectStatement,
     NotrackStatement,
-    Numgen,
-    Payload,
-    Range,
+    QueueStatement,
     RejectStatement,
-    SetReference,
     SetUpdateStatement,
+    Statement,
+    SynproxyStatement,
+    TproxyStatement,
     UnknownStatement,
     VerdictStatement,
     VmapStatement,
 )
 
-MAX_DEPTH = 32
-_MATCH_LIKE = ("limit", "quota", "ct count", "connlimit", "xt match", "meter", "tproxy", "socket", "synproxy")
-_QUIET = (CounterStatement, NoEffectStatement, SetUpdateStatement, MatchStatement)
+MAX_DEPTH = 16
+"""The kernel's NFT_JUMP_STACK_SIZE: rule sets that jump deeper are refused."""
+_QUIET = (CounterStatement, NoEffectStatement)
+_MATCHING_XT = "xt match"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +53,44 @@ class _Break:
     """The rule stops here without a verdict."""
 
 
-BREAK = _Break()
-_Result = Ruling | _Break | None
-"""What a statement says: a verdict, stop this rule, or go on with the next statement."""
+@dataclass(frozen=True, slots=True)
+class _Goto:
+    """A goto was taken: the chain that it left has ended with what the other one said."""
 
-_VERDICTS: dict[str, Ruling | _Break] = {"accept": ACCEPT, "drop": DROP, "return": RETURN, "continue": BREAK}
+    ruling: Ruling | None
+
+
+@dataclass(frozen=True, slots=True)
+class _CameBack:
+    """A jump led to a chain that gave no verdict: the caller goes on with the next rule."""
+
+
+BREAK = _Break()
+CAME_BACK = _CameBack()
+_Result = Ruling | _Break | _Goto | _CameBack | None
+"""What a statement says: a verdict, stop this rule, or (None) go on with the next statement."""
+
+_Act = Callable[[Scene, int], _Result]
+
+
+@dataclass(slots=True)
+class _Rule:
+    """A rule made ready: tests, each run of them followed by an effect; tests behind the last decide nothing."""
+
+    rule: NftRule
+    steps: list[tuple[list[Test], _Act]]
 
 
 class NftEvaluator:
     """One nftables table of one namespace."""
 
-    def __init__(self, table: NftTable, node: str, netns: int) -> None:
+    def __init__(self, table: NftTable, netns: NetNamespace) -> None:
         self.table = table
-        self.sets = TableSets(table)
-        self._node = node
-        self._netns = netns
+        self._node = netns.host
+        self._netns = netns.inode
+        devices = {link.name: link.index for link in netns.links.values()}
+        self._values = Values(TableSets(table, (netns.host, netns.inode)), table.family, devices)
+        self._chains: dict[str, list[_Rule]] = {}
         self._evidence: dict[int, Evidence] = {}
 
     def run(self, chain: NftChain, scene: Scene) -> Ruling:
@@ -92,53 +104,43 @@ class NftEvaluator:
         return ruling
 
     def _run_chain(self, chain: NftChain, scene: Scene, depth: int) -> Ruling | None:
+        """Return the verdict of a chain, or None when it ends without one (or with return)."""
         if depth > MAX_DEPTH:
             reason = f"chain {chain.name} of table {self.table.name} calls itself"
             scene.unknowns.append(reason)
             return ACCEPT if scene.choices.unknown(reason, key=(id(chain), "loop")) else DROP
-        for rule in chain.rules:
-            mark = len(scene.evidence)
-            scene.evidence.append(self._rule_evidence(rule))
-            result, effective, went = self._run_rule(rule, scene, depth)
-            if result is None and not effective and len(scene.evidence) == mark + 1:
-                del scene.evidence[mark:]
-            if went:
-                return result
-            if result is not None:
+        for rule in self._compiled(chain):
+            result = self._run_rule(rule, scene, depth)
+            if isinstance(result, _Goto):
+                return result.ruling
+            if isinstance(result, Ruling):
                 return None if result.action is Action.RETURN else result
         return None
 
-    def _run_rule(self, rule: NftRule, scene: Scene, depth: int) -> tuple[Ruling | None, bool, bool]:
-        """Return (verdict, whether the packet was changed, whether a goto ended this chain)."""
-        undecided: list[Undecided] = []
-        effective = False
-        for statement in rule.statements:
-            if isinstance(statement, MatchStatement):
-                truth = self._match(statement, scene)
-                if truth is False:
-                    return None, effective, False
-                if truth is not True:
-                    undecided.append(truth)
-                continue
-            if isinstance(statement, _QUIET):
-                continue
-            if undecided and not self._resolve(undecided, rule, scene):
-                return None, effective, False
-            undecided = []
-            result = self._do(statement, rule, scene, depth)
-            if isinstance(result, _Goto):
-                return result.ruling, True, True
-            if result is BREAK:
-                return None, effective, False
-            if isinstance(result, Ruling):
-                return result, True, False
-            effective = effective or isinstance(statement, MangleStatement | NotrackStatement | NatStatement)
-        return None, effective, False
+    def _run_rule(self, compiled: _Rule, scene: Scene, depth: int) -> _Result:
+        """Run one rule; it is evidence if it gave a verdict, changed something, or led to a rule that did."""
+        mark = len(scene.evidence)
+        result: _Result = None
+        done = 0
+        for tests, act in compiled.steps:
+            if tests and not self._matches(tests, compiled.rule, scene):
+                break
+            if not done:
+                mark = len(scene.evidence)
+                scene.evidence.append(self._rule_evidence(compiled.rule))
+            done += 1
+            result = self._do(act, compiled.rule, scene, depth)
+            if result is not None:
+                break
+        # A rule that only looked something up, or jumped and came back, has decided nothing.
+        if done == 1 and (result is BREAK or result is CAME_BACK) and len(scene.evidence) == mark + 1:
+            del scene.evidence[mark:]
+        return result
 
-    def _do(self, statement: object, rule: NftRule, scene: Scene, depth: int) -> _Result | _Goto:
+    def _do(self, act: _Act, rule: NftRule, scene: Scene, depth: int) -> _Result:
         """Act on a statement; without the field that it needs the rule ends, and doubt is walked both ways."""
         try:
-            return self._act(statement, rule, scene, depth)
+            return act(scene, depth)
         except AbsentError:
             return BREAK
         except UnclearError as error:
@@ -146,202 +148,180 @@ class NftEvaluator:
 
     # --- matches -----------------------------------------------------------------------------------------
 
-    def _match(self, statement: MatchStatement, scene: Scene) -> Truth:
-        try:
-            value = value_of(statement.left, scene)
-        except AbsentError:
-            return False
-        except UnclearError as error:
-            return Unknown(str(error))
-        operator = statement.operator
-        if operator in {"<", ">", "<=", ">="}:
-            return compare(value, operator, statement.right)
-        if isinstance(value, frozenset) and _compares_all_flags(statement):
-            truth = _same_flags(value, statement.right)
-        else:
-            truth = self._equal(value, statement.right, scene)
-        return negate(truth, operator == "!=")
+    def _matches(self, tests: list[Test], rule: NftRule, scene: Scene) -> bool:
+        """Kleene AND over tests; what stays undecided is decided by a branch."""
+        undecided: list[tuple[Test, Undecided]] = []
+        for test in tests:
+            truth = test(scene)
+            if truth is False:
+                return False
+            if truth is not True:
+                undecided.append((test, truth))
+        return not undecided or self._resolve(undecided, rule, scene)
 
-    def _equal(self, value: Value, right: Expression, scene: Scene) -> Truth:
-        if isinstance(right, SetReference | AnonymousSet):
-            try:
-                return self.sets.of(right).find(value)[0]
-            except UnclearError as error:
-                return Unknown(str(error))
-        if isinstance(right, Literal) or not _needs_packet(right):
-            return matches(value, right)
-        try:
-            return value == value_of(right, scene)
-        except AbsentError:
-            return False
-        except UnclearError as error:
-            return Unknown(str(error))
-
-    def _resolve(self, undecided: list[Undecided], rule: NftRule, scene: Scene) -> bool:
-        """Turn what is undecided into branches."""
+    def _resolve(self, undecided: list[tuple[Test, Undecided]], rule: NftRule, scene: Scene) -> bool:
+        """Turn what is undecided into branches; each may narrow the packet, so the next is asked again."""
         place = self._place(rule)
-        key = (id(rule), scene.netns.inode, scene.hook)
-        unknown = [truth for truth in undecided if isinstance(truth, Unknown)]
+        key = self._key(rule, scene)
+        unknown = [truth for _, truth in undecided if isinstance(truth, Unknown)]
         if unknown:
             reasons = "; ".join(dict.fromkeys(truth.reason for truth in unknown))
             if not scene.decide(Unknown(f"{place} on {self._node}: {reasons}"), place, key):
                 return False
-        return all(
-            scene.decide(truth, place, (*key, n))
-            for n, truth in enumerate(undecided)
-            if not isinstance(truth, Unknown)
-        )
+        for n, (test, truth) in enumerate(undecided):
+            if isinstance(truth, Unknown):
+                continue
+            now = test(scene)
+            if now is False:
+                return False
+            if now is not True and not scene.decide(now, place, (*key, n)):
+                return False
+        return True
+
+    @staticmethod
+    def _key(rule: NftRule, scene: Scene) -> tuple[object, ...]:
+        tracking = scene.packet.tracking
+        return id(rule), scene.netns.inode, scene.hook, tracking.is_reply if tracking else False
 
     def _unclear(self, reason: str, rule: NftRule, scene: Scene) -> _Result:
         """A statement that cannot be understood may do nothing, accept or drop."""
         text = f"{self._place(rule)} on {self._node}: {reason}"
         scene.unknowns.append(text)
         options = (("goes on", 1.0), ("accepts", 1.0), ("drops", 1.0))
-        picked = scene.choices.pick(ChoiceKind.UNKNOWN, text, options, key=(id(rule), scene.hook))
+        picked = scene.choices.pick(ChoiceKind.UNKNOWN, text, options, key=self._key(rule, scene))
         return (None, ACCEPT, DROP)[picked]
 
-    # --- statements --------------------------------------------------------------------------------------
+    # --- making rules ready ------------------------------------------------------------------------------
 
-    def _act(self, statement: object, rule: NftRule, scene: Scene, depth: int) -> _Result | _Goto:
-        if isinstance(statement, VerdictStatement):
-            return self._verdict(statement, scene, depth)
-        if isinstance(statement, VmapStatement):
-            return self._vmap(statement, rule, scene, depth)
-        if isinstance(statement, MangleStatement):
-            self._mangle(statement, scene)
-            return None
-        if isinstance(statement, NatStatement):
-            return self._nat(statement, scene)
-        if isinstance(statement, RejectStatement):
-            return _reject(statement)
-        if isinstance(statement, NotrackStatement):
-            scene.packet.untracked = True
-            return None
-        if isinstance(statement, UnknownStatement) and statement.reason.startswith(_MATCH_LIKE):
-            reason = f"{self._place(rule)} on {self._node}: {statement.reason}"
-            return None if scene.decide(Unknown(reason), rule.text, (id(rule), scene.hook)) else BREAK
-        reason = statement.reason if isinstance(statement, UnknownStatement) else type(statement).__name__
-        return self._unclear(reason, rule, scene)
+    def _compiled(self, chain: NftChain) -> list[_Rule]:
+        """Return the chain's rules made ready."""
+        known = self._chains.get(chain.name)
+        if known is None:
+            known = self._chains[chain.name] = [self._compile(rule) for rule in chain.rules]
+        return known
 
-    def _verdict(self, statement: VerdictStatement, scene: Scene, depth: int) -> _Result | _Goto:
-        kind = statement.kind
-        if kind in {"accept", "drop", "return", "continue"}:
-            return _VERDICTS[kind]
-        if kind == "queue":
-            reason = "queue: a program in user space decides"
-            scene.unknowns.append(reason)
-            return ACCEPT if scene.choices.unknown(reason) else DROP
+    def _compile(self, rule: NftRule) -> _Rule:
+        steps: list[tuple[list[Test], _Act]] = []
+        tests: list[Test] = []
+        for statement in rule.statements:
+            if isinstance(statement, MatchStatement):
+                tests.append(self._values.match(statement))
+            elif not isinstance(statement, _QUIET):
+                steps.append((tests, self._effect(statement, rule)))
+                tests = []
+        return _Rule(rule, steps)
+
+    def _effect(self, statement: Statement, rule: NftRule) -> _Act:
+        """Return what a statement does; one that cannot be understood may do anything."""
+        maker = _MAKERS.get(type(statement))
+        if maker is None:
+            return self._opaque(type(statement).__name__)
+        try:
+            return maker(self, statement, rule)
+        except UnclearError as error:
+            return self._opaque(str(error))
+
+    @staticmethod
+    def _opaque(reason: str) -> _Act:
+        def act(_scene: Scene, _depth: int) -> _Result:
+            raise UnclearError(reason)
+
+        return act
+
+    def verdict(self, statement: VerdictStatement, _rule: NftRule) -> _Act:
+        """``accept drop return continue jump goto``."""
+        simple: dict[str, _Result] = {"accept": ACCEPT, "drop": DROP, "return": RETURN, "continue": CAME_BACK}
+        if statement.kind in simple:
+            result = simple[statement.kind]
+            return lambda _scene, _depth: result
         chain = self.table.chains.get(statement.chain)
         if chain is None:
             raise UnclearError(f"the chain {statement.chain} is not in the dump")
-        ruling = self._run_chain(chain, scene, depth + 1)
-        if kind == "goto":
-            return _Goto(ruling)
-        return BREAK if ruling is None else ruling
+        if statement.kind == "goto":
+            return lambda scene, depth: _Goto(self._run_chain(chain, scene, depth + 1))
 
-    def _vmap(self, statement: VmapStatement, rule: NftRule, scene: Scene, depth: int) -> _Result | _Goto:
-        element = self._lookup(statement.key, statement.data, scene, rule)
-        if element is None or not isinstance(element.value, VerdictStatement):
-            return BREAK
-        return self._verdict(element.value, scene, depth)
+        def jump(scene: Scene, depth: int) -> _Result:
+            ruling = self._run_chain(chain, scene, depth + 1)
+            return CAME_BACK if ruling is None else ruling
 
-    def _lookup(
-        self, key: Expression, data: Expression, scene: Scene, rule: NftRule | None
-    ) -> Element | None:
-        """Return the element of a map for a key; a random key is a branch over the elements."""
-        index = self.sets.of(data)
-        if isinstance(key, Numgen):
-            elements = [*index.exact.values(), *index.others]
-            return _pick_element(elements, key, scene)
-        truth, element = index.find(value_of(key, scene))
-        if isinstance(truth, bool):
-            return element if truth else None
-        place = self._place(rule) if rule else self.table.name
-        return element if scene.decide(truth, place, (id(rule), id(element), scene.hook)) else None
+        return jump
 
-    def _mangle(self, statement: MangleStatement, scene: Scene) -> None:
-        value = value_of(statement.value, scene)
-        if not isinstance(value, int):
-            raise UnclearError("a value that is not a number is set")
-        key = statement.key
-        if isinstance(key, Meta) and key.key == "mark":
-            scene.packet.mark = value & 0xFFFFFFFF
-        elif isinstance(key, Ct) and key.key == "mark":
-            tracking = scene.packet.tracking
-            if tracking and tracking.entry:
-                tracking.entry.mark = value & 0xFFFFFFFF
-        elif isinstance(key, Ct) and key.key == "zone":
-            scene.packet.zone = value
-        elif isinstance(key, Meta) and key.key in {"nftrace", "priority"}:
-            return
-        else:
-            raise UnclearError("it sets something that is not modelled")
+    def vmap(self, statement: VmapStatement, rule: NftRule) -> _Act:
+        """``KEY vmap DATA``: the verdict of the element, or on with the next rule."""
+        find = self._values.find(statement.key, statement.data)
 
-    def _nat(self, statement: NatStatement, scene: Scene) -> Ruling:
-        tracking = scene.packet.tracking
-        entry = tracking.entry if tracking and not tracking.is_reply else None
-        if entry is None:
-            return ACCEPT
-        fully_random = bool({"fully-random", "random"} & set(statement.flags))
-        if statement.kind == "masquerade":
-            return masquerade_as(scene, self._port(statement.port, scene), fully_random=fully_random)
-        if statement.kind == "redirect":
-            return self._redirect(statement, scene)
-        address, ports = self._nat_target(statement, scene)
-        packet = scene.packet
-        if statement.kind == "dnat":
-            bind_destination(
-                entry, packet.destination if address is None else address, ports or packet.destination_ports
+        def act(scene: Scene, depth: int) -> _Result:
+            element = find(scene)
+            if element is None or not isinstance(element.value, VerdictStatement):
+                return BREAK
+            return self.verdict(element.value, rule)(scene, depth)
+
+        return act
+
+    def mangle(self, statement: MangleStatement, _rule: NftRule) -> _Act:
+        """``KEY set VALUE``."""
+        return _quietly(effects.mangle(statement, self._values))
+
+    def update(self, statement: SetUpdateStatement, _rule: NftRule) -> _Act:
+        """``add @set { … }`` and its kin."""
+        return _quietly(effects.update(statement, self._values))
+
+    def nat(self, statement: NatStatement, _rule: NftRule) -> _Act:
+        """``snat dnat masquerade redirect``."""
+        return _quietly(effects.nat(statement, self._values))
+
+    def reject(self, statement: RejectStatement, _rule: NftRule) -> _Act:
+        """``reject``."""
+        return _quietly(effects.reject(statement))
+
+    def notrack(self, _statement: NotrackStatement, _rule: NftRule) -> _Act:
+        """``notrack``."""
+        return _quietly(effects.notrack)
+
+    def budget(self, statement: BudgetStatement, rule: NftRule) -> _Act:
+        """``limit`` and its kin: the rule goes on, or stops, by what other packets have used up."""
+        return self._maybe(statement.name, rule)
+
+    def _maybe(self, what: str, rule: NftRule) -> _Act:
+        reason = f"{self._place(rule)} on {self._node}: {what}"
+
+        def act(scene: Scene, _depth: int) -> _Result:
+            return (
+                None if scene.decide(Unknown(reason), rule.text, (*self._key(rule, scene), what)) else BREAK
             )
-        else:
-            kept = RANDOM_PORTS if fully_random else packet.source_ports
-            bind_source(entry, packet.source if address is None else address, ports or kept)
-        return ACCEPT
 
-    def _redirect(self, statement: NatStatement, scene: Scene) -> Ruling:
-        packet, tracking = scene.packet, scene.packet.tracking
-        if tracking is None or tracking.entry is None:
-            return ACCEPT
-        address = redirect_address(scene)
-        if address is None:
-            return DROP
-        ports = self._port(statement.port, scene) or packet.destination_ports
-        bind_destination(tracking.entry, address, ports)
-        return ACCEPT
+        return act
 
-    def _nat_target(self, statement: NatStatement, scene: Scene) -> tuple[int | None, Ports | None]:
-        """Return address and port; a map may carry both (``addr . port``)."""
-        ports = self._port(statement.port, scene)
-        if statement.address is None:
-            return None, ports
-        expression: Expression = statement.address
-        if isinstance(expression, MapLookup):
-            element = self._lookup(expression.key, expression.data, scene, None)
-            if element is None or element.value is None or isinstance(element.value, VerdictStatement):
-                raise AbsentError
-            expression = element.value
-        if isinstance(expression, Concat) and len(expression.parts) == 2:
-            ports = self._port(expression.parts[1], scene)
-            expression = expression.parts[0]
-        if not isinstance(expression, Literal):
-            raise UnclearError("NAT to something that is not one address")
-        address = literal_value(expression.value)
-        if not isinstance(address, int):
-            raise UnclearError(f"NAT to {expression.value}")
-        return address, ports
+    def queue(self, statement: QueueStatement, _rule: NftRule) -> _Act:
+        """``queue``: a program in user space decides; ``bypass`` is for when none listens."""
+        extra = ", or nobody, and then it passes" if statement.bypass else ""
+        reason = f"queue: a program in user space decides{extra}"
 
-    def _port(self, expression: Expression | None, scene: Scene) -> Ports | None:
-        if expression is None:
-            return None
-        if isinstance(expression, Literal):
-            return Ports.of(int(expression.value))
-        if isinstance(expression, Range) and isinstance(expression.low, Literal):
-            high = expression.high
-            return Ports(int(expression.low.value), int(high.value if isinstance(high, Literal) else 0))
-        value = value_of(expression, scene)
-        if isinstance(value, int):
-            return Ports.of(value)
-        raise UnclearError("NAT to a port that is not modelled")
+        def act(scene: Scene, _depth: int) -> _Result:
+            scene.unknowns.append(reason)
+            return ACCEPT if scene.choices.unknown(reason, key=("queue", self._netns, scene.hook)) else DROP
+
+        return act
+
+    def forward(self, statement: ForwardStatement, _rule: NftRule) -> _Act:
+        """``fwd to DEVICE``: the packet leaves by another device, where the walk does not follow."""
+        raise UnclearError(
+            f"fwd moves the packet to {statement.device}, and the walk does not follow it there"
+        )
+
+    def tproxy(self, statement: TproxyStatement, _rule: NftRule) -> _Act:
+        """``tproxy``: a local socket may take the packet."""
+        raise UnclearError(f"tproxy may hand the packet to a local socket at {statement.target}")
+
+    def synproxy(self, _statement: SynproxyStatement, _rule: NftRule) -> _Act:
+        """``synproxy``: the kernel answers for the server first."""
+        raise UnclearError("synproxy answers the SYN in the server's place")
+
+    def unknown(self, statement: UnknownStatement, rule: NftRule) -> _Act:
+        """Statements outside the model: a match of iptables may match, anything else may do anything."""
+        if statement.reason.startswith(_MATCHING_XT):
+            return self._maybe(statement.reason, rule)
+        raise UnclearError(statement.reason)
 
     # --- evidence ----------------------------------------------------------------------------------------
 
@@ -356,12 +336,13 @@ class NftEvaluator:
         return known
 
     def _make_evidence(self, rule: NftRule) -> Evidence:
+        counter = rule.counter
         return Evidence(
             kind="nft-rule",
             text=rule.text,
             location=f"{rule.family} {rule.table} {rule.chain} rule {rule.number} (handle {rule.handle})",
-            packets=rule.packets,
-            octets=rule.octets,
+            packets=counter.packets if counter else None,
+            octets=counter.octets if counter else None,
             node=self._node,
             netns=self._netns,
         )
@@ -376,62 +357,23 @@ class NftEvaluator:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Goto:
-    """A goto was taken: the chain that it left has ended with what the other one said."""
-
-    ruling: Ruling | None
+def _quietly(effect: effects.Effect) -> _Act:
+    return lambda scene, _depth: effect(scene)
 
 
-def _reject(statement: RejectStatement) -> Ruling:
-    if statement.type.startswith("tcp"):
-        return Ruling(Action.REJECT, None)
-    return Ruling(Action.REJECT, reject_error(statement.code) or Unreachable.PORT)
-
-
-def _needs_packet(right: Expression) -> bool:
-    return isinstance(right, Meta | Ct)
-
-
-def _compares_all_flags(statement: MatchStatement) -> bool:
-    """Tell whether flags are compared as a whole (``tcp flags == syn``), not looked for (``tcp flags syn``)."""
-    left = statement.left
-    whole = isinstance(left, Binary) or (isinstance(left, Payload) and left.field == "flags")
-    return whole and statement.operator in {"==", "!="}
-
-
-def _same_flags(value: frozenset[str], right: Expression) -> Truth:
-    try:
-        return value == flag_names(right)
-    except UnclearError as error:
-        return Unknown(str(error))
-
-
-def _pick_element(elements: list[Element], numgen: Numgen, scene: Scene) -> Element | None:
-    """Branch over the elements of a ``numgen`` map, each with its share of the modulus."""
-    options = [(_label(element), float(_span(element.key))) for element in elements]
-    missing = numgen.modulus - sum(weight for _, weight in options)
-    if missing > 0:
-        options.append(("no element", missing))
-    if not options:
-        return None
-    if len(options) == 1:
-        return elements[0] if elements else None
-    reason = f"numgen {numgen.mode} mod {numgen.modulus}"
-    index = scene.choices.pick(ChoiceKind.CHANCE, reason, tuple(options))
-    return elements[index] if index < len(elements) else None
-
-
-def _span(key: Expression) -> int:
-    if isinstance(key, Range) and isinstance(key.low, Literal) and isinstance(key.high, Literal):
-        return int(key.high.value) - int(key.low.value) + 1
-    return 1
-
-
-def _label(element: Element) -> str:
-    value = element.value
-    if isinstance(value, VerdictStatement):
-        return f"{value.kind} {value.chain}".strip()
-    if isinstance(value, Concat):
-        return "endpoint " + ":".join(str(p.value) for p in value.parts if isinstance(p, Literal))
-    return f"endpoint {value.value}" if isinstance(value, Literal) else "element"
+_Maker = Callable[..., _Act]
+_MAKERS: dict[type, _Maker] = {
+    VerdictStatement: NftEvaluator.verdict,
+    VmapStatement: NftEvaluator.vmap,
+    MangleStatement: NftEvaluator.mangle,
+    NatStatement: NftEvaluator.nat,
+    RejectStatement: NftEvaluator.reject,
+    NotrackStatement: NftEvaluator.notrack,
+    SetUpdateStatement: NftEvaluator.update,
+    BudgetStatement: NftEvaluator.budget,
+    QueueStatement: NftEvaluator.queue,
+    ForwardStatement: NftEvaluator.forward,
+    TproxyStatement: NftEvaluator.tproxy,
+    SynproxyStatement: NftEvaluator.synproxy,
+    UnknownStatement: NftEvaluator.unknown,
+}

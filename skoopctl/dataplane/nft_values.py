@@ -1,18 +1,33 @@
-"""The value of an nftables expression for one packet, and whether it matches the right side of a match.
-
-A value is an integer (addresses, marks, protocols), a string (device names, types), `Ports` (a port or a
-range of them), a set of strings (conntrack states) or a tuple of these; or it cannot be told.
-"""
+"""The sides of nftables' matches, made ready: what to read of a packet, and what to compare it with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from ipaddress import ip_address
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from skoopctl.dataplane.matches.connection import states_of
-from skoopctl.dataplane.packet import PROTOCOL_NUMBERS, Packet, Ports
+from skoopctl.dataplane import nft_types as types
+from skoopctl.dataplane.choice import ChoiceKind
+from skoopctl.dataplane.nft_compare import (
+    Draw,
+    Scalar,
+    Span,
+    Value,
+    any_bit,
+    combine,
+    equals,
+    is_concat,
+    parts_of,
+    plain,
+    within,
+)
+from skoopctl.dataplane.nft_ct import ct_field
+from skoopctl.dataplane.nft_fib import exists_field, fib_field
+from skoopctl.dataplane.nft_fields import AbsentError, field_of, raw_bits
+from skoopctl.dataplane.nft_meta import META
+from skoopctl.dataplane.nft_sets import Part, TableSets, all_of, constant, part_of
+from skoopctl.dataplane.nft_types import Datatype, UnclearError
 from skoopctl.dataplane.scene import Scene
-from skoopctl.dataplane.truth import Truth, Unknown, any_of, ports_within
+from skoopctl.dataplane.truth import Truth, Unknown, negate
 from skoopctl.kernel.nft import (
     AnonymousSet,
     Binary,
@@ -20,433 +35,402 @@ from skoopctl.kernel.nft import (
     Ct,
     Element,
     Expression,
+    Extension,
     Fib,
-    FlagSet,
+    Hash,
     Literal,
+    MapLookup,
+    MatchStatement,
     Meta,
-    NftSet,
-    NftTable,
+    Numgen,
     Payload,
-    Prefix,
-    Range,
+    RawPayload,
+    RouteKey,
     SetReference,
+    UnknownExpression,
+    VerdictStatement,
 )
 
-Scalar = int | str | Ports | frozenset[str]
-Value = Scalar | tuple[Scalar, ...]
+Read = Callable[[Scene], Value]
+Test = Callable[[Scene], Truth]
+_SHIFTS_AND_MASKS = frozenset({"&", "|", "^", "<<", ">>"})
 
 
-_ICMP_TYPES = {
-    0: "echo-reply",
-    1: "destination-unreachable",
-    2: "packet-too-big",
-    3: "destination-unreachable",
-    8: "echo-request",
-    11: "time-exceeded",
-    128: "echo-request",
-    129: "echo-reply",
-    133: "nd-router-solicit",
-    134: "nd-router-advert",
-    135: "nd-neighbor-solicit",
-    136: "nd-neighbor-advert",
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is read of a packet, and the types of its parts.
+
+    ``read`` raises `AbsentError` where the packet has no such thing and `UnclearError` where it cannot be told.
+    """
+
+    read: Read
+    types: tuple[Datatype, ...]
+
+    @property
+    def type(self) -> Datatype:
+        """The type of a single value."""
+        return self.types[0]
+
+
+class Values:
+    """Compiles expressions of one table; ``devices`` are the namespace's, by name."""
+
+    def __init__(self, sets: TableSets, family: str, devices: dict[str, int]) -> None:
+        self.sets = sets
+        self._family = family
+        self._devices = Datatype("device", devices)
+
+    # --- the left side -----------------------------------------------------------------------------------
+
+    def left(self, expression: Expression) -> Left:
+        """Return how to read an expression; raises `UnclearError` when nobody can."""
+        compiler = _LEFT.get(type(expression))
+        if compiler is None:
+            reason = (
+                expression.reason if isinstance(expression, UnknownExpression) else type(expression).__name__
+            )
+            raise UnclearError(f"{reason} is not modelled")
+        return compiler(self, expression)
+
+    def payload(self, expression: Payload) -> Left:
+        """Read a header field."""
+        field = field_of(expression.protocol, expression.field, self._family)
+        if field is None:
+            raise UnclearError(f"{expression.protocol} {expression.field} is not modelled")
+        return Left(field.read, (field.type,))
+
+    def raw(self, expression: RawPayload) -> Left:
+        """Read bits of a header."""
+        base, offset, length = expression.base, expression.offset, expression.length
+        if not 0 < length <= 256 or not 0 <= offset <= 1 << 16:
+            raise UnclearError(f"@{base},{offset},{length} is not modelled")
+        return Left(lambda scene: raw_bits(scene.packet, base, offset, length), (types.INTEGER,))
+
+    def meta(self, expression: Meta) -> Left:
+        """Read what is known of the packet's way."""
+        field = META.get(expression.key)
+        if field is None:
+            raise UnclearError(f"meta {expression.key} is not modelled")
+        device = expression.key in {"iif", "oif", "sdif"}
+        return Left(field.read, (self._devices if device else field.type,))
+
+    def ct(self, expression: Ct) -> Left:
+        """Read the connection."""
+        field = ct_field(expression)
+        return Left(field.read, (field.type,))
+
+    def fib(self, expression: Fib) -> Left:
+        """Ask the routes."""
+        field = fib_field(expression)
+        return Left(field.read, (self._devices if expression.result == "oif" else field.type,))
+
+    def extension(self, expression: Extension) -> Left:
+        """Ask for an extension header or an option."""
+        return Left(lambda scene: _extension(expression, scene), (_EXTENSION_TYPE,))
+
+    def route(self, expression: RouteKey) -> Left:
+        """Ask the route that the packet has taken."""
+        return Left(lambda scene: _route(expression, scene), (types.ADDRESS,))
+
+    def literal(self, expression: Literal) -> Left:
+        """Read a constant."""
+        value = types.INTEGER.value(expression.value)
+        return Left(lambda _scene: value, (types.INTEGER,))
+
+    def constant_or_left(self, expression: Expression, datatype: Datatype) -> Left:
+        """Return how to read what is to be set: a constant is of the type of the thing that it is for."""
+        if not isinstance(expression, Literal):
+            return self.left(expression)
+        value = datatype.value(expression.value)
+        return Left(lambda _scene: value, (datatype,))
+
+    def concat(self, expression: Concat) -> Left:
+        """Read a concatenation; what is not known of it stays unknown in its part only."""
+        parts = [self.left(part) for part in expression.parts]
+        if any(len(part.types) != 1 for part in parts):
+            raise UnclearError("a concatenation inside a concatenation")
+        readers = [part.read for part in parts]
+
+        def read(scene: Scene) -> Value:
+            return tuple(part for reader in readers for part in parts_of(_or_span(reader, scene)))
+
+        return Left(read, tuple(part.type for part in parts))
+
+    def numgen(self, expression: Numgen) -> Left:
+        """Draw lots."""
+        what = f"numgen {expression.mode} mod {expression.modulus}"
+        return self._draw(
+            expression.modulus,
+            expression.offset,
+            lambda _scene: Draw(expression.modulus, expression.offset, what),
+        )
+
+    def hash(self, expression: Hash) -> Left:
+        """Hash something: chance where the flow's ports are in it, else always the same unknown number."""
+        what = f"{expression.kind} mod {expression.modulus}"
+        inner = self.left(expression.key) if expression.key is not None else None
+
+        def read(scene: Scene) -> Value:
+            inputs: object = None
+            if inner is not None:
+                values = tuple(plain(part) for part in parts_of(inner.read(scene)))
+                inputs = None if None in values else values
+            return Draw(expression.modulus, expression.offset, what, inputs)
+
+        return self._draw(expression.modulus, expression.offset, read)
+
+    @staticmethod
+    def _draw(modulus: int, offset: int, read: Read) -> Left:
+        if modulus < 1 or offset < 0:
+            raise UnclearError("a draw from no numbers")
+        return Left(read, (types.INTEGER,))
+
+    def binary(self, expression: Binary) -> Left:
+        """Mask, shift or combine a value with a constant, or with another value that is known."""
+        if expression.operator not in _SHIFTS_AND_MASKS:
+            raise UnclearError(f"operator {expression.operator} is not modelled")
+        left = self.left(expression.left)
+        operator = expression.operator
+        try:
+            right = constant(expression.right, left.type)
+        except UnclearError:
+            return self._of_two(operator, left, self.left(expression.right))
+
+        def read(scene: Scene) -> Value:
+            return combine(operator, _scalar(left.read(scene)), right)
+
+        return Left(read, left.types)
+
+    @staticmethod
+    def _of_two(operator: str, left: Left, other: Left) -> Left:
+        def read(scene: Scene) -> Value:
+            second = plain(_scalar(other.read(scene)))
+            if not isinstance(second, int):
+                raise UnclearError(f"{operator} with something that is not known")
+            return combine(operator, _scalar(left.read(scene)), second)
+
+        return Left(read, left.types)
+
+    def map(self, expression: MapLookup) -> Left:
+        """Look a value up in a map."""
+        finder = self.find(expression.key, expression.data)
+
+        def read(scene: Scene) -> Value:
+            element = finder(scene)
+            if element is None:
+                raise AbsentError
+            if element.value is None or isinstance(element.value, VerdictStatement):
+                raise UnclearError("a map without a value")
+            return self.left(element.value).read(scene)
+
+        return Left(read, (types.INTEGER,))
+
+    # --- sets and maps -----------------------------------------------------------------------------------
+
+    def find(self, key: Expression, data: Expression) -> Callable[[Scene], Element | None]:
+        """Return the lookup of a key in a map; what is undecided in it is decided by a branch."""
+        left = self.left(key)
+        finder = self.sets.finder(data, left.types)
+        index = self.sets.index(data, left.types) if isinstance(key, Numgen | Hash) else None
+
+        def find(scene: Scene) -> Element | None:
+            value = left.read(scene)
+            if index is not None and isinstance(value, Draw):
+                return _pick(index.drawn(value), value, scene, (id(key), scene.netns.inode, value.inputs))
+            truth, element = finder(value, scene)
+            if isinstance(truth, bool):
+                return element if truth else None
+            if element is None:
+                raise UnclearError(truth.reason)
+            return (
+                element
+                if scene.decide(truth, label_of(element), (id(key), id(element), scene.hook))
+                else None
+            )
+
+        return find
+
+    # --- matches -----------------------------------------------------------------------------------------
+
+    def match(self, statement: MatchStatement) -> Test:
+        """Return a match made ready; what cannot be understood is unknown, and so both ways."""
+        try:
+            return self._match(statement)
+        except UnclearError as error:
+            unclear = Unknown(str(error))
+            return lambda _scene: unclear
+
+    def _match(self, statement: MatchStatement) -> Test:
+        left_expression, right = statement.left, statement.right
+        if isinstance(left_expression, Fib) and isinstance(right, Literal) and isinstance(right.value, bool):
+            field = exists_field(left_expression)
+            left = Left(field.read, (field.type,))
+        else:
+            left = self.left(left_expression)
+        try:
+            compare = self._compare(statement.operator, left, right)
+        except UnclearError as error:
+            # A packet that has no such field does not match, whatever the right side means.
+            unclear = Unknown(str(error))
+            compare = lambda _value, _scene: unclear  # noqa: E731
+        inverted = statement.operator == "!="
+
+        def test(scene: Scene) -> Truth:
+            try:
+                return negate(compare(left.read(scene), scene), inverted)
+            except AbsentError:
+                return False
+            except UnclearError as error:
+                return Unknown(str(error))
+
+        return test
+
+    def _compare(self, operator: str, left: Left, right: Expression) -> Callable[[Value, Scene], Truth]:
+        if isinstance(right, SetReference | AnonymousSet):
+            finder = self.sets.finder(right, left.types)
+            return lambda value, scene: finder(value, scene)[0]
+        if isinstance(right, Concat):
+            return self._concat_test(left, right)
+        if operator in _ORDERED:
+            low, high = _ORDERED[operator](constant(right, left.type))
+            return lambda value, _scene: within(_scalar(value), low, high)
+        if operator == "!":
+            mask = constant(right, left.type)
+            return lambda value, _scene: negate(any_bit(_scalar(value), mask), inverted=True)
+        if operator == "in" and left.type.flags:
+            mask = constant(right, left.type)
+            return lambda value, _scene: any_bit(_scalar(value), mask)
+        if type(right) in _LEFT and not isinstance(right, Literal | Binary):
+            return self._against(self.left(right))
+        part = part_of(right, left.type)
+        if part.problem:
+            raise UnclearError(part.problem)
+        return lambda value, _scene: part.test(_scalar(value))
+
+    @staticmethod
+    def _against(other: Left) -> Callable[[Value, Scene], Truth]:
+        """Compare with something else that is read of the packet."""
+
+        def compare(value: Value, scene: Scene) -> Truth:
+            wanted = plain(_scalar(other.read(scene)))
+            if wanted is None:
+                return Unknown("it is compared with something that is not known")
+            return equals(_scalar(value), wanted)
+
+        return compare
+
+    @staticmethod
+    def _concat_test(left: Left, right: Concat) -> Callable[[Value, Scene], Truth]:
+        if len(left.types) != len(right.parts):
+            raise UnclearError("a concatenation of another length")
+        parts: list[Part] = [part_of(p, t) for p, t in zip(right.parts, left.types, strict=True)]
+        return lambda value, _scene: all_of(
+            part.test(each) for part, each in zip(parts, parts_of(value), strict=True)
+        )
+
+
+_LEFT: dict[type, Callable[..., Left]] = {
+    Payload: Values.payload,
+    RawPayload: Values.raw,
+    Meta: Values.meta,
+    Ct: Values.ct,
+    Fib: Values.fib,
+    Extension: Values.extension,
+    RouteKey: Values.route,
+    Literal: Values.literal,
+    Concat: Values.concat,
+    Numgen: Values.numgen,
+    Hash: Values.hash,
+    Binary: Values.binary,
+    MapLookup: Values.map,
 }
-
-
-class SourcePorts(Ports):
-    """The packet's source ports: a match that divides them narrows the packet's."""
-
-    __slots__ = ()
-
-
-class DestinationPorts(Ports):
-    """The packet's destination ports."""
-
-    __slots__ = ()
-
-
-def _within(ports: Ports, low: int, high: int) -> Truth:
-    """Tell whether ports lie in a range; ports that conntrack keeps are on no side of the packet."""
-    sides = {SourcePorts: "source", DestinationPorts: "destination"}
-    return ports_within(ports, low, high, sides.get(type(ports), "connection"))
-
-
-class AbsentError(Exception):
-    """The packet has no such field (``tcp dport`` of a UDP packet): the rule does not match."""
-
-
-class UnclearError(Exception):
-    """The value is outside the model; the text says why."""
-
-
-_PORT_PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132, "udplite": 136}
-
-
-def value_of(expression: Expression, scene: Scene) -> Value:
-    """Return the value of a left-hand expression; raises `AbsentError` or `UnclearError`."""
-    if isinstance(expression, Payload):
-        return _payload(expression, scene)
-    if isinstance(expression, Meta):
-        return _meta(expression, scene)
-    if isinstance(expression, Ct):
-        return _ct(expression, scene)
-    if isinstance(expression, Fib):
-        return _fib(expression, scene)
-    if isinstance(expression, Literal):
-        return literal_value(expression.value)
-    if isinstance(expression, Binary):
-        return _binary(expression, scene)
-    if isinstance(expression, Concat):
-        return tuple(_scalar(value_of(part, scene)) for part in expression.parts)
-    raise UnclearError(f"the expression {type(expression).__name__} is not modelled")
+_TOP = 1 << 128
+_ORDERED: dict[str, Callable[[int], tuple[int, int]]] = {
+    "<": lambda wanted: (0, wanted - 1),
+    "<=": lambda wanted: (0, wanted),
+    ">": lambda wanted: (wanted + 1, _TOP),
+    ">=": lambda wanted: (wanted, _TOP),
+}
+_EXTENSION_TYPE = Datatype("option", {"exists": 1, "missing": 0})
 
 
 def _scalar(value: Value) -> Scalar:
-    if isinstance(value, tuple) and not isinstance(value, Ports):
-        raise UnclearError("a concatenation inside a concatenation")
-    return value
+    if is_concat(value):
+        raise UnclearError("a concatenation where one value is expected")
+    return value  # type: ignore[return-value]  # not a concatenation
 
 
-def literal_value(raw: str | int | bool) -> Scalar:
-    """Return a literal as the packet's side of a comparison has it."""
-    if isinstance(raw, int):
-        return int(raw)
-    if raw in PROTOCOL_NUMBERS:
-        return PROTOCOL_NUMBERS[raw]
-    if raw in {"ipv6-icmp", "icmpv6"}:
-        return 58
+def _or_span(reader: Read, scene: Scene) -> Value:
+    """Read a part of a concatenation: one that cannot be told leaves the others their say."""
     try:
-        return int(ip_address(raw))
-    except ValueError:
-        return raw
+        return reader(scene)
+    except UnclearError as error:
+        return Span(0, _TOP, str(error))
 
 
-def _payload(expression: Payload, scene: Scene) -> Value:
-    reader = _HEADERS.get(expression.protocol)
-    value = reader(expression, scene.packet) if reader is not None else None
-    if value is None:
-        raise UnclearError(f"{expression.protocol} {expression.field} is not modelled")
-    return value
-
-
-def _ip_header(expression: Payload, packet: Packet) -> Value | None:
-    if packet.family != (4 if expression.protocol == "ip" else 6):
-        raise AbsentError
-    fields = {"saddr": packet.source, "daddr": packet.destination}
-    fields |= dict.fromkeys(("protocol", "nexthdr"), packet.protocol)
-    return fields.get(expression.field)
-
-
-def _transport_header(expression: Payload, packet: Packet) -> Value | None:
-    wanted = _PORT_PROTOCOLS.get(expression.protocol, packet.protocol)
-    if packet.protocol not in _PORT_PROTOCOLS.values() or packet.protocol != wanted:
-        raise AbsentError
-    if expression.field == "sport":
-        return SourcePorts(*packet.source_ports)
-    if expression.field == "dport":
-        return DestinationPorts(*packet.destination_ports)
-    if expression.field == "flags" and packet.protocol == 6:
-        return frozenset(name.lower() for name in packet.flags.names)
-    return None
-
-
-def _icmp_header(expression: Payload, packet: Packet) -> Value | None:
-    if packet.protocol != (1 if expression.protocol == "icmp" else 58):
-        raise AbsentError
-    return _ICMP_TYPES.get(packet.icmp_type) if expression.field == "type" else None
-
-
-_HEADERS: dict[str, Callable[[Payload, Packet], Value | None]] = {
-    **dict.fromkeys(("ip", "ip6"), _ip_header),
-    **dict.fromkeys((*_PORT_PROTOCOLS, "th"), _transport_header),
-    **dict.fromkeys(("icmp", "icmpv6"), _icmp_header),
-}
-
-
-def _meta(expression: Meta, scene: Scene) -> Value:
-    key = expression.key
-    if key == "mark":
-        return scene.packet.mark
-    if key == "l4proto":
-        return scene.packet.protocol
-    if key in {"nfproto", "protocol"}:
-        return {4: "ipv4", 6: "ipv6"}[scene.packet.family] if key == "nfproto" else _ether(scene)
-    if key in {"iifname", "iif"}:
-        return scene.in_link.name if scene.in_link else ""
-    if key in {"oifname", "oif"}:
-        return scene.out_link.name if scene.out_link else ""
-    if key == "iiftype":
-        raise UnclearError("meta iiftype is not modelled")
-    if key == "pkttype":
-        return "host"
-    raise UnclearError(f"meta {key} is not modelled")
-
-
-def _ether(scene: Scene) -> str:
-    return "ip" if scene.packet.family == 4 else "ip6"
-
-
-def _ct(expression: Ct, scene: Scene) -> Value:
-    tracking = scene.packet.tracking
-    entry = tracking.entry if tracking else None
-    key = expression.key
-    if key == "state":
-        return frozenset(name.lower() for name in states_of(scene) if name not in {"SNAT", "DNAT"})
-    if key == "status":
-        return _status(scene)
-    if entry is None or tracking is None:
-        raise AbsentError
-    if key == "mark":
-        return entry.mark
-    if key == "direction":
-        return "reply" if tracking.is_reply else "original"
-    if key in {"saddr", "daddr", "proto-src", "proto-dst", "protocol", "ip saddr", "ip daddr"}:
-        tuple5 = entry.reply if expression.direction == "reply" else entry.original
-        by_key: dict[str, Value] = {
-            "saddr": tuple5.source,
-            "daddr": tuple5.destination,
-            "proto-src": tuple5.source_ports,
-            "proto-dst": tuple5.destination_ports,
-            "protocol": tuple5.protocol,
-        }
-        return by_key[key.removeprefix("ip ")]
-    raise UnclearError(f"ct {key} is not modelled")
-
-
-def _status(scene: Scene) -> frozenset[str]:
-    tracking = scene.packet.tracking
-    if tracking is None or tracking.entry is None:
-        return frozenset()
-    entry = tracking.entry
-    flags = {
-        "seen-reply": entry.seen_reply,
-        "confirmed": entry.confirmed,
-        "snat": entry.source_nat,
-        "dnat": entry.destination_nat,
-    }
-    return frozenset(name for name, is_set in flags.items() if is_set)
-
-
-def _fib(expression: Fib, scene: Scene) -> Value:
-    if expression.result != "type":
-        raise UnclearError(f"fib {expression.result} is not modelled")
-    if "route" in scene.netns.gaps:
-        raise UnclearError(f"fib needs the routes of {scene.netns.host}, which were not read")
+def _extension(expression: Extension, scene: Scene) -> Scalar:
+    """IPv6 extension headers and IP options, which a walk's packets lack, and TCP options (nft_exthdr.c)."""
     packet = scene.packet
-    ip = packet.source if "saddr" in expression.flags else packet.destination
-    link = (
-        scene.in_link if "iif" in expression.flags else scene.out_link if "oif" in expression.flags else None
-    )
-    return scene.router.address_type(ip, packet.family, link.index if link else 0).value
+    kind, field = expression.kind, expression.field
+    if kind in {"exthdr", "ip option"}:
+        if packet.family != (6 if kind == "exthdr" else 4) or field:
+            raise AbsentError
+        return 0
+    if kind == "tcp option" and packet.protocol == 6:
+        return _tcp_option(expression, scene)
+    if kind == "sctp chunk" and packet.protocol == 132:
+        return Span(0, 0xFFFFFFFF, f"the SCTP chunk {expression.name}")
+    if field:
+        raise AbsentError
+    # Of another protocol the option is missing, and that is an answer (nft_exthdr_tcp_eval).
+    return 0
 
 
-def _binary(expression: Binary, scene: Scene) -> Value:
-    left = value_of(expression.left, scene)
-    if isinstance(left, frozenset) and expression.operator == "&":
-        return left & flag_names(expression.right)
-    right = value_of(expression.right, scene)
-    if not isinstance(left, int) or not isinstance(right, int):
-        raise UnclearError(f"{expression.operator} of something that is not a number")
-    operations = {
-        "&": left & right,
-        "|": left | right,
-        "^": left ^ right,
-        "<<": left << min(right, 64) & 0xFFFFFFFF,
-        ">>": left >> min(right, 64),
-    }
-    if expression.operator not in operations:
-        raise UnclearError(f"operator {expression.operator} is not modelled")
-    return operations[expression.operator]
+_ONLY_IN_SYN = frozenset({"maxseg", "window", "sack-perm", "sack-permitted"})
 
 
-def flag_names(expression: Expression) -> frozenset[str]:
-    """Return the names in a list of flags; raises `UnclearError` for anything else."""
-    if isinstance(expression, FlagSet):
-        return frozenset(expression.names)
-    if isinstance(expression, Literal) and isinstance(expression.value, str):
-        return frozenset({expression.value})
-    if isinstance(expression, Binary) and expression.operator == "|":
-        return flag_names(expression.left) | flag_names(expression.right)
-    raise UnclearError("flags that are not names")
+def _tcp_option(expression: Extension, scene: Scene) -> Scalar:
+    packet, name = scene.packet, expression.name
+    opens = "SYN" in packet.flags.names
+    if name == "maxseg" and opens:
+        if expression.field == "size":
+            return packet.mss or Span(0, 0xFFFF, "the segment size that the SYN announces")
+        return 1 if not expression.field else 4
+    if name in _ONLY_IN_SYN and not opens:
+        if expression.field:
+            raise AbsentError
+        return 0
+    return Span(0, 0xFFFFFFFF, f"the TCP option {name}")
 
 
-# --- matching --------------------------------------------------------------------------------------------
+def _route(expression: RouteKey, scene: Scene) -> Scalar:
+    if expression.key == "nexthop" and scene.next_hop:
+        if expression.family and expression.family != ("ip" if scene.packet.family == 4 else "ip6"):
+            raise AbsentError
+        return scene.next_hop
+    return Span(0, _TOP, f"rt {expression.key}")
 
 
-class SetIndex:
-    """The elements of a set or map, by exact key where the key is one value; the others in a list."""
-
-    def __init__(self, elements: tuple[Element, ...]) -> None:
-        self.exact: dict[Value, Element] = {}
-        self.others: list[Element] = []
-        for element in elements:
-            key = _exact_key(element.key)
-            if key is None:
-                self.others.append(element)
-            else:
-                self.exact[key] = element
-
-    def find(self, value: Value) -> tuple[Truth, Element | None]:
-        """Return whether the value is in the set, and the element that holds it."""
-        if isinstance(value, frozenset):
-            if len(value) != 1:
-                return Unknown("several flags at once are looked up in a set"), None
-            (value,) = value
-        element = self.exact.get(_plain(value))
-        if element is not None:
-            return True, element
-        undecided: tuple[Truth, Element | None] = (False, None)
-        for other in self.others:
-            truth = matches(value, other.key)
-            if truth is True:
-                return True, other
-            if truth is not False:
-                undecided = (truth, other)
-        if undecided[0] is False and _is_wide(value) and self.exact:
-            return self._find_range(value)
-        return undecided
-
-    def _find_range(self, value: Value) -> tuple[Truth, Element | None]:
-        """Look a range of ports up among exact keys."""
-        if isinstance(value, Ports):
-            inside = [key for key in self.exact if isinstance(key, int) and value.low <= key <= value.high]
-            if not inside:
-                return False, None
-            if len(inside) == 1:
-                return _within(value, inside[0], inside[0]), self.exact[inside[0]]
-        return Unknown("a range of ports is looked up in a set"), None
+def _pick(elements: list[tuple[Element, int]], draw: Draw, scene: Scene, key: object) -> Element | None:
+    """Branch over the elements that a draw may find, each with its share."""
+    options = [(label_of(element), float(weight)) for element, weight in elements]
+    missing = draw.modulus - sum(weight for _, weight in elements)
+    if missing > 0:
+        options.append(("no element", float(missing)))
+    index = 0
+    if len(options) > 1:
+        kind = ChoiceKind.CHANCE if draw.inputs is None else ChoiceKind.UNKNOWN
+        index = scene.choices.pick(
+            kind, draw.what, tuple(options), key=key if draw.inputs is not None else None
+        )
+    return elements[index][0] if index < len(elements) else None
 
 
-def _is_wide(value: Value) -> bool:
-    if isinstance(value, Ports):
-        return value.low != value.high
-    return isinstance(value, tuple) and any(isinstance(p, Ports) and p.low != p.high for p in value)
-
-
-def _plain(value: Value) -> Value:
-    """Turn single ports into numbers, so that they equal literals."""
-    if isinstance(value, Ports):
-        return value.low if value.low == value.high else value
-    if isinstance(value, tuple):
-        return tuple(p.low if isinstance(p, Ports) and p.low == p.high else p for p in value)
-    return value
-
-
-def _exact_key(expression: Expression) -> Value | None:
-    if isinstance(expression, Literal):
-        raw = expression.value
-        return None if isinstance(raw, str) and raw.endswith("*") else literal_value(raw)
-    if isinstance(expression, Concat):
-        parts = [_exact_key(part) for part in expression.parts]
-        if any(part is None for part in parts):
-            return None
-        return tuple(part for part in parts if part is not None and not _is_concat(part))  # type: ignore[misc]
-    return None
-
-
-def _is_concat(value: Value) -> bool:
-    return isinstance(value, tuple) and not isinstance(value, Ports)
-
-
-def matches(value: Value, right: Expression) -> Truth:
-    """Tell whether a value equals, or lies in, a right-hand expression (a set, prefix, range or literal)."""
-    if isinstance(right, Concat):
-        parts = value if isinstance(value, tuple) and not isinstance(value, Ports) else (value,)
-        if len(parts) != len(right.parts):
-            return Unknown("a concatenation of another length")
-        return _all(matches(part, wanted) for part, wanted in zip(parts, right.parts, strict=True))
-    if isinstance(right, Prefix):
-        network = ip_address(right.address)
-        shift = network.max_prefixlen - right.length
-        return isinstance(value, int) and (value >> shift) == (int(network) >> shift)
-    if isinstance(right, Range):
-        return _in_range(value, right)
-    if isinstance(right, FlagSet):
-        if isinstance(value, frozenset):
-            return not value.isdisjoint(right.names)
-        return any_of(matches(value, Literal(name)) for name in right.names)
-    if isinstance(right, AnonymousSet):
-        return SetIndex(right.elements).find(value)[0]
-    if isinstance(right, Literal):
-        return _equals(value, right)
-    return Unknown(f"{type(right).__name__} on the right side is not modelled")
-
-
-def _equals(value: Value, right: Literal) -> Truth:
-    wanted = right.value
-    if isinstance(value, frozenset):
-        return wanted in value
-    if isinstance(value, Ports):
-        number = literal_value(wanted)
-        return isinstance(number, int) and _within(value, number, number)
-    if isinstance(wanted, str) and isinstance(value, str):
-        return value.startswith(wanted[:-1]) if wanted.endswith("*") else value == wanted
-    return value == literal_value(wanted)
-
-
-def compare(value: Value, operator: str, right: Expression) -> Truth:
-    """Decide ``<``, ``<=``, ``>`` and ``>=``."""
-    wanted = literal_value(right.value) if isinstance(right, Literal) else None
-    if not isinstance(wanted, int):
-        return Unknown(f"the comparison {operator} is not modelled here")
-    bounds = {"<": (0, wanted - 1), "<=": (0, wanted), ">": (wanted + 1, None), ">=": (wanted, None)}
-    low, high = bounds[operator]
-    if isinstance(value, Ports):
-        return _within(value, low, 65535 if high is None else high)
-    if isinstance(value, int):
-        return low <= value and (high is None or value <= high)
-    return Unknown(f"the comparison {operator} is not modelled here")
-
-
-def _in_range(value: Value, right: Range) -> Truth:
-    if not isinstance(right.low, Literal) or not isinstance(right.high, Literal):
-        return Unknown("a range of expressions")
-    low, high = literal_value(right.low.value), literal_value(right.high.value)
-    if not isinstance(low, int) or not isinstance(high, int):
-        return Unknown("a range of names")
-    if isinstance(value, Ports):
-        return _within(value, low, high)
-    return isinstance(value, int) and low <= value <= high
-
-
-def _all(truths: Iterable[Truth]) -> Truth:
-    """Kleene AND. Of several that are undecided none can stand for all: unknown."""
-    undecided: list[Truth] = []
-    for truth in truths:
-        if truth is False:
-            return False
-        if truth is not True:
-            undecided.append(truth)
-    if len(undecided) > 1:
-        return Unknown("several parts of a concatenation are undecided")
-    return undecided[0] if undecided else True
-
-
-class TableSets:
-    """The named sets and maps of one table, indexed on first use."""
-
-    def __init__(self, table: NftTable) -> None:
-        self._table = table
-        self._indexes: dict[str, SetIndex] = {}
-        self._anonymous: dict[int, SetIndex] = {}
-
-    def named(self, name: str) -> SetIndex | None:
-        """Return a named set, or None when the dump does not hold it."""
-        known: NftSet | None = self._table.sets.get(name)
-        if known is None:
-            return None
-        if name not in self._indexes:
-            self._indexes[name] = SetIndex(known.elements)
-        return self._indexes[name]
-
-    def of(self, expression: Expression) -> SetIndex:
-        """Return the index of a set or map expression; raises `UnclearError` for a missing one."""
-        if isinstance(expression, SetReference):
-            index = self.named(expression.name)
-            if index is None:
-                raise UnclearError(f"the set @{expression.name} is not in the dump")
-            return index
-        if isinstance(expression, AnonymousSet):
-            if id(expression) not in self._anonymous:
-                self._anonymous[id(expression)] = SetIndex(expression.elements)
-            return self._anonymous[id(expression)]
-        raise UnclearError(f"{type(expression).__name__} is not a set")
+def label_of(element: Element) -> str:
+    """Name an element of a map as a branch: by where it leads."""
+    value = element.value
+    if isinstance(value, VerdictStatement):
+        return f"{value.kind} {value.chain}".strip()
+    if isinstance(value, Concat):
+        return "endpoint " + ":".join(str(p.value) for p in value.parts if isinstance(p, Literal))
+    return f"endpoint {value.value}" if isinstance(value, Literal) else "element"

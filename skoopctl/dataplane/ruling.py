@@ -25,13 +25,15 @@ class Action(StrEnum):
 class Ruling:
     """A verdict. For REJECT, ``error`` is the ICMP type, or None for a TCP reset.
 
-    ``towards`` is the address that a STOLEN packet is routed to. ``cause`` and ``reason`` say why, where no rule
-    did it; ``opaque`` that what happens next is outside the model.
+    ``towards`` is the address that a STOLEN packet is routed to, ``tunnelled`` that it is wrapped for it.
+    ``cause`` and ``reason`` say why, where no rule did it; ``opaque`` that what happens next is outside of the
+    model.
     """
 
     action: Action
     error: Unreachable | None = None
     towards: int = 0
+    tunnelled: bool = False
     cause: str = ""
     reason: str = ""
     opaque: bool = False

@@ -99,7 +99,9 @@ def build_host(evidence: HostEvidence) -> Host:
         reader = _NamespaceReader(evidence, each, inode == root, identity.uptime_s)
         namespaces[inode] = reader.read()
         gaps += reader.gaps.values()
-    return Host(evidence.host, root, namespaces, identity.hostname, identity.kernel, tuple(gaps))
+    return Host(
+        evidence.host, root, namespaces, identity.hostname, identity.kernel, tuple(gaps), identity.clock_s
+    )
 
 
 def is_nothing(item: Item) -> bool:
@@ -164,6 +166,7 @@ class _NamespaceReader:
             sysctls=self._sysctls(),
             iptables=in_order(iptables, nft),
             nft=nft.tables,
+            nft_counts=nft.left_out,
             nsids=self._nsids(),
             tc_devices=frozenset(self._dump("qdisc", netlink.decode_tc_devices)),
             speaks_sctp=self._speaks_sctp(),

@@ -22,13 +22,14 @@ class HostIdentity:
     """Which machine this is.
 
     ``root`` is the inode of process 1's network namespace, 0 when not told; ``uptime_s`` is the monotonic
-    clock when it answered.
+    clock when it answered, and ``clock_s`` the wall clock (seconds since 1970, 0 when not told).
     """
 
     hostname: str = ""
     kernel: str = ""
     root: int = 0
     uptime_s: float = 0.0
+    clock_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def decode_identity(raw: bytes) -> HostIdentity:
         str(found.get("kernel", "")),
         _integer(found.get("root_netns")),
         _integer(found.get("mono_ns")) / 1e9,
+        clock_s=_integer(found.get("wall_ns")) / 1e9,
     )
 
 

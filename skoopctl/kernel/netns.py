@@ -44,6 +44,7 @@ class NetNamespace:
     set that is not there may only be unread. ``speaks_sctp`` is false when the kernel has no SCTP loaded, None
     when that was not read. ``programs`` are the eBPF programs and tc filters on packets' way; None
     when they were not read, and then ``tc_devices`` and `Link.xdp` tell where some may be.
+    ``nft_counts`` are the numbers of rules that nft showed in the chains of iptables' tables.
     """
 
     host: str
@@ -63,6 +64,7 @@ class NetNamespace:
     sysctls: Sysctls = field(default_factory=Sysctls)
     iptables: tuple[Table, ...] = ()
     nft: tuple[NftTable, ...] = ()
+    nft_counts: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
     nsids: Mapping[int, int] = field(default_factory=dict)
     tc_devices: frozenset[int] = frozenset()
     ipvs_services: bool = False
@@ -82,7 +84,7 @@ class NetNamespace:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One collected host. ``root`` is the inode of process 1's namespace."""
+    """One collected host. ``root`` is the inode of process 1's namespace; ``clock_s`` is what its clock said."""
 
     name: str
     root: int
@@ -90,6 +92,7 @@ class Host:
     hostname: str = ""
     kernel: str = ""
     gaps: tuple[Gap, ...] = ()
+    clock_s: float = 0.0
 
     @property
     def root_netns(self) -> NetNamespace:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 # --- expressions -----------------------------------------------------------------------------------------
 
@@ -41,6 +42,35 @@ class Payload:
 
     protocol: str
     field: str
+
+
+@dataclass(slots=True, frozen=True)
+class RawPayload:
+    """``@nh,OFFSET,LENGTH``: bits of the link (``ll``), network (``nh``) or transport (``th``) header."""
+
+    base: str
+    offset: int
+    length: int
+
+
+@dataclass(slots=True, frozen=True)
+class Extension:
+    """A part of a packet that may be missing: ``kind`` is ``exthdr``, ``tcp option``, ``ip option``.
+
+    Without ``field`` it asks whether the part is there.
+    """
+
+    kind: str
+    name: str
+    field: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class RouteKey:
+    """``rt KEY``: ``classid nexthop mtu ipsec`` of the route that the packet has taken."""
+
+    key: str
+    family: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -113,6 +143,20 @@ class Numgen:
 
 
 @dataclass(slots=True, frozen=True)
+class Hash:
+    """``jhash KEY mod N seed S offset M`` or ``symhash mod N``, whose key is the flow (None here).
+
+    ``seed`` is None where the kernel drew one for itself, which it does not tell.
+    """
+
+    kind: str
+    modulus: int
+    offset: int = 0
+    seed: int | None = None
+    key: Expression | None = None
+
+
+@dataclass(slots=True, frozen=True)
 class Binary:
     """``left OP right`` with operator ``& | ^ << >>``."""
 
@@ -141,6 +185,9 @@ Expression = (
     | Prefix
     | Range
     | Payload
+    | RawPayload
+    | Extension
+    | RouteKey
     | Meta
     | Ct
     | Fib
@@ -149,6 +196,7 @@ Expression = (
     | AnonymousSet
     | MapLookup
     | Numgen
+    | Hash
     | Binary
     | FlagSet
     | UnknownExpression
@@ -159,7 +207,10 @@ Expression = (
 
 @dataclass(slots=True, frozen=True)
 class MatchStatement:
-    """``left OP right`` with operator ``== != < > <= >= in``."""
+    """``left OP right`` with operator ``== != < > <= >= in !``.
+
+    ``in`` (the one that is not written) asks of flags whether any is set, and ``!`` whether none is.
+    """
 
     operator: str
     left: Expression
@@ -168,7 +219,7 @@ class MatchStatement:
 
 @dataclass(slots=True, frozen=True)
 class VerdictStatement:
-    """``accept drop continue return jump goto queue``; ``chain`` for jump and goto."""
+    """``accept drop continue return jump goto``; ``chain`` for jump and goto."""
 
     kind: str
     chain: str = ""
@@ -195,7 +246,8 @@ class NatStatement:
     """``snat dnat masquerade redirect``.
 
     ``address`` may be a `MapLookup` or `Concat` that carries the port too (``dnat ip addr . port to …``);
-    then ``address_and_port`` is true. ``flags`` are ``random fully-random persistent``.
+    then ``address_and_port`` is true. ``flags`` are ``random fully-random persistent netmap``; with ``netmap``
+    the address is a prefix, and the host part of the packet's own address is kept (``snat prefix to``).
     """
 
     kind: str
@@ -229,10 +281,45 @@ class CounterStatement:
 
 @dataclass(slots=True, frozen=True)
 class SetUpdateStatement:
-    """``add|update|delete @set { elem }``: no verdict."""
+    """``add|update|delete @set { KEY [: VALUE] }``: no verdict, but later rules find the element."""
 
     operation: str
     set_name: str
+    key: Expression | None = None
+    value: Expression | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class BudgetStatement:
+    """``limit quota ct count meter``: the rule goes on while a budget lasts; ``name`` is for people."""
+
+    name: str
+
+
+@dataclass(slots=True, frozen=True)
+class QueueStatement:
+    """``queue``: a program decides; without one the packet is dropped, or goes on with ``bypass``."""
+
+    bypass: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class ForwardStatement:
+    """``fwd to DEVICE``: the packet leaves by another device at once (netdev only)."""
+
+    device: str
+
+
+@dataclass(slots=True, frozen=True)
+class TproxyStatement:
+    """``tproxy to ADDRESS:PORT``: a local socket takes the packet, if there is one."""
+
+    target: str
+
+
+@dataclass(slots=True, frozen=True)
+class SynproxyStatement:
+    """``synproxy``: the kernel answers the SYN in the server's place."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -260,6 +347,11 @@ Statement = (
     | NotrackStatement
     | CounterStatement
     | SetUpdateStatement
+    | BudgetStatement
+    | QueueStatement
+    | ForwardStatement
+    | TproxyStatement
+    | SynproxyStatement
     | NoEffectStatement
     | UnknownStatement
 )
@@ -267,25 +359,51 @@ Statement = (
 # --- the ruleset -----------------------------------------------------------------------------------------
 
 
+class RuleSource(Protocol):
+    """Where a rule's statements come from: of ten thousands of rules a walk meets few, and reads only those."""
+
+    def statements(self) -> tuple[Statement, ...]:
+        """Return what the rule says; never raises."""
+
+    def text(self) -> str:
+        """Return the rule as near to nft's own syntax as can be."""
+
+
 @dataclass(slots=True, frozen=True)
 class NftRule:
-    """One rule. ``number`` counts from 1 in its chain; ``text`` is as near to nft's own syntax as can be."""
+    """One rule. ``number`` counts from 1 in its chain. Its statements are decoded when they are asked for."""
 
     family: str
     table: str
     chain: str
     number: int
     handle: int
-    statements: tuple[Statement, ...]
+    source: RuleSource = field(repr=False, compare=False)
     comment: str = ""
-    text: str = ""
-    packets: int | None = None
-    octets: int | None = None
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """What the rule says, in order."""
+        return self.source.statements()
+
+    @property
+    def text(self) -> str:
+        """The rule in nft's syntax."""
+        return self.source.text()
+
+    @property
+    def counter(self) -> CounterStatement | None:
+        """The rule's first counter, if it has one."""
+        return next((s for s in self.statements if isinstance(s, CounterStatement)), None)
 
 
 @dataclass(slots=True, frozen=True)
 class NftChain:
-    """One chain; the base chain's fields are empty or None for a regular chain."""
+    """One chain; the base chain's fields are empty or None for a regular chain.
+
+    Chains of one table are registered in the order of their handles (nf_tables_api.c: nf_tables_alloc_handle).
+    ``devices`` may be empty for an ingress or egress chain: nft 1.0.6 does not print them as JSON.
+    """
 
     name: str
     rules: tuple[NftRule, ...] = ()
@@ -294,6 +412,7 @@ class NftChain:
     priority: int | None = None
     policy: str = ""
     devices: tuple[str, ...] = ()
+    handle: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -306,6 +425,7 @@ class NftSet:
     is_map: bool = False
     interval: bool = False
     dynamic: bool = False
+    data_type: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)

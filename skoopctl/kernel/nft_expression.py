@@ -14,8 +14,10 @@ from skoopctl.kernel.nft import (
     Ct,
     Element,
     Expression,
+    Extension,
     Fib,
     FlagSet,
+    Hash,
     Literal,
     MapLookup,
     Meta,
@@ -23,6 +25,8 @@ from skoopctl.kernel.nft import (
     Payload,
     Prefix,
     Range,
+    RawPayload,
+    RouteKey,
     SetReference,
     UnknownExpression,
     VerdictStatement,
@@ -47,7 +51,7 @@ def decode_expression(value: Any, depth: int = 0) -> Expression:
     if depth > _DEEPEST:
         return UnknownExpression("nested too deeply")
     if isinstance(value, list):
-        if all(isinstance(v, str) for v in value):
+        if all(isinstance(v, str) and not v.startswith("@") for v in value):
             return FlagSet(tuple(value))
         return UnknownExpression("a list of expressions", raw_json(value))
     if not isinstance(value, dict) or len(value) != 1:
@@ -109,8 +113,10 @@ def _range(body: Any, depth: int) -> Expression:
 
 
 def _payload(body: Any, _depth: int) -> Expression:
-    if "tunnel" in body or "protocol" not in body:
-        return UnknownExpression("raw payload", raw_json(body))
+    if "tunnel" in body:
+        return UnknownExpression("payload inside a tunnel", raw_json(body))
+    if "base" in body:
+        return RawPayload(_text(body["base"]), int(body["offset"]), int(body["len"]))
     return Payload(_text(body["protocol"]), _text(body["field"]))
 
 
@@ -151,6 +157,28 @@ def _numgen(body: Any, _depth: int) -> Expression:
     return Numgen(_text(body["mode"]), int(body["mod"]), int(body.get("offset", 0)))
 
 
+def _hash(kind: str) -> Callable[[Any, int], Expression]:
+    def decode(body: Any, depth: int) -> Expression:
+        key = decode_expression(body["expr"], depth) if "expr" in body else None
+        seed = int(body["seed"]) if "seed" in body else None
+        return Hash(kind, int(body["mod"]), int(body.get("offset", 0)), seed, key)
+
+    return decode
+
+
+def _extension(kind: str) -> Callable[[Any, int], Expression]:
+    def decode(body: Any, _depth: int) -> Expression:
+        if "base" in body:
+            return UnknownExpression(f"raw {kind}", raw_json(body))
+        return Extension(kind, _text(body["name"]), _text(body.get("field", "")))
+
+    return decode
+
+
+def _route(body: Any, _depth: int) -> Expression:
+    return RouteKey(_text(body["key"]), _text(body.get("family", "")))
+
+
 def _binary(operator: str) -> Callable[[Any, int], Expression]:
     def decode(body: Any, depth: int) -> Expression:
         operands = [decode_expression(part, depth) for part in _listed(body)]
@@ -185,5 +213,8 @@ _DECODERS: dict[str, Callable[[Any, int], Expression]] = {
     "set": _set,
     "map": _map,
     "numgen": _numgen,
+    "rt": _route,
+    **{kind: _hash(kind) for kind in ("jhash", "symhash")},
+    **{kind: _extension(kind) for kind in ("exthdr", "tcp option", "ip option", "sctp chunk", "dccp option")},
     **{operator: _binary(operator) for operator in ("&", "|", "^", "<<", ">>")},
 }

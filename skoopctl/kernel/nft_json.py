@@ -15,7 +15,6 @@ from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.nft import (
     AnonymousSet,
     Concat,
-    CounterStatement,
     Expression,
     MapLookup,
     NatStatement,
@@ -27,7 +26,7 @@ from skoopctl.kernel.nft import (
     Statement,
     UnknownStatement,
 )
-from skoopctl.kernel.nft_expression import decode_elements, decode_expression
+from skoopctl.kernel.nft_expression import decode_elements, decode_expression, raw_json
 from skoopctl.kernel.nft_statement import decode_statement
 from skoopctl.kernel.nft_text import render_expression, render_statements
 
@@ -40,11 +39,13 @@ class NftDump:
     """Tables in the order of the dump, and what in it could not be read at all.
 
     ``order`` is the place of every table by family and name, those that were left out too: oldest first.
+    ``left_out`` counts the rules of each chain of the tables that were left out.
     """
 
     tables: tuple[NftTable, ...]
     problems: tuple[str, ...] = ()
     order: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    left_out: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
 
 
 def decode_nft_json(raw: bytes | str, *, leave_out: Container[tuple[str, str]] = frozenset()) -> NftDump:
@@ -112,17 +113,34 @@ class _OpenTable:
     rules: dict[str, list[NftRule]] = field(default_factory=dict)
     sets: dict[str, NftSet] = field(default_factory=dict)
     address_port_maps: set[str] = field(default_factory=set)
-    pending: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _JsonRule:
+    """The expressions of one rule as nft printed them, and the table's maps that carry a port."""
+
+    raw: Any
+    comment: str
+    address_port_maps: set[str]
+
+    def statements(self) -> tuple[Statement, ...]:
+        if not isinstance(self.raw, list):
+            return (UnknownStatement("a rule without expressions", raw_json(self.raw)),)
+        return tuple(_resolve(decode_statement(s), self.address_port_maps) for s in self.raw)
+
+    def text(self) -> str:
+        return render_statements(self.statements(), self.comment)
 
 
 class _Reader:
-    """Collects objects by table; rules are decoded last, because they refer to maps."""
+    """Collects objects by table; rules are decoded when they are asked for, which maps that come later need."""
 
     def __init__(self, leave_out: Container[tuple[str, str]]) -> None:
         self.leave_out = leave_out
         self.tables: dict[tuple[str, str], _OpenTable] = {}
         self.order: dict[tuple[str, str], int] = {}
         self.problems: list[str] = []
+        self.left_out: dict[tuple[str, str], dict[str, int]] = {}
 
     def add(self, entry: Any) -> None:
         """Take one object of the dump; kinds without an effect on packets are passed over."""
@@ -130,8 +148,12 @@ class _Reader:
         if kind not in _KINDS:
             return
         place = str(body["family"]), str(body["name" if kind == "table" else "table"])
-        self.order.setdefault(place, len(self.order))
+        if place not in self.order:
+            self.order[place] = len(self.order)
         if place in self.leave_out:
+            if kind == "rule":
+                counted = self.left_out.setdefault(place, {})
+                counted[str(body["chain"])] = counted.get(str(body["chain"]), 0) + 1
             return
         if kind == "table":
             self._table(body["family"], body["name"]).dormant = "dormant" in _names(body.get("flags"))
@@ -140,21 +162,22 @@ class _Reader:
         elif kind in {"set", "map"}:
             self._set(body, kind == "map")
         else:
-            self._table(body["family"], body["table"]).pending.append(body)
+            self._rule(self._table(body["family"], body["table"]), *place, body)
 
     def finish(self) -> NftDump:
-        """Decode the rules and close all tables."""
+        """Close all tables."""
         tables = []
         for (family, name), table in self.tables.items():
-            for body in table.pending:
-                self._rule(table, family, name, body)
             chains = {n: _with_rules(c, table) for n, c in table.chains.items()}
             tables.append(NftTable(family, name, chains, table.sets, table.order, table.dormant))
-        return NftDump(tuple(tables), tuple(self.problems), self.order)
+        return NftDump(tuple(tables), tuple(self.problems), self.order, self.left_out)
 
     def _table(self, family: str, name: str) -> _OpenTable:
         place = str(family), str(name)
-        return self.tables.setdefault(place, _OpenTable(self.order[place]))
+        table = self.tables.get(place)
+        if table is None:
+            table = self.tables[place] = _OpenTable(self.order[place])
+        return table
 
     def _chain(self, body: dict[str, Any]) -> None:
         table = self._table(body["family"], body["table"])
@@ -170,6 +193,7 @@ class _Reader:
             priority=priority,
             policy=str(body.get("policy", "accept" if body.get("hook") else "")),
             devices=_names(body.get("dev")),
+            handle=_integer(body.get("handle")),
         )
 
     def _set(self, body: dict[str, Any], is_map: bool) -> None:
@@ -185,43 +209,28 @@ class _Reader:
             decode_elements(body.get("elem", []), is_map),
             is_map=is_map,
             interval="interval" in flags,
-            dynamic=bool({"dynamic", "timeout"} & set(flags)),
+            # nft 1.0.6 prints no flag ``dynamic``, but such a set has a size.
+            dynamic=bool({"dynamic", "timeout"} & set(flags)) or "size" in body,
+            data_type=_key_type(data) if is_map else (),
         )
 
     def _rule(self, table: _OpenTable, family: str, name: str, body: dict[str, Any]) -> None:
-        raw = body.get("expr")
-        statements: tuple[Statement, ...]
-        if isinstance(raw, list):
-            statements = tuple(_resolve(decode_statement(s), table) for s in raw)
-        else:
-            statements = (UnknownStatement("a rule without expressions", json.dumps(body)[:400]),)
-        comment = str(body.get("comment", ""))
-        counter = next((s for s in statements if isinstance(s, CounterStatement)), None)
         chain = str(body.get("chain", ""))
-        table.chains.setdefault(chain, NftChain(chain))
+        if chain not in table.chains:
+            # A chain that the dump names only in its rules: the dump is not whole, and `names_missing` says so.
+            table.chains[chain] = NftChain(chain)
         rules = table.rules.setdefault(chain, [])
-        handle = body.get("handle", 0)
-        rules.append(
-            NftRule(
-                family,
-                name,
-                chain,
-                len(rules) + 1,
-                handle if isinstance(handle, int) else 0,
-                statements,
-                comment,
-                render_statements(statements, comment),
-                counter.packets if counter else None,
-                counter.octets if counter else None,
-            )
-        )
+        comment = str(body.get("comment", ""))
+        source = _JsonRule(body.get("expr"), comment, table.address_port_maps)
+        handle = _integer(body.get("handle"))
+        rules.append(NftRule(family, name, chain, len(rules) + 1, handle, source, comment))
 
 
-def _resolve(statement: Statement, table: _OpenTable) -> Statement:
+def _resolve(statement: Statement, maps: set[str]) -> Statement:
     """Tell whether a NAT statement's address carries the port too: the JSON of ``addr . port`` does not."""
     if not isinstance(statement, NatStatement) or statement.address is None:
         return statement
-    if not _carries_port(statement.address, table.address_port_maps):
+    if not _carries_port(statement.address, maps):
         return statement
     return NatStatement(
         statement.kind, statement.address, statement.port, statement.family, True, statement.flags
@@ -238,8 +247,12 @@ def _carries_port(address: Expression, maps: set[str]) -> bool:
 
 
 def _with_rules(chain: NftChain, table: _OpenTable) -> NftChain:
-    rules = tuple(table.rules.get(chain.name, ()))
-    return NftChain(chain.name, rules, chain.type, chain.hook, chain.priority, chain.policy, chain.devices)
+    rules = table.rules.get(chain.name)
+    return replace(chain, rules=tuple(rules)) if rules else chain
+
+
+def _integer(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _names(value: Any) -> tuple[str, ...]:

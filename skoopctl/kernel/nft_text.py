@@ -17,7 +17,7 @@ def render_statements(statements: Iterable[nft.Statement], comment: str = "") ->
     return " ".join(word for word in words if word)
 
 
-def render_statement(statement: nft.Statement) -> str:  # noqa: C901
+def render_statement(statement: nft.Statement) -> str:  # noqa: C901, PLR0912
     """Return one statement."""
     match statement:
         case nft.MatchStatement():
@@ -38,8 +38,20 @@ def render_statement(statement: nft.Statement) -> str:  # noqa: C901
             return "notrack"
         case nft.CounterStatement(packets=packets, octets=octets):
             return f"counter packets {packets} bytes {octets}"
-        case nft.SetUpdateStatement(operation=operation, set_name=name):
-            return f"{operation} @{name} {{ … }}"
+        case nft.SetUpdateStatement(operation=operation, set_name=name, key=key, value=value):
+            shown = render_expression(key) if key is not None else "…"
+            shown += f" : {render_expression(value)}" if value is not None else ""
+            return f"{operation} @{name} {{ {shown} }}"
+        case nft.BudgetStatement(name=name):
+            return name
+        case nft.QueueStatement(bypass=bypass):
+            return "queue flags bypass" if bypass else "queue"
+        case nft.ForwardStatement(device=device):
+            return f'fwd to "{device}"'
+        case nft.TproxyStatement(target=target):
+            return f"tproxy to {target}"
+        case nft.SynproxyStatement():
+            return "synproxy"
         case nft.NoEffectStatement(name=name):
             return name
         case nft.UnknownStatement(reason=reason):
@@ -57,6 +69,16 @@ def render_expression(expression: nft.Expression) -> str:  # noqa: C901, PLR0912
             return f"{render_expression(low)}-{render_expression(high)}"
         case nft.Payload(protocol=protocol, field=name):
             return f"{protocol} {name}"
+        case nft.RawPayload(base=base, offset=offset, length=length):
+            return f"@{base},{offset},{length}"
+        case nft.Extension(kind=kind, name=name, field=field):
+            return " ".join(
+                word for word in (kind if not field or kind != "exthdr" else "", name, field) if word
+            )
+        case nft.RouteKey(key=key, family=family):
+            return " ".join(word for word in ("rt", family, key) if word)
+        case nft.Hash():
+            return _hash(expression)
         case nft.Meta(key=key):
             return key if key in _BARE_META else f"meta {key}"
         case nft.Ct(key=key, direction=direction):
@@ -81,13 +103,23 @@ def render_expression(expression: nft.Expression) -> str:  # noqa: C901, PLR0912
             return f"({reason}: {raw})" if raw else f"({reason})"
 
 
+def _hash(expression: nft.Hash) -> str:
+    words = [expression.kind]
+    words += [render_expression(expression.key)] if expression.key is not None else []
+    words += ["mod", str(expression.modulus)]
+    words += ["seed", f"0x{expression.seed:x}"] if expression.seed is not None else []
+    words += ["offset", str(expression.offset)] if expression.offset else []
+    return " ".join(words)
+
+
 _BARE_META = frozenset({"iif", "oif", "iifname", "oifname", "iifgroup", "oifgroup"})
 
 
 def _match(statement: nft.MatchStatement) -> str:
     left, right = statement.left, statement.right
     words = [_masked(left)]
-    if statement.operator not in {"==", "in"} or isinstance(left, nft.Binary):
+    presence = isinstance(right, nft.Literal) and isinstance(right.value, bool)
+    if statement.operator not in {"==", "in"} or (isinstance(left, nft.Binary) and not presence):
         words.append("==" if statement.operator == "in" else statement.operator)
     words.append(_value_like(left, right))
     return " ".join(words)
@@ -109,8 +141,8 @@ def _value_like(model: nft.Expression, value: nft.Expression) -> str:
             return f"0x{value.value:08x}"
         if isinstance(model, nft.Meta) and model.key in _BARE_META and isinstance(value.value, str):
             return f'"{value.value}"'
-        if isinstance(model, nft.Fib) and value.value is False:
-            return "missing"
+        if isinstance(model, nft.Fib | nft.Extension) and isinstance(value.value, bool):
+            return "exists" if value.value else "missing"
     if isinstance(value, nft.AnonymousSet) and not isinstance(model, nft.Concat):
         return f"{{ {', '.join(_value_like(model, e.key) for e in value.elements)} }}"
     return render_expression(value)
@@ -137,14 +169,17 @@ def _nat(statement: nft.NatStatement) -> str:
             words.append(statement.family)
         if statement.address_and_port:
             words.append("addr . port")
+        if "netmap" in statement.flags:
+            words.append("prefix")
         target = render_expression(statement.address)
     if statement.port is not None:
         target = f"[{target}]" if ":" in target else target
         target += f":{render_expression(statement.port)}"
     if target:
         words += ["to", target]
-    if statement.flags:
-        words.append(",".join(statement.flags))
+    flags = [flag for flag in statement.flags if flag != "netmap"]
+    if flags:
+        words.append(",".join(flags))
     return " ".join(words)
 
 

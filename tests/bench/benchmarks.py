@@ -10,8 +10,10 @@ from tests.bench.curve import curve
 from tests.bench.decoding import iptables_decoding, netlink_decoding
 from tests.bench.diagnosing import diagnosing
 from tests.bench.figure import Figure
+from tests.bench.nft_scale import large_nft_cluster
 from tests.bench.node import node_program
 from tests.bench.scale import large_cluster
+from tests.bench.scale_ipvs import large_ipvs
 from tests.bench.setting import Setting
 from tests.bench.starting import start_up
 from tests.bench.walking import walking
@@ -32,7 +34,9 @@ BENCHMARKS = (
     Benchmark("netlink", "decoding netlink dumps (root)", netlink_decoding),
     Benchmark("walks", "walking flows through recorded clusters", walking),
     Benchmark("scale", "ten thousand services", large_cluster),
+    Benchmark("ipvs", "ten thousand services in IPVS", large_ipvs),
     Benchmark("curve", "a hundred, a thousand and ten thousand services", curve),
+    Benchmark("nft-scale", "ten thousand services in nftables", large_nft_cluster),
     Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
     Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),

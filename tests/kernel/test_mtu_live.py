@@ -157,3 +157,44 @@ def test_the_route_of_the_server_lowers_what_the_client_sends(net: LiveHosts) ->
     assert (there, back) == (True, True)
     assert result.mtu is not None
     assert (result.mtu.segment, result.mtu.reply_segment) == (1300, 1300)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_a_service_address_leads_to_a_smaller_route(net: LiveHosts, filtered: bool) -> None:
+    """The router's own socket connects to a service: after DNAT the route is smaller, and ICMP tells itself."""
+    net.run("r", "ip route add 10.9.9.9/32 via 10.1.0.2", "ip route change 10.2.0.0/24 dev rs mtu 1400")
+    net.run("r", f"iptables -t nat -A OUTPUT -d 10.9.9.9/32 -j DNAT --to-destination {SERVER}")
+    net.run("r", "iptables -t nat -A POSTROUTING -o rs -j MASQUERADE")
+    if filtered:
+        net.run("r", "iptables -A INPUT -p icmp -j DROP")
+    with net.listen("s", SERVER, PORT) as server:
+        result = net.walk("10.1.0.1", "10.9.9.9", PORT)
+        client, accepted = net.connect("r", server, "10.9.9.9")
+        with client, accepted:
+            there = arrives(client, accepted)
+    assert there is not filtered
+    assert (result.verdict is Verdict.PASS) is there, result.mtu
+
+
+@pytest.mark.parametrize("small", ["route", "device"])
+def test_ipv6_is_told_too(net: LiveHosts, small: str) -> None:
+    """A router answers with "packet too big", which the sender hears; nothing is ever cut underway."""
+    for short, device, address in (("c", "e0", "fd01::2"), ("s", "e0", "fd02::2")):
+        net.run(short, f"ip -6 addr add {address}/64 dev {device} nodad")
+        net.run(short, f"ip -6 route add default via {address.replace('::2', '::1')}")
+    net.run("r", "ip -6 addr add fd01::1/64 dev rc nodad", "ip -6 addr add fd02::1/64 dev rs nodad")
+    net.run("r", "sysctl -qw net.ipv6.conf.all.forwarding=1")
+    if small == "device":
+        net.run("r", "ip link set rs mtu 1400")
+        net.run("s", "ip link set e0 mtu 1400")
+    else:
+        net.run("r", "ip -6 route add fd02::2/128 dev rs mtu 1400")
+    with net.listen("s", "fd02::2", PORT) as server:
+        result = net.walk("fd01::2", "fd02::2", PORT)
+        client, accepted = net.connect("c", server)
+        with client, accepted:
+            there = arrives(client, accepted)
+    assert there
+    assert (result.verdict, result.outcome) == (Verdict.PASS, Outcome.CONNECTED)
+    assert result.mtu is not None
+    assert result.mtu.forward == 1400

@@ -8,11 +8,16 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from skoopctl.kernel.nft import NftRule
+
 
 def plain(value: Any) -> Any:
     """Return dictionaries, lists and scalars; fields with their default are left out."""
     if is_dataclass(value) and not isinstance(value, type):
         shown = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) != f.default}
+        if isinstance(value, NftRule):
+            del shown["source"]
+            shown |= {"statements": value.statements, "text": value.text}
         return {type(value).__name__: {name: plain(each) for name, each in shown.items()}}
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}

@@ -102,9 +102,12 @@ class LiveHosts:
         for short in (name for names in self.hosts.values() for name in names):
             self.run(short, "ip route flush cache", "ip -6 route flush cache", "ip tcp_metrics flush")
 
-    def connect(self, short: str, server: socket.socket) -> tuple[socket.socket, socket.socket]:
-        """Connect from a namespace; return the client's and the server's end. Raises OSError."""
-        address = server.getsockname()[:2]
+    def connect(
+        self, short: str, server: socket.socket, service: str = ""
+    ) -> tuple[socket.socket, socket.socket]:
+        """Connect from a namespace, to the server or by a service's address; return both ends. Raises OSError."""
+        own, port = server.getsockname()[:2]
+        address = service or own, port
         with inside(self.name(short)):
             client = socket.socket(server.family)
         client.settimeout(TIMEOUT_S)

@@ -52,9 +52,9 @@ INIT = """#!/bin/busybox sh
 for module in {modules}; do /bin/busybox insmod /$module.ko; done
 tries=0
 until [ -b /dev/vda ] || [ $tries = 100 ]; do /bin/busybox sleep 0.1; tries=$((tries+1)); done
-/bin/busybox mount -t ext4 -o rw,noatime /dev/vda /root || exec /bin/busybox poweroff -f
-/bin/busybox mount -o move /dev /root/dev
-exec /bin/busybox switch_root /root /sbin/init
+/bin/busybox mount -t ext4 -o rw,noatime /dev/vda /new || exec /bin/busybox poweroff -f
+/bin/busybox mount -o move /dev /new/dev
+exec /bin/busybox switch_root /new /sbin/init
 """
 NETWORK_UNIT = """[Unit]
 DefaultDependencies=no
@@ -211,7 +211,7 @@ def _add_kernel(built: Path, root: Path) -> str:
 def _add_initramfs(built: Path, root: Path, release: str) -> None:
     names = [name.rpartition("/")[2] for name in BOOT_MODULES]
     with tempfile.TemporaryDirectory(dir=built) as work:
-        for folder in ("bin", "dev", "root"):
+        for folder in ("bin", "dev", "new"):
             Path(work, folder).mkdir()
         busybox = root / "bin/busybox"
         shutil.copy(busybox, f"{work}/bin/busybox")

@@ -186,7 +186,7 @@ class Attempt:
 
     def fail(self, code: int | None) -> bool:
         """Sort an error into an outcome."""
-        if code == errno.ECONNREFUSED:
+        if code == errno.ECONNREFUSED and self.protocol != "icmp":  # there are no ports to refuse
             self.result = ["refused", "", ""]
         elif code == errno.ETIMEDOUT:
             self.result = ["timeout", "", ""]

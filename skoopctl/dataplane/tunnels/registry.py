@@ -161,4 +161,6 @@ def source_ports(netns: NetNamespace, configured: tuple[int, int]) -> Ports:
     if configured != (0, 0):
         return Ports(*configured)
     words = (netns.sysctls.text("net/ipv4/ip_local_port_range") or "").split()
-    return Ports(int(words[0]), int(words[1])) if len(words) == 2 else DEFAULT_PORTS
+    if len(words) == 2 and all(word.isdecimal() for word in words):
+        return Ports(int(words[0]), int(words[1]))
+    return DEFAULT_PORTS

@@ -23,6 +23,7 @@ from skoopctl.kernel.ipset import (
     Value,
 )
 from skoopctl.kernel.netlink.dump import attributes, decode_dump, text
+from skoopctl.kernel.netlink.ipset_layout import Layout, layout_of
 
 _LIST = 6 << 8 | 7  # NFNL_SUBSYS_IPSET, IPSET_CMD_LIST
 _SETNAME, _TYPENAME, _FAMILY, _DATA, _ADT = 2, 3, 5, 7, 8
@@ -90,22 +91,29 @@ def _members(made: _Open, data: bytes) -> None:
     read = [_READERS[dimension] for dimension in dimensions]
     second = _second_address(dimensions)
     bits = _BITS[made.family]
-    for body in _nested(data):
-        found = attributes(body)
+    layout: Layout | None = None
+    for start, end in _spans(data):
+        if layout is not None and layout.size == end - start:
+            quick = layout.read(data, start)
+            if quick is not None:
+                made.members.append(Member(quick))
+                continue
+        found = attributes(data[start + 4 : end])
         values = tuple((_address2 if at == second else one)(found, bits) for at, one in enumerate(read))
         if made.type == "bitmap:port":
             values = (ProtocolPort(0, _be(found[_PORT])),)
         made.members.append(_member(found, values) if len(found) > len(values) else Member(values))
+        layout = layout_of(data[start:end], dimensions, bits)
 
 
-def _nested(data: bytes) -> Iterator[bytes]:
-    """Yield the attributes' bodies of an array (attributes of one type, so no dictionary)."""
+def _spans(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each attribute of an array begins and ends (they have one type: no dictionary)."""
     offset, size = 0, len(data)
     while offset + 4 <= size:
         length, _ = _HEAD.unpack_from(data, offset)
         if length < 4 or offset + length > size:
             raise ValueError(f"a member of {length} bytes")
-        yield data[offset + 4 : offset + length]
+        yield offset, offset + length
         offset += (length + 3) & ~3
 
 

@@ -15,6 +15,7 @@ _GRE_LINK, _GRE_IFLAGS, _GRE_OFLAGS, _GRE_IKEY, _GRE_OKEY, _GRE_LOCAL, _GRE_REMO
 _GRE_PMTUDISC, _GRE_ENCAP_TYPE, _GRE_EXTERNAL, _GRE_IGNORE_DF, _GRE_FWMARK = 10, 14, 18, 19, 20
 _GENEVE_ID, _GENEVE_REMOTE, _GENEVE_PORT, _GENEVE_EXTERNAL, _GENEVE_REMOTE6 = 1, 2, 5, 6, 7
 _GENEVE_DF, _GENEVE_INNER_PROTO = 13, 14
+_SIZES = {4: 4, 6: 16}
 _KEY, _CHECKSUM, _SEQUENCE = 0x2000, 0x8000, 0x1000  # GRE_KEY, GRE_CSUM, GRE_SEQ in host order
 
 
@@ -33,8 +34,8 @@ def _ip(family: int) -> Callable[[Data], IpTunnel]:
     def decode(data: Data) -> IpTunnel:
         return IpTunnel(
             family=family,
-            local=_address(data.get(_IP_LOCAL)),
-            remote=_address(data.get(_IP_REMOTE)),
+            local=_address(data.get(_IP_LOCAL), family),
+            remote=_address(data.get(_IP_REMOTE), family),
             lower=number32(data, _IP_LINK),
             pmtudisc=_flag(data, _IP_PMTUDISC, default=True),
             protocol=data[_IP_PROTO][0] if data.get(_IP_PROTO) else 0,
@@ -51,8 +52,8 @@ def _gre(family: int) -> Callable[[Data], IpTunnel]:
         taken, sent = _flags(data.get(_GRE_IFLAGS)), _flags(data.get(_GRE_OFLAGS))
         return IpTunnel(
             family=family,
-            local=_address(data.get(_GRE_LOCAL)),
-            remote=_address(data.get(_GRE_REMOTE)),
+            local=_address(data.get(_GRE_LOCAL), family),
+            remote=_address(data.get(_GRE_REMOTE), family),
             lower=number32(data, _GRE_LINK),
             pmtudisc=_flag(data, _GRE_PMTUDISC, default=True),
             ignore_df=_flag(data, _GRE_IGNORE_DF, default=False),
@@ -74,7 +75,7 @@ def _geneve(data: Data) -> Geneve:
         vni=number32(data, _GENEVE_ID),
         port=be16.unpack_from(data[_GENEVE_PORT])[0] if _GENEVE_PORT in data else 6081,
         family=6 if six is not None else 4,
-        remote=_address(six if six is not None else data.get(_GENEVE_REMOTE)),
+        remote=_address(six, 6) if six is not None else _address(data.get(_GENEVE_REMOTE), 4),
         df=df_of(data.get(_GENEVE_DF)),
         external=_GENEVE_EXTERNAL in data,
         without_ethernet=_GENEVE_INNER_PROTO in data,
@@ -94,10 +95,10 @@ _DECODERS: dict[str, Callable[[Data], IpTunnel | Geneve]] = {
 TUNNEL_KINDS = frozenset(_DECODERS)
 
 
-def _address(raw: bytes | None) -> int:
-    if raw is not None and len(raw) not in {4, 16}:
-        raise ValueError(f"an address of {len(raw)} bytes")
-    return int.from_bytes(raw, "big") if raw else 0
+def _address(raw: bytes | None, family: int) -> int:
+    if raw is not None and len(raw) != _SIZES[family]:
+        raise ValueError(f"an IPv{family} address of {len(raw)} bytes")
+    return int.from_bytes(raw, "big") if raw is not None else 0
 
 
 def _flag(data: Data, key: int, *, default: bool) -> bool:

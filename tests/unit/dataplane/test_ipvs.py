@@ -15,6 +15,7 @@ from skoopctl.dataplane.ruling import Action
 from skoopctl.dataplane.scheduling import _SCHEDULERS
 from skoopctl.dataplane.trace import Disposition, Outcome, PathResult, Verdict
 from skoopctl.kernel.ipvs import Forwarding, Ipvs, RealServer, Template, VirtualService
+from skoopctl.kernel.tunnel import IpTunnel
 from tests.support.broken import SERVICE, balance
 from tests.support.worlds import At, Cluster, cluster, filter_table, packet, third_node
 
@@ -233,12 +234,33 @@ def test_the_answer_of_direct_routing_must_not_come_through_the_balancer() -> No
     assert result.branches[0].fatal_walk.last.cause == "own-source"
 
 
-def test_tunnels_of_ipvs_are_named_and_not_followed() -> None:
-    """A server behind a tunnel is OPAQUE; one on the node itself needs none."""
-    made = balanced(B, way="-i")
+@pytest.mark.parametrize(
+    ("device", "owns", "passes"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_a_tunnel_needs_a_device_and_the_address_at_its_end(device: bool, owns: bool, passes: bool) -> None:
+    """IPVS wraps the packet itself; the server unwraps it, has the service's address, and answers directly."""
+    made = balanced("192.168.3.87", way="-i")
+    client = third_node(made)
+    client.route(f"{SERVICE}/32", "192.168.3.86", "eth0")
+    made.n2.listen(80)
+    if device:
+        made.n2.link("tunl0", kind="ipip", tunnel=IpTunnel(), mtu=1480, noarp=True)
+    if owns:
+        made.n2.address("lo", f"{SERVICE}/32")
+    result = made.walk(client, SERVICE)
+    assert (result.verdict is Verdict.PASS) == passes
+    if passes:
+        assert result.branches[0].seen_source == "192.168.3.88"
+    made.n1.iptables(filter_table("-A OUTPUT -p ipencap -d 192.168.3.87/32 -j DROP"))
+    assert made.walk(client, SERVICE).branches[0].forward.last.cause == "netfilter-drop"
+
+
+def test_other_tunnels_of_ipvs_are_named_and_not_followed() -> None:
+    """A server behind GUE is OPAQUE; one on the node itself needs no tunnel."""
+    made = balanced(B, way="-i --tun-type gue --tun-port 6080")
     result = made.walk(made.a, SERVICE)
     assert result.verdict is Verdict.UNKNOWN
-    assert f"IPVS sends to {B} in an ipip tunnel, which is not followed" in result.unknowns
+    assert f"IPVS sends to {B} in a gue tunnel, which is not followed" in result.unknowns
     made = balanced("192.168.3.86", way="-i")
     made.n1.listen(80)
     assert made.walk(made.a, SERVICE).verdict is Verdict.PASS

@@ -95,6 +95,64 @@ def test_no_source_of_the_recording_is_left_out(mode: str) -> None:
     assert {row.source for row in cluster(mode).recording.truth} == set(SOURCES)
 
 
+# --- IPVS ----------------------------------------------------------------------------------------------------
+#
+# The node in IPVS mode was recorded without pods, so there is no truth of its own: its rules, sets, services and
+# addresses are put in the place of node1-c4's in the iptables recording, and the rows are those of that mode.
+
+NO_SUCH_PORT = ("10.96.10.1", 81)
+"""iptables mode lets it go to nowhere (timeout); IPVS mode rejects what is for an address of KUBE-IPVS-IPS."""
+LOCAL_POLICY = {("192.168.3.86", 30081): "192.168.3.86", ("192.168.3.86", 30444): "192.168.3.86"}
+LOCAL_POLICY |= {("198.51.100.11", 443): "198.51.100.11"}
+"""The node asks itself for a service with the policy Local: IPVS mode does not masquerade it, so the pod sees
+the address that the client took, which is the one that it asked for."""
+
+
+def in_ipvs_mode(row: recorded.TruthRow) -> recorded.TruthRow:
+    """Return what a row is when node1-c4 is in IPVS mode, by kube-proxy's rules for it."""
+    where = row.address, row.port
+    on_node1 = row.source in {"node1-c4", "pod-tools-a", "pod-web-a", "pod-local-a"}
+    if on_node1 and where == NO_SUCH_PORT:
+        return replace(row, outcome="refused")
+    if row.source == "node1-c4" and where in LOCAL_POLICY:
+        return replace(row, seen_source=LOCAL_POLICY[where])
+    return row
+
+
+@lru_cache
+def ipvs_cluster() -> Cluster:
+    """Load the recording with a node in IPVS mode."""
+    recording = recorded.load_ipvs()
+    return Cluster(recording, Network(Topology(recording.hosts)))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_node_in_ipvs_mode_does_as_one_in_iptables_mode(source: str) -> None:
+    """Nothing is UNKNOWN, and each flow ends as in iptables mode, but for what kube-proxy does differently."""
+    where = ipvs_cluster()
+    rows = [in_ipvs_mode(row) for row in where.recording.truth if row.source == source]
+    assert len(rows) == ROWS
+    assert disagreements(where, rows) == []
+
+
+def test_the_modes_differ_where_they_are_said_to() -> None:
+    """The rows that are written down as different are, and they are few."""
+    truth = ipvs_cluster().recording.truth
+    changed = [row for row in truth if in_ipvs_mode(row) != row]
+    assert len(changed) == 7
+    assert len(disagreements(ipvs_cluster(), changed)) == 7
+
+
+def test_services_are_balanced_by_ipvs_and_not_by_rules() -> None:
+    """The walk through the node in IPVS mode names the service and the server that IPVS took."""
+    where = ipvs_cluster()
+    row = next(r for r in where.recording.truth if (r.source, r.address) == ("pod-tools-a", "10.96.10.1"))
+    for branch in where.walk(row).branches:
+        texts = [e.text for step in branch.forward.steps for e in step.evidence if e.kind.startswith("ipvs")]
+        assert texts[0] == "-A -t 10.96.10.1:80 -s rr"
+        assert texts[1].startswith("-a -t 10.96.10.1:80 -r 10.244.")
+
+
 DROP_VXLAN = "*filter\n:INPUT ACCEPT\n-A INPUT -s 192.168.3.87/32 -j DROP\nCOMMIT\n"
 
 

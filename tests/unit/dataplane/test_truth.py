@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skoopctl.dataplane.matches.transport import any_of
-from skoopctl.dataplane.nft_values import _all
+from skoopctl.dataplane.nft_sets import all_of as _all
 from skoopctl.dataplane.packet import Flags, Packet, Ports, Tuple5, Unreachable, describe
 from skoopctl.dataplane.truth import Chance, Split, Truth, Unknown, negate, ports_within
 

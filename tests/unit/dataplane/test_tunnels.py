@@ -6,13 +6,15 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from skoopctl.dataplane.topology import TUNNEL_KINDS
 from skoopctl.dataplane.trace import Disposition, Outcome, PathResult, StepKind, Verdict
 from skoopctl.dataplane.tunnels import TUNNELS
 from skoopctl.kernel.neighbour import Neighbour, NeighbourState
 from skoopctl.kernel.tunnel import Geneve, IpTunnel
-from tests.support.tunnel_worlds import geneve, gre, ipip, number, only, wireguard
+from tests.support.tunnel_worlds import between, geneve, gre, ipip, number, only, wireguard
 from tests.support.worlds import UNDERLAY, Cluster, cluster, filter_table
 
 N1, N2 = number(UNDERLAY["n1"]), number(UNDERLAY["n2"])
@@ -173,7 +175,8 @@ def test_ip6tnl_goes_over_ipv6() -> None:
         ({}, {"remote": number("192.168.3.99")}, False),
         ({}, {"in_checked": 1}, False),
         ({"out_checked": 1}, {"in_checked": 1}, True),
-        ({"out_checked": 3}, {}, True),
+        ({"out_checked": 2}, {}, True),
+        ({"out_checked": 1}, {}, False),
     ],
 )
 def test_gre_keys_and_ends_must_match(one: dict[str, int], two: dict[str, int], passes: bool) -> None:
@@ -322,3 +325,30 @@ def test_a_tunnel_inside_of_a_tunnel() -> None:
     result = walked(made)
     assert result.outcome is Outcome.CONNECTED, result.branches[0].fatal_walk.last
     assert {step.depth for step in result.branches[0].forward.steps} == {0, 1, 2}
+
+
+ENDS = st.sampled_from([0, N1, N2, number("10.244.2.10"), number("127.0.0.1"), 1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["ipip", "sit", "gre", "gretap", "ip6gre", "ip6gretap", "ip6tnl"]),
+    st.builds(
+        IpTunnel,
+        st.sampled_from([4, 6]),
+        ENDS,
+        ENDS,
+        st.integers(0, 9),
+        in_key=st.none() | st.integers(0, 3),
+        out_key=st.none() | st.integers(0, 3),
+        pmtudisc=st.booleans(),
+        ignore_df=st.booleans(),
+        protocol=st.integers(0, 255),
+    ),
+    st.integers(0, 1 << 32),
+    st.booleans(),
+)
+def test_no_tunnel_makes_the_walk_raise(kind: str, tunnel: IpTunnel, mtu: int, gateway: bool) -> None:
+    """Whatever a node tells of its tunnel, the walk ends with a verdict."""
+    made = between("t0", lambda _me, _other: {"kind": kind, "tunnel": tunnel, "mtu": mtu}, gateway=gateway)
+    assert walked(made).verdict in set(Verdict)

@@ -112,7 +112,7 @@ def test_an_address_of_an_odd_size_is_a_problem() -> None:
     message = struct.pack("=IHHII", 16 + len(body), 16, 2, 1, 0) + body
     dump = decode_links(message + DONE)
     assert dump.entries == ()
-    assert "an address of 3 bytes" in dump.problem
+    assert "an IPv4 address of 3 bytes" in dump.problem
 
 
 @given(

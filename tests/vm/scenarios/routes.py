@@ -153,7 +153,7 @@ set_of r net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.in1.rp_filter=2 net.ipv4.co
 """,
     """
 c tcp 10.3.0.2 80
-c tcp 10.3.0.1 80
+c tcp 10.3.0.1 80 either
 c tcp 10.3.0.3 80
 """,
     "s tcp:80\nr tcp:80",
