@@ -28,8 +28,6 @@ OPEN: dict[str, str] = {
     "icmpv6-error-from-link-local": "a node without a global address is taken to have no address to send from",
     "inet-snat-ip-leaves-ipv6": "snat ip in an inet table translates IPv6",
     "mcast-flood-off": "solicitations are flooded to every port",
-    "netdev-egress-only-leaving": "egress chains are run for packets that come in",
-    "nft-mark-mask-crash": "the mark is taken for a prefix",
     "proxy-arp-needs-forwarding": "a proxy answers ARP without forwarding",
     "proxy-arp-needs-forwarding-echo": "a proxy answers ARP without forwarding",
     "solicitation-rejected-by-mark": "a mark that PREROUTING gives a solicitation is lost",

@@ -6,11 +6,6 @@ To widen the grammar, delete a row of ``NOT_YET``. ``python -m tests.kernel --wi
 from __future__ import annotations
 
 NOT_YET: dict[str, str] = {
-    "ipset": "sets of ipset are not read yet",
-    "match:set": "sets of ipset are not read yet",
-    "nft:bridge": "tables of the bridge family are not walked at every hook yet",
-    "nft-netdev:egress": "an egress chain is run for packets that come in (corpus: netdev-egress-only-leaving)",
-    "mark:0xffff0000": "nft: a mark is taken for a prefix (corpus: nft-mark-mask-crash)",
     "bridge-port:bcast_flood off": "ARP requests are flooded to every port (corpus: bcast-flood-off)",
     "bridge-port:mcast_flood off": "solicitations are flooded to every port (corpus: mcast-flood-off)",
     "sysctl:ip_forward": "a proxy answers ARP without forwarding (corpus: proxy-arp-needs-forwarding)",
