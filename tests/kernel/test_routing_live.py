@@ -290,7 +290,7 @@ def test_packets_received(netns: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(STATES))
 def test_ipv6_packets_received(netns: str, seed: int) -> None:
     """For random tables and rules, IPv6 routes what comes in as the kernel does: the input device counts too."""
-    dice = random.Random(2000 + seed)  # noqa: S311 - a seeded test
+    dice = random.Random(2000 + seed)
     model = populate(netns, dice)
     router = Router(model)
     with inside(netns):
