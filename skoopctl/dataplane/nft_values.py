@@ -196,6 +196,9 @@ class Values:
         except UnclearError:
             return self._of_two(operator, left, self.left(expression.right))
 
+        if right < 0:
+            raise UnclearError(f"{operator} with a negative number")
+
         def read(scene: Scene) -> Value:
             return combine(operator, _scalar(left.read(scene)), right)
 

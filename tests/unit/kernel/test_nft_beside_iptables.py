@@ -1,4 +1,4 @@
-"""A table is read once: from iptables-save where that shows it, else from nft, with what nft cannot show unknown."""
+"""A table is read once: from iptables-save where that shows it, else from nft, whose xt rules are unknown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skoopctl.kernel.nft import UnknownStatement
 
 INODE = 4026531840
 INCOMPATIBLE = "# Table `filter' is incompatible, use 'nft' tool.\n"
-SHOWN = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n-A INPUT -m nfacct --nfacct-name x -j DROP\nCOMMIT\n"
+SHOWN = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m nfacct --nfacct-name x -j DROP\nCOMMIT\n"
 PLACE = {"family": "ip", "table": "filter"}
 NFT: list[dict[str, Any]] = [
     {"table": {"family": "ip", "name": "filter", "handle": 1}},
