@@ -27,10 +27,6 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "bond-dead": ("c tcp 10.0.0.1 80",),
     # The next hop is asked for through the tunnel: the question arrives, the answer is dropped outside of it.
     "geneve-outer-dropped": ("s tcp 10.1.0.1 80",),
-    # Echo replies and ICMP errors are routed by the VRF that the packet came in by (icmp_reply, icmp_send: l3mdev).
-    "vrf": ("c udp 10.1.0.1 53", "c icmp 10.1.0.1"),
-    "vrf-filter": ("c tcp 10.2.0.2 81",),
-    "vrf-unreachable": ("c tcp 10.3.0.2 80", "c tcp 10.9.0.1 80"),
 }
 """By scenario, how the flows begin that the walk gets wrong as yet."""
 
