@@ -28,7 +28,7 @@ from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.source_check import Refusal, is_broadcast, martian, source_refused
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
 from skoopctl.dataplane.ttl import count_down
-from skoopctl.dataplane.vrf import into_vrf, out_of_vrf, refused_by_sockets
+from skoopctl.dataplane.vrf import answering_vrf, into_vrf, out_of_vrf, refused_by_sockets
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import NextHop, RouteType
@@ -53,7 +53,7 @@ _NO_WAY: dict[RouteType | None, tuple[Disposition, str, Unreachable | None]] = {
 def send(journey: Journey, move: Send) -> Ending | Move:
     """Send a packet that is born in the namespace: route, OUTPUT, POSTROUTING, device."""
     netns, packet = move.netns, move.packet
-    oif = move.oif or journey.world.vrfs.get((netns.host, netns.inode), 0)
+    oif = move.oif or answering_vrf(journey, netns, packet)
     routed = _route_out(journey, netns, packet, oif)
     if isinstance(routed, Ending):
         return routed

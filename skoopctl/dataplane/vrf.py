@@ -26,8 +26,20 @@ def into_vrf(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) 
     if vrf is None or vrf is link:
         return link
     journey.step(StepKind.RECEIVE, netns, vrf, f"{link.name} belongs to the VRF {vrf.name}", packet)
+    if journey.request:
+        journey.world.vrfs[netns.host, netns.inode] = vrf.index
     ended = pass_hook(journey, netns, packet, Hook.PREROUTING, in_link=vrf)
     return vrf if ended is None else ended
+
+
+def answering_vrf(journey: Journey, netns: NetNamespace, packet: Packet) -> int:
+    """Return the VRF by whose table an answer goes: the one that the request came in by (0: none).
+
+    So do segments of accepted connections, resets, echo replies and ICMP errors (inet_request_bound_dev_if,
+    ip_send_unicast_reply, icmp_reply and icmp_send: l3mdev_master_ifindex); a UDP socket that is not bound does not.
+    """
+    by_itself = packet.error is None and packet.protocol not in {_TCP, 1, 58}
+    return 0 if by_itself else journey.world.vrfs.get((netns.host, netns.inode), 0)
 
 
 def out_of_vrf(
@@ -49,8 +61,6 @@ def refused_by_sockets(journey: Journey, netns: NetNamespace, link: Link, packet
     path = _ACCEPTING.get(packet.protocol)
     if link.kind != "vrf" or path is None or not journey.request:
         return None
-    if packet.protocol == _TCP:
-        journey.world.vrfs[netns.host, netns.inode] = link.index
     if netns.sysctls.integer(path) == 1:
         return None
     name = netns.sysctls.dotted(path)

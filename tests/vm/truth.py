@@ -108,7 +108,9 @@ def _compared(snapshot: Snapshot, row: Row) -> Compared:
     if row.tried.extra:
         return Compared(row, None, Agreement.NOT_ASKED)
     result = predict(snapshot, row.tried)
-    if result.verdict is Verdict.UNKNOWN:
+    if result.verdict is Verdict.UNKNOWN or (
+        result.unknowns and len(result.outcomes()) > 1 and _seen(row, result)
+    ):
         return Compared(row, result, Agreement.UNKNOWN)
     return Compared(row, result, Agreement.AGREES if _agrees(row, result) else Agreement.WRONG)
 
@@ -128,10 +130,7 @@ def predict(snapshot: Snapshot, tried: Try) -> PathResult:
 
 def _agrees(row: Row, result: PathResult) -> bool:
     """Tell whether everything that was seen was predicted, and, of a scheduler that takes turns, the reverse."""
-    if not all(
-        any(_fits(heard, branch, either=row.tried.either) for branch in result.branches)
-        for heard in row.heard
-    ):
+    if not _seen(row, result):
         return False
     decided = len(result.outcomes()) == 1 or result.verdict is Verdict.MIXED
     seen_all = all(
@@ -139,6 +138,12 @@ def _agrees(row: Row, result: PathResult) -> bool:
         for branch in result.branches
     )
     return decided and (seen_all or not row.tried.spread)
+
+
+def _seen(row: Row, result: PathResult) -> bool:
+    """Tell whether everything that was seen is among the predicted branches."""
+    either = row.tried.either
+    return all(any(_fits(heard, branch, either=either) for branch in result.branches) for heard in row.heard)
 
 
 def _fits(heard: Heard, branch: Branch, *, either: bool) -> bool:

@@ -209,7 +209,7 @@ on d ipvsadm -R <<.
     """
 c tcp 10.0.0.100 80 x4 spread
 c udp 10.0.0.100 53 x2
-d tcp 10.0.0.100 80 x4
+d tcp 10.0.0.100 80 x4 either
 c tcp 10.0.0.100 81
 """,
     SERVERS,
