@@ -23,7 +23,7 @@ pytestmark = [
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.json"))
 OPEN: dict[str, str] = {
     "bcast-flood-off": "ARP requests are flooded to every port",
-    "advertisement-rejected-in-output": "the advertisement of a router on a pod's device is not walked through OUTPUT",
+    "advertisement-rejected-in-output": "a router's advertisement to a pod is not walked through OUTPUT",
     "bridged-solicitation-dropped-by-physdev": "solicitations do not pass through br_netfilter's FORWARD",
     "bridged-solicitation-untracked": "solicitations do not pass through br_netfilter's FORWARD",
     "self-ping-reply-is-established": "a ping to oneself: the reply is not ESTABLISHED in PREROUTING",
