@@ -23,6 +23,10 @@ pytestmark = [
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.json"))
 OPEN: dict[str, str] = {
     "bcast-flood-off": "ARP requests are flooded to every port",
+    "advertisement-rejected-in-output": "a router's advertisement to a pod is not walked through OUTPUT",
+    "bridged-solicitation-dropped-by-physdev": "solicitations do not pass through br_netfilter's FORWARD",
+    "bridged-solicitation-untracked": "solicitations do not pass through br_netfilter's FORWARD",
+    "self-ping-reply-is-established": "a ping to oneself: the reply is not ESTABLISHED in PREROUTING",
     "bridged-solicitation-rejected": "solicitations do not pass through br_netfilter's FORWARD",
     "duplicate-address-answers-arp": "the first owner of an address is taken to answer",
     "icmpv6-error-from-link-local": "a node without a global address is taken to have no address to send from",

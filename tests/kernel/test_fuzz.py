@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,40 +92,52 @@ def test_the_same_seed_draws_the_same_state() -> None:
     assert from_json(first.to_json()) == replace(first)
 
 
-def _workers() -> set[int]:
-    found = set()
-    for process in Path("/proc").iterdir():
+def _below(pid: int) -> set[int]:
+    """Return all descendants of a process."""
+    parents: dict[int, int] = {}
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            line = (process / "cmdline").read_bytes()
+            stat = (process / "stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        if process.name.isdigit() and WORKER.encode() in line:
-            found.add(int(process.name))
+        parents[int(process.name)] = int(stat.rpartition(")")[2].split()[1])
+    found: set[int] = set()
+    fresh = {pid}
+    while fresh:
+        fresh = {child for child, parent in parents.items() if parent in fresh} - found
+        found |= fresh
     return found
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        return WORKER.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
 def test_nothing_outlives_the_harness(number: signal.Signals) -> None:
     """However the harness ends, its workers end with it, and so do their namespaces."""
-    before = _workers()
     argv = [sys.executable, "-m", "tests.kernel", "--cases", "100000", "--jobs", "1"]
     harness = subprocess.Popen(
         argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        assert _wait(lambda: bool(_workers() - before))
+        assert _wait(lambda: any(_is_worker(pid) for pid in _below(harness.pid)))
+        started = _below(harness.pid)
         harness.send_signal(number)
         harness.wait(30)
-        assert _wait(lambda: not _workers() - before), _workers() - before
+        assert _wait(lambda: not any(_is_worker(pid) for pid in started))
     finally:
         harness.kill()
         harness.wait()
     assert not list(Path("/run/netns").glob("skoop-fuzz-*"))
 
 
-def _wait(condition: object, seconds: float = 20.0) -> bool:
+def _wait(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if time.monotonic() > end:
             return False
         time.sleep(0.05)

@@ -8,7 +8,7 @@ from tests.kernel import plan
 from tests.kernel.grammar import ipsets, iptables, nft, routing
 from tests.kernel.grammar.capabilities import NOT_YET
 from tests.kernel.grammar.draw import THEMES, Draw
-from tests.kernel.state import Flow, Line, Overlay, Pods, Shape, State
+from tests.kernel.state import Flow, Line, Overlay, Pods, Shape, State, Tool
 
 __all__ = ["NOT_YET", "draw_state", "ipsets", "iptables", "nft", "routing"]
 
@@ -21,6 +21,9 @@ def draw_state(seed: str, flows: int, on: frozenset[str] = frozenset(), only: st
     shape = Shape(lot.choice(tuple(Pods)), lot.choice(tuple(Pods)), lot.choice(tuple(Overlay)))
     draw = Draw(lot, shape, frozenset(NOT_YET) - on)
     lines: list[Line] = []
+    if "bridge-nf:6" in draw.off:
+        switch = "net/bridge/bridge-nf-call-ip6tables=0"
+        lines = [Line(node, Tool.SYSCTL, switch) for node in draw.bridged()]
     seen: set[tuple[str, str, str]] = set()
     for _ in range(lot.choice((1, 2, 3, 3, 4, 4, 5, 6, 7))):
         draw.family = 6 if "family:6" not in draw.off and lot.random() < 0.3 else 4

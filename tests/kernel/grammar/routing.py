@@ -221,6 +221,8 @@ def _bridge_netfilter(draw: Draw) -> list[Line]:
     if not nodes:
         return []
     place = draw.one(nodes)
+    if "bridge-nf:6" in draw.off:
+        draw.family = 4
     key = "ip" if draw.family == 4 else "ip6"
     if draw.chance(0.5):
         line = Line(place, Tool.IP, f"link set cni0 type bridge nf_call_{key}tables {draw.one((1, 1, 0))}")
