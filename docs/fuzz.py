@@ -19,7 +19,7 @@ BEGIN, END = "<!-- fuzz:begin -->", "<!-- fuzz:end -->"
 def sentence(figures: dict[str, Any]) -> str:
     """Return the figures as a paragraph."""
     reasons = list(figures["reasons"].items())[:4]
-    unknown = "; ".join(f"{count} of {text}" for text, count in reasons) or "none"
+    unknown = "; ".join(f"{count} times {text}" for text, count in reasons) or "none"
     return (
         f"The last run (`make fuzz N={figures['cases']} SEED={figures['seed']}`): "
         f"**{figures['cases']:,} flows in {figures['states']:,} states, "

@@ -587,8 +587,8 @@ _DOCS = (
         "dumps-apart",
         "The dumps of two nodes are far apart in time",
         Severity.INFO,
-        "The nodes' clocks differ, or one was collected long after the other: the walk may join two states of the "
-        "cluster that never were at one time.",
+        "The nodes' clocks differ, or one was collected long after the other: the walk may join two states of "
+        "the cluster that never were at one time.",
         "Compare the nodes' clocks (chrony, timesyncd); collect both again in one run.",
         ("timedatectl", "chronyc tracking"),
     ),

@@ -50,7 +50,7 @@ def integrity_findings(path: PathResult, snapshot: Snapshot) -> Iterable[Finding
 
 
 def _clocks(nodes: Iterable[str], snapshot: Snapshot) -> Iterable[Finding]:
-    """Dumps that were not taken at one time, or by clocks that differ: a flow may cross two states of a cluster."""
+    """Dumps that were not taken at one time, or by clocks that differ: a walk may join two states."""
     clocks = {name: host.clock_s for name in nodes if (host := snapshot.hosts.get(name)) and host.clock_s}
     if not clocks:
         return

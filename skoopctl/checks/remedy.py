@@ -45,6 +45,18 @@ UNSEARCHED = {
     "no-local-endpoint": "the traffic policy is the service's, and its endpoints are pods elsewhere",
     "service-port-unknown": "the ports are the service's",
     "no-protocol": "loading a module is outside of the model",
+    "arp-rules": "no rule for ARP is in the model",
+    "dummy-device": "where the route should lead is not known here",
+    "dumps-apart": "it is about the evidence, not about the nodes",
+    "foreign-rules": "it says that they are there, and breaks nothing by itself",
+    "neighbour-table-full": "how large the table should be depends on the node's memory",
+    "rule-names-missing": "it is about the evidence: collect again",
+    "rule-unreadable": "it is about the evidence: what the rule says is not known",
+    "rules-changed": "it is about the evidence: collect again",
+    "same-wire": "two devices on one lower device need another design, not a setting",
+    "two-iptables": "which of the two should go is the owner's to say",
+    "vlan-not-allowed": "which VLAN the port should be in is the owner's to say",
+    "xt-without-arguments": "it is about the evidence: iptables-save has to show the table again",
     "conntrack-table-full": "how large the table should be depends on the node's memory",
     "ipvs-loopback-source": "no setting lets IPVS send packets of 127.0.0.0/8 elsewhere",
     "ipvs-no-server": "a server is an endpoint that is ready, which no edit of a node's state makes",
@@ -158,6 +170,20 @@ def delete_rule(cause: Cause, _branch: Branch, _snapshot: Snapshot) -> Iterable[
     if cause.id == "ndp-filtered":
         yield from _accept_discovery(last, key)
     yield from _without(last, key, _family(cause.step))
+
+
+@proposes("ttl-exceeded")
+def keep_ttl(cause: Cause, branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
+    """Delete a rule that sets the TTL, in any namespace that the packets passed."""
+    family = _family(cause.step)
+    for key in dict.fromkeys(_key(step) for step in _steps(branch)):
+        tables = [table for table in snapshot.netns(key).iptables if table.family == family]
+        rules = (rule for table in tables for chain in table.chains.values() for rule in chain.rules)
+        for rule in rules:
+            if rule.target is not None and rule.target.name in {"TTL", "HL"}:
+                place = f"{rule.table} {rule.chain} rule {rule.number}"
+                shown = Evidence("iptables-rule", rule.text, place, node=key[0], netns=key[1])
+                yield _iptables_rule(shown, key, family)
 
 
 def _family(step: Step) -> int:
@@ -313,11 +339,11 @@ def bridge_netfilter(_cause: Cause, branch: Branch, snapshot: Snapshot) -> Itera
 @proposes("echo-ignored", "ipv6-disabled")
 def off(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
     """Turn the sysctl off that decided."""
-    netns = snapshot.netns(_key(cause.step))
     for item in cause.evidence:
         path = item.location.translate(str.maketrans("./", "/."))
-        if item.kind == "sysctl" and netns.sysctls.integer(path):
-            yield _sysctl_remedy(_key(cause.step), {path: "0"}, snapshot)
+        key = item.node, item.netns
+        if item.kind == "sysctl" and snapshot.netns(key).sysctls.integer(path):
+            yield _sysctl_remedy(key, {path: "0"}, snapshot)
 
 
 def _steps(branch: Branch) -> Iterable[Step]:

@@ -158,12 +158,22 @@ def _find_answer(
 
 
 def what_stops(topology: Topology, station: Station, address: int, family: int) -> Block | None:
-    """Return what keeps the question from whoever would answer it, where that is a bridge on the way."""
+    """Return what keeps the question from whoever would answer it: a bridge on the way, or IPv6 that is off."""
     for heard, block in Segment(topology, multicast=family == 6, beyond=True).hears(station):
         holds = topology.router(heard.netns).addresses.holds(address, family)
-        if block is not None and holds and heard.key != station.key:
+        if not holds or heard.key == station.key:
+            continue
+        if block is not None:
             return block
+        if family == 6 and heard.netns.sysctls.integer(ipv6_switch(heard.link)) == 1:
+            where = f"{heard.link.name} of {topology.label(heard.netns)}"
+            return Block("ipv6-disabled", f"IPv6 is disabled on {where}", heard)
     return None
+
+
+def ipv6_switch(link: Link) -> str:
+    """Return the path of the sysctl that turns IPv6 off on a device."""
+    return f"net/ipv6/conf/{link.name}/disable_ipv6"
 
 
 def _answers(topology: Topology, station: Station, address: int, family: int, sender: int, mac: str) -> bool:
@@ -252,7 +262,7 @@ def _leaves_elsewhere(router: Router, link: Link, address: int, sender: int, vrf
 def _answers6(router: Router, link: Link, address: int) -> bool:
     """Neighbour discovery answers for addresses of the device itself, or for entries to proxy."""
     netns = router.netns
-    if netns.sysctls.integer(f"net/ipv6/conf/{link.name}/disable_ipv6") == 1:
+    if netns.sysctls.integer(ipv6_switch(link)) == 1:
         return False
     places = {link.index, l3_master_index(netns, link.index)}
     if any(a.index in places and not a.tentative for a in router.addresses.local.get((6, address), ())):

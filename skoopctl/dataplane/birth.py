@@ -1,30 +1,26 @@
-"""What a namespace writes into the header of a packet that it sends: TTL, TOS, and a SYN's segment size."""
+"""What a namespace writes into the header of a packet that it sends: TTL and TOS."""
 
 from __future__ import annotations
 
-from skoopctl.dataplane.packet import Flags, Packet
+from skoopctl.dataplane.packet import Packet
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
 _INTERNETWORK_CONTROL = 0xC0
 _DEFAULT_TTL = 64
-_LONGEST = 65535
 
 
 def give_birth(netns: NetNamespace, packet: Packet, out_link: Link | None) -> None:
     """Fill in what the sender's kernel decides, before OUTPUT sees the packet.
 
-    ip4_dst_hoplimit and ip6_dst_hoplimit give the TTL; icmp_send marks IPv4's errors as network control;
-    tcp_select_initial_window and dst_metric_advmss make the segment size that fits the device.
+    ip4_dst_hoplimit and ip6_dst_hoplimit give the TTL; icmp_send marks IPv4's errors as network control. A SYN's
+    segment size is that of its route: `mtu.at_birth`.
     """
     packet.birthplace = (netns.host, netns.inode)
     packet.source_mac = ""
     packet.ttl = packet.ttl or _initial_ttl(netns, packet, out_link)
     if packet.error is not None and packet.family == 4:
         packet.tos |= _INTERNETWORK_CONTROL
-    if packet.flags in {Flags.SYN, Flags.SYN_ACK} and out_link is not None and out_link.mtu:
-        headers = 40 if packet.family == 4 else 60
-        packet.mss = max(min(out_link.mtu, _LONGEST) - headers, 1)
 
 
 def _initial_ttl(netns: NetNamespace, packet: Packet, out_link: Link | None) -> int:

@@ -149,7 +149,7 @@ def _closed(journey: Journey, port: Station, bridge: Station, packet: Packet) ->
     """A bridge that is down, or a port that does not forward, takes nothing in."""
     state = port.link.port.state if port.link.port else PortState.FORWARDING
     if bridge.link.up and state is PortState.FORWARDING:
-        return None
+        return _locked(journey, port, packet)
     reason = f"{bridge.link.name} is down"
     if bridge.link.up:
         reason = f"the bridge port {port.link.name} is {state.name.lower()}"
@@ -163,6 +163,18 @@ def _closed(journey: Journey, port: Station, bridge: Station, packet: Packet) ->
         evidence=evidence,
         cause="bridge-port-closed",
     )
+
+
+def _locked(journey: Journey, port: Station, packet: Packet) -> Ending | None:
+    """A locked port takes only sources that its own entries know, which the walk does not follow."""
+    name = port.link.name
+    reason = f"the bridge port {name} is locked: whether it takes this source is not followed"
+    if port.link.port is None or not port.link.port.locked:
+        return None
+    if journey.world.choices.unknown(reason, key=("locked", port.key, port.link.index)):
+        return None
+    cause = "bridge-port-closed"
+    return journey.end(Disposition.DROPPED, port.netns, packet, reason, link=port.link, cause=cause)
 
 
 def _after_dnat(journey: Journey, bridge: Station, packet: Packet) -> str | Ending:
@@ -323,8 +335,14 @@ def _out_port(
         learned = mac in journey.world.heard or (port is not None and candidate.link.index == port.link.index)
         if info is None or info.flood or (learned and info.learning):
             return candidate, ()
-    outward = [p for p in journey.topology.ports(bridge) if journey.topology.peer(p) is None and p.link.up]
-    return (outward[0], ()) if outward else (None, ())
+    outward = [
+        p
+        for p in journey.topology.ports(bridge)
+        if journey.topology.peer(p) is None and p.link.up and p != port
+    ]
+    members = [p for p in outward if egress(bridge.link, p.link, vlan, 0).allowed is not False]
+    chosen = members or outward
+    return (chosen[0], ()) if chosen else (None, ())
 
 
 def _is_behind(topology: Topology, peer: Station, mac: str) -> bool:

@@ -381,8 +381,11 @@ def _pick_hop(
 
 
 def _out_link(netns: NetNamespace, answer: Answer, hop: NextHop) -> Link | None:
-    """Return the device that a route sends on; local routes use loopback."""
+    """Return the device that a route sends on; local routes use loopback, or the VRF that stands for it."""
     if answer.type is RouteType.LOCAL:
+        vrf = l3_master(netns, hop.index)
+        if vrf is not None:
+            return vrf
         return next((link for link in netns.links.values() if link.loopback), None)
     return netns.links.get(hop.index)
 

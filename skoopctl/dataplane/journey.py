@@ -23,6 +23,10 @@ MAX_HOPS = 64
 """A packet that is received more often than this is going in circles (the kernel's TTL ends it)."""
 
 
+Peer = tuple[NsKey, int, str]
+"""A tunnel's peer as its device knows it: the device's namespace and ifindex, the peer's key."""
+
+
 @dataclass(slots=True)
 class World:
     """What all packets of one flow share: the network, the connections they made, the answers to branches.
@@ -31,7 +35,8 @@ class World:
     that have sent a frame for this flow, which the bridges on the way have learned; ``met`` the neighbours that
     a namespace's device knows because they have asked it for an address (neigh_event_ns). ``vrfs`` are the VRFs
     that connections of a namespace belong to (inet_request_bound_dev_if). ``learned`` are IPv6 neighbours that
-    a device has heard of on the way.
+    a device has heard of on the way. ``endpoints`` are where a WireGuard peer's packets came
+    from (family, address, port): it is answered there from then on.
     """
 
     topology: Topology
@@ -39,6 +44,7 @@ class World:
     uncollected: Mapping[int, str] = field(default_factory=dict)
     connections: dict[NsKey, Table] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
+    endpoints: dict[Peer, tuple[int, int, int]] = field(default_factory=dict)
     learned: set[tuple[NsKey, int, int]] = field(default_factory=set)
     heard: set[str] = field(default_factory=set)
     met: dict[tuple[NsKey, int, int], str] = field(default_factory=dict)

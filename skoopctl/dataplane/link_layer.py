@@ -6,10 +6,10 @@ Sources: net/ipv4/ip_output.c (ip_finish_output2), arp.c (arp_process), drivers/
 from __future__ import annotations
 
 from skoopctl.dataplane import mtu
-from skoopctl.dataplane.arp import neighbour_evidence, resolve, what_stops
+from skoopctl.dataplane.arp import ipv6_switch, neighbour_evidence, resolve, what_stops
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
-from skoopctl.dataplane.journey import Ending, Journey, link_evidence
+from skoopctl.dataplane.journey import Ending, Journey, link_evidence, sysctl_evidence
 from skoopctl.dataplane.moves import (
     Arrive,
     Cross,
@@ -24,10 +24,11 @@ from skoopctl.dataplane.moves import (
 from skoopctl.dataplane.ndp import solicit
 from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
+from skoopctl.dataplane.segment import Block
 from skoopctl.dataplane.stacked import ends_here, send_down, taken
 from skoopctl.dataplane.stacking import UNITS, bottom, shares_wire
 from skoopctl.dataplane.topology import STACKED, Station
-from skoopctl.dataplane.trace import Disposition, StepKind
+from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
 from skoopctl.dataplane.tunnels import TUNNELS, unfollowed
 from skoopctl.dataplane.vlans import membership_text
 from skoopctl.kernel.link import Link
@@ -91,8 +92,7 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
     block = what_stops(journey.topology, Station(netns, link), next_hop, packet.family)
     if block is not None:
         reason, cause = f"{reason}: {block.reason}", block.cause
-        text = membership_text(block.station.link) if cause == "vlan-not-allowed" else ""
-        evidence = (*evidence, link_evidence(block.station.netns, block.station.link, text))
+        evidence = (*evidence, _of_block(block))
     return journey.end(
         Disposition.HOST_UNREACHABLE,
         netns,
@@ -104,6 +104,14 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
         error=Unreachable.HOST,
         kind=StepKind.NEIGHBOUR,
     )
+
+
+def _of_block(block: Block) -> Evidence:
+    """Return the line that shows what stopped a question for a neighbour."""
+    netns, link = block.station.netns, block.station.link
+    if block.cause == "ipv6-disabled":
+        return sysctl_evidence(netns, ipv6_switch(link))
+    return link_evidence(netns, link, membership_text(link) if block.cause == "vlan-not-allowed" else "")
 
 
 def _transmit(journey: Journey, station: Station, packet: Packet, mac: str, next_hop: int) -> Ending | Move:

@@ -16,6 +16,7 @@ from skoopctl.dataplane.redirect import redirect_address
 from skoopctl.dataplane.ruling import ACCEPT, DROP, Action, Ruling
 from skoopctl.dataplane.scene import Scene
 from skoopctl.dataplane.targets import RANDOM_PORTS, masquerade_as
+from skoopctl.dataplane.tcpmss import MSS_DEFAULT, clamped, lower_mss
 from skoopctl.kernel.nft import (
     Concat,
     Ct,
@@ -31,6 +32,7 @@ from skoopctl.kernel.nft import (
     Prefix,
     Range,
     RejectStatement,
+    RouteKey,
     SetUpdateStatement,
     VerdictStatement,
 )
@@ -74,6 +76,8 @@ def reject(statement: RejectStatement) -> Effect:
 def mangle(statement: MangleStatement, values: Values) -> Effect:
     """``KEY set VALUE``; raises `UnclearError` for a key whose change may matter and is not followed."""
     key = statement.key
+    if isinstance(key, Extension) and (key.name, key.field) == ("maxseg", "size"):
+        return _segment_size(key, statement.value, values)
     if _changes_no_way(key):
         return _nothing
     setter = _setter(key)
@@ -83,6 +87,14 @@ def mangle(statement: MangleStatement, values: Values) -> Effect:
         setter(scene, _number(source, scene))
 
     return act
+
+
+def _segment_size(key: Extension, value: Expression, values: Values) -> Effect:
+    """``tcp option maxseg size set rt mtu`` or a number: never larger than it was (nft_exthdr_tcp_set_eval)."""
+    if isinstance(value, RouteKey) and value.key == "mtu":
+        return lambda scene: lower_mss(scene, clamped(scene) or MSS_DEFAULT)
+    source = values.constant_or_left(value, values.left(key).type)
+    return lambda scene: lower_mss(scene, _number(source, scene))
 
 
 def _nothing(_scene: Scene) -> None:

@@ -174,6 +174,7 @@ _NAMES_V6 = {
     Unreachable.PORT: "icmp6-port-unreachable",
     Unreachable.PROTO: "icmp6-unknown-header-type",
     Unreachable.FRAGMENTATION_NEEDED: "icmp6-packet-too-big",
+    Unreachable.TIME_EXCEEDED: "icmp6-time-exceeded",
 }
 
 

@@ -25,16 +25,9 @@ def deciding(
     def decide(question: Undecided, rule: PolicyRule, query: Query) -> tuple[bool, Query]:
         if isinstance(question, Split):
             # A later packet of the flow has the whole range again, and the part that was picked before.
-            part = (
-                "rule-ports",
-                netns.host,
-                netns.inode,
-                rule.text,
-                query.source,
-                query.destination,
-                question,
-            )
-            return _divide(choices, packet, question, query, part, backwards=backwards)
+            flow = query.source, query.destination, question
+            place = "rule-ports", netns.host, netns.inode, rule.text, flow
+            return _divide(choices, packet, question, query, place, backwards=backwards)
         reason = f"policy rule {rule.text!r} on {netns.host}: {question.reason}"
         if isinstance(question, Unknown):
             key = ("policy-rule", netns.host, netns.inode, rule.text, query.destination)

@@ -13,16 +13,23 @@ from skoopctl.dataplane.scene import Scene
 from skoopctl.dataplane.targets import options_of, target
 from skoopctl.kernel.iptables import Target
 
+MSS_DEFAULT = 536
+"""What nft's ``rt mtu`` gives where the MTU leaves no room (TCP_MSS_DEFAULT)."""
+
 
 @target("TCPMSS", quiet=True)
 def tcpmss(scene: Scene, item: Target) -> None:
     """``--set-mss VALUE`` or ``--clamp-mss-to-pmtu``; what is no SYN is left alone."""
-    packet = scene.packet
-    if packet.flags not in {Flags.SYN, Flags.SYN_ACK} or not packet.mss:
-        return
     values = options_of(item)
     wanted = clamped(scene) if "clamp-mss-to-pmtu" in values else _number(values.get("set-mss", ""))
     if wanted:
+        lower_mss(scene, wanted)
+
+
+def lower_mss(scene: Scene, wanted: int) -> None:
+    """Make the segment size that a SYN offers no larger than ``wanted``; one that is not known stays so."""
+    packet = scene.packet
+    if packet.flags in {Flags.SYN, Flags.SYN_ACK} and packet.mss:
         packet.mss = min(packet.mss, wanted)
 
 

@@ -109,7 +109,7 @@ def _dump(setting: Setting, count: int) -> Path:
 
 
 def rules_of(services: int) -> str:
-    """Return kube-proxy's table for this many services: each has a load balancer, source ranges, a local endpoint."""
+    """Return kube-proxy's table for services with a load balancer, source ranges and a local endpoint."""
     endpoints = tuple(Endpoint(f"{ip}:8080", ip, 8080, local=False) for ip in ENDPOINTS)
     local = (Endpoint(f"{ENDPOINTS[0]}:8080", ENDPOINTS[0], 8080, local=True),)
     ports = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tests.kernel.predict import Prediction
 from tests.kernel.state import State, Tool
@@ -46,30 +46,54 @@ def of_state(state: State) -> set[str]:
 
 
 def _line(tool: Tool, text: str) -> Iterator[str]:
+    if tool in _KINDS:
+        return _KINDS[tool](text.split(), text)
+    return _iptables(tool, text)
+
+
+def _iptables(tool: Tool, text: str) -> Iterator[str]:
     words = text.split()
-    if tool.value.startswith("ip") and "tables" in tool.value:
-        yield f"{tool.value} {words[0]} {words[2] if words[2].isupper() else '(own chain)'}"
-        yield from (f"match {name}" for name in _MATCH.findall(text))
-        yield from (f"target {name}" for name in _TARGET.findall(text))
-        if " ! " in text:
-            yield "match inverted"
-        if " -g " in text:
-            yield "target goto"
-    elif tool is Tool.NFT:
-        if words[1] == "chain" and (found := _NFT_CHAIN.search(text)):
-            yield f"nft {words[2]} {found[1]} {found[2]}"
-        elif words[1] in {"set", "map"}:
-            yield f"nft {words[1]}"
-        elif words[1] == "rule":
-            yield from (f"nft expr {name}" for name in _NFT_WORDS.findall(text))
-    elif tool is Tool.IPSET:
-        if words[0] == "create":
-            yield f"ipset {words[2]}"
-    elif tool is Tool.SYSCTL:
-        yield f"sysctl {text.partition('=')[0].rpartition('/')[2]}"
-    elif tool is Tool.BRIDGE:
-        yield f"bridge {words[0]} {words[4] if words[0] == 'link' else words[1]}"
-    else:
-        kind = text.removeprefix("-6 ").split()[0]
-        yield f"ip {kind}"
-        yield from (f"ip {kind} {name}" for name in _ROUTE.findall(text))
+    yield f"{tool.value} {words[0]} {words[2] if words[2].isupper() else '(own chain)'}"
+    yield from (f"match {name}" for name in _MATCH.findall(text))
+    yield from (f"target {name}" for name in _TARGET.findall(text))
+    if " ! " in text:
+        yield "match inverted"
+    if " -g " in text:
+        yield "target goto"
+
+
+def _nft(words: list[str], text: str) -> Iterator[str]:
+    if words[1] == "chain" and (found := _NFT_CHAIN.search(text)):
+        yield f"nft {words[2]} {found[1]} {found[2]}"
+    elif words[1] in {"set", "map"}:
+        yield f"nft {words[1]}"
+    elif words[1] == "rule":
+        yield from (f"nft expr {name}" for name in _NFT_WORDS.findall(text))
+
+
+def _ipset(words: list[str], _text: str) -> Iterator[str]:
+    if words[0] == "create":
+        yield f"ipset {words[2]}"
+
+
+def _sysctl(_words: list[str], text: str) -> Iterator[str]:
+    yield f"sysctl {text.partition('=')[0].rpartition('/')[2]}"
+
+
+def _bridge(words: list[str], _text: str) -> Iterator[str]:
+    yield f"bridge {words[0]} {words[4] if words[0] == 'link' else words[1]}"
+
+
+def _ip(words: list[str], text: str) -> Iterator[str]:
+    kind = words[1] if words[0] == "-6" else words[0]
+    yield f"ip {kind}"
+    yield from (f"ip {kind} {name}" for name in _ROUTE.findall(text))
+
+
+_KINDS: dict[Tool, Callable[[list[str], str], Iterator[str]]] = {
+    Tool.NFT: _nft,
+    Tool.IPSET: _ipset,
+    Tool.SYSCTL: _sysctl,
+    Tool.BRIDGE: _bridge,
+    Tool.IP: _ip,
+}

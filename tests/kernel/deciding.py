@@ -50,7 +50,7 @@ def _rules(netns: NetNamespace) -> list[tuple[str, str, int | None]]:
                 location = (
                     f"{each.family} {each.table} {each.chain} rule {each.number} (handle {each.handle})"
                 )
-                rows.append((location, each.text, each.packets))
+                rows.append((location, "", each.counter.packets if each.counter else None))
     return rows
 
 

@@ -59,6 +59,7 @@ GATEWAYS = {4: {"a": "10.244.1.1", "b": "10.244.2.1"}, 6: {"a": "fd00:1::1", "b"
 SERVICES = {4: "10.96.0.0/16", 6: "fd00:96::/64"}
 CALICO = "169.254.1.1"
 VXLAN_PORT = 8472
+BRIDGE_OPTIONS = "stp_state 0 forward_delay 0 mcast_snooping 0"
 VXLAN_MACS = {"a": "02:00:00:00:01:01", "b": "02:00:00:00:01:02"}
 ROUTER_MAC = "ee:ee:ee:ee:ee:ee"
 
@@ -125,12 +126,10 @@ def devices(shape: Shape, place: str) -> tuple[str, ...]:
 
 def wiring(shape: Shape) -> list[str]:
     """Return the ``ip`` commands that make every device, for one batch outside of the places."""
-    lines = []
-    for host in HOSTS:
-        lines.append(
-            f"link add eth0 netns {PREFIX}{host.name} address {host.mac} type veth "
-            f"peer name p{host.name} netns {PREFIX}w"
-        )
+    lines = [
+        f"link add eth0 netns {PREFIX}{h.name} address {h.mac} type veth peer name p{h.name} netns {PREFIX}w"
+        for h in HOSTS
+    ]
     for pod in PODS:
         mac = f" address {ROUTER_MAC}" if pods_of(shape, pod.node) is Pods.ROUTED else ""
         lines.append(
@@ -156,7 +155,7 @@ def skeleton(shape: Shape) -> list[Line]:
 def _wire() -> list[str]:
     return [
         "link set lo up",
-        "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+        f"link add br0 type bridge {BRIDGE_OPTIONS}",
         "link set br0 up",
         *(f"link set p{host.name} master br0 up" for host in HOSTS),
     ]
@@ -177,8 +176,7 @@ def _node(node: Place, shape: Shape) -> list[str]:
     lines = []
     if pods_of(shape, own) is Pods.BRIDGE:
         lines += [
-            f"link add cni0 address 02:00:00:00:02:{node.number:02x} type bridge "
-            "stp_state 0 forward_delay 0 mcast_snooping 0",
+            f"link add cni0 address 02:00:00:00:02:{node.number:02x} type bridge {BRIDGE_OPTIONS}",
             f"addr add {gateway4}/24 dev cni0",
             f"addr add {gateway6}/64 dev cni0 nodad",
             "link set cni0 up",
@@ -207,9 +205,9 @@ def _overlay(node: Place, other: str, shape: Shape) -> list[str]:
     base = net4.partition("/")[0]
     own_base = POD_NETS[4][node.name].partition("/")[0]
     mac = VXLAN_MACS[other]
+    options = f"id 1 local {node.v4} dev eth0 dstport {VXLAN_PORT} nolearning"
     return [
-        f"link add flannel.1 address {VXLAN_MACS[node.name]} type vxlan id 1 local {node.v4} dev eth0 "
-        f"dstport {VXLAN_PORT} nolearning",
+        f"link add flannel.1 address {VXLAN_MACS[node.name]} type vxlan {options}",
         f"addr add {own_base}/32 dev flannel.1",
         "link set flannel.1 up",
         f"route add {net4} via {base} dev flannel.1 onlink",

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from tests.kernel import plan
 from tests.kernel.namespaces import run, set_neighbours, write_sysctls
@@ -101,9 +102,17 @@ def _sysctl(place: str, _tool: Tool, group: list[Line]) -> list[Refusal]:
 
 
 def _batch(place: str, tool: Tool, group: list[Line]) -> list[Refusal]:
-    """Run ``ip`` or ``bridge`` once for all lines; it goes on after an error and names its line."""
+    """Run ``ip`` or ``bridge`` once for all lines of a family, which is an option of the whole batch."""
+    refusals: list[Refusal] = []
+    for six, lines in groupby(group, lambda line: line.text.startswith("-6 ")):
+        refusals += _batch_of(place, [tool.value, *(["-6"] if six else [])], list(lines))
+    return refusals
+
+
+def _batch_of(place: str, tool: list[str], group: list[Line]) -> list[Refusal]:
+    """Run one batch; it goes on after an error and names its line."""
     text = "\n".join(line.text.removeprefix("-6 ") for line in group)
-    argv = [tool.value, "-force", "-batch", "-"]
+    argv = [*tool, "-force", "-batch", "-"]
     done = run(place, argv, text)
     numbers = [int(n) for n in _BATCH_FAILED.findall(done.stderr)]
     said = [line for line in done.stderr.splitlines() if not _BATCH_FAILED.match(line)]

@@ -130,17 +130,21 @@ class Tally:
 
     def table(self, *, full: bool = False) -> str:
         """Return the figures for people."""
+        share = f"{self.agreement:.4%} of the decided, target {TARGET_AGREEMENT:.1%}"
+        checks = (
+            f"{self.rules_checked:,} by counters, {self.rules_checked_alone:,} of flows alone, "
+            f"{self.reasons_checked:,} drop reasons"
+        )
         rows = [
             ("cases", f"{self.cases:,} (flows) in {self.states:,} states, seed {self.seed}"),
-            ("agreements", f"{self.agrees:,} ({self.agreement:.4%} of the decided; target {TARGET_AGREEMENT:.1%})"),
+            ("agreements", f"{self.agrees:,} ({share})"),
             ("disagreements", f"{len(self.disagreements):,}"),
             ("unknowns", f"{self.unknown:,} ({self.unknown_share:.2%}; target below {TARGET_UNKNOWN:.0%})"),
-            ("rules checked", f"{self.rules_checked:,} by counters, {self.rules_checked_alone:,} of flows alone, "
-             f"{self.reasons_checked:,} drop reasons"),
+            ("rules checked", checks),
             ("tried again", f"{self.retried:,} flows, alone"),
             ("lines", f"{sum(self.refused.values()):,} were refused by the kernel or its tools"),
             ("time", f"{self.elapsed_s:.0f} s"),
-        ]  # fmt: skip
+        ]
         lines = [f"{name:<14} {text}" for name, text in rows]
         if self.reasons:
             lines += ["", "Why unknown:", *(f"{n:>7,}  {text}" for text, n in self.reasons.most_common(25))]

@@ -110,6 +110,23 @@ def test_a_clamped_mss_avoids_the_black_hole(net: LiveHosts, clamp: str) -> None
     assert result.mtu.segment == (1400 if "clamp" in clamp else 1340)
 
 
+@pytest.mark.parametrize(("size", "segment"), [("rt mtu", 1400), ("1300", 1340)])
+def test_nft_clamps_too(net: LiveHosts, size: str, segment: int) -> None:
+    """`tcp option maxseg size set` does the same in nft's own words."""
+    net.run("r", "ip route change 10.2.0.0/24 dev rs mtu 1400", "nft add table ip t")
+    net.run(
+        "r",
+        "nft add chain ip t out { type filter hook output priority 0 ; }",
+        "nft add rule ip t out ip protocol icmp drop",
+        "nft add chain ip t through { type filter hook forward priority 0 ; }",
+        f"nft add rule ip t through tcp flags syn tcp option maxseg size set {size}",
+    )
+    result, there, back = agree(net)
+    assert (there, back) == (True, True)
+    assert result.mtu is not None
+    assert result.mtu.segment == segment
+
+
 def test_an_unclamped_direction_stays_a_black_hole(net: LiveHosts) -> None:
     """A rule for SYNs towards the client only clamps the one segment size, and not the other."""
     net.run("r", "ip route change 10.2.0.0/24 dev rs mtu 1400", "iptables -A OUTPUT -p icmp -j DROP")

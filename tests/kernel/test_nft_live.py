@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -320,6 +321,36 @@ OPEN = {
     "@th,16,16 8080",
     *ODD,
 }
+
+
+# --- recorded rule sets --------------------------------------------------------------------------------------
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "calico"
+# The foreign rules stand in iptables' tables, whose base chains the dump leaves out.
+BASE = "".join(
+    f"add table ip {table}\n"
+    + "".join(
+        f"add chain ip {table} {chain} {{ type {kind} hook {chain.lower()} priority {priority}; }}\n"
+        for chain in chains.split()
+    )
+    for table, kind, priority, chains in (
+        ("filter", "filter", 0, "INPUT FORWARD OUTPUT"),
+        ("mangle", "filter", -150, "PREROUTING OUTPUT"),
+        ("nat", "nat", 0, "PREROUTING OUTPUT POSTROUTING"),
+    )
+)
+
+
+@pytest.mark.parametrize(("name", "base"), [("cali-nftables-dump.txt", ""), ("foreign-nft-dump.txt", BASE)])
+def test_recorded_rules_are_all_known(place: Stage, name: str, base: str) -> None:
+    """Calico's nftables mode and a host's foreign rules load, and nothing in them is outside of the model."""
+    assert place.load(base + (FIXTURES / name).read_text())
+    network = place.network()
+    (host,) = network.topology.hosts.values()
+    rules = [rule for table in host.root_netns.nft for chain in table.chains.values() for rule in chain.rules]
+    assert len(rules) > 40
+    assert [rule.text for rule in rules if "Unknown" in repr(rule.statements)] == []
+    assert place.predicted(network).verdict in {Verdict.PASS, Verdict.FAIL}
 
 
 # --- statements that decide ----------------------------------------------------------------------------------

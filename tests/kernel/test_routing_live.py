@@ -287,6 +287,24 @@ def test_packets_received(netns: str, seed: int) -> None:
         oracle.close()
 
 
+@pytest.mark.parametrize("seed", range(STATES))
+def test_ipv6_packets_received(netns: str, seed: int) -> None:
+    """For random tables and rules, IPv6 routes what comes in as the kernel does: the input device counts too."""
+    dice = random.Random(2000 + seed)
+    model = populate(netns, dice)
+    router = Router(model)
+    with inside(netns):
+        oracle = RouteOracle()
+    try:
+        for _ in range(QUESTIONS):
+            asked = question(dice, 6, model, received=True)
+            query, reply = query_of(asked, model), oracle.ask(asked)
+            answer = router.lookup(query)
+            assert agrees(router, query, answer, reply), (asked, reply, answer)
+    finally:
+        oracle.close()
+
+
 def received(router: Router, asked: Asked, reply: Reply) -> bool:
     """Compare the whole of ip_route_input_slow: martians, lookup, forwarding, source check."""
     netns = router.netns

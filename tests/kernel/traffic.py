@@ -192,7 +192,9 @@ class _Attempt:
 
     def fail(self, code: int) -> bool:
         """Sort an errno into an outcome."""
-        outcomes = {errno.ECONNREFUSED: "refused", errno.ETIMEDOUT: "timeout"}
+        # For a ping, nothing is refused: ICMP has no ports.
+        refused = UNREACHABLE if self.flow.protocol == "icmp" else "refused"
+        outcomes = {errno.ECONNREFUSED: refused, errno.ETIMEDOUT: "timeout"}
         self.heard = Heard(outcomes.get(code, UNREACHABLE), errno=errno.errorcode.get(code, str(code)))
         return False
 

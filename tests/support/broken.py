@@ -220,6 +220,11 @@ def balance(made: Cluster, text: str, *addresses: str) -> None:
     made.n1.set("net/ipv4/vs/conntrack", 1)
 
 
+def short_life(made: Cluster) -> None:
+    """A rule leaves packets of pods no way beyond n1."""
+    made.n1.iptables(filter_table("-A PREROUTING -i cni0 -j TTL --ttl-set 1", table="mangle"))
+
+
 def drained_service(made: Cluster) -> None:
     """IPVS's only server takes no new connections."""
     balance(made, f"-A -t {SERVICE}:80 -s rr\n-a -t {SERVICE}:80 -r 10.244.2.10:80 -m -w 0\n", SERVICE)
@@ -366,6 +371,11 @@ def circle(made: Cluster) -> None:
     """Two nodes that send a range to each other."""
     made.n1.route("10.99.0.0/16", UNDERLAY["n2"], "eth0")
     made.n2.route("10.99.0.0/16", UNDERLAY["n1"], "eth0")
+
+
+def short_lived(made: Cluster) -> None:
+    """A rule that lets packets get no further than the next router."""
+    made.n2.iptables(filter_table("-A PREROUTING -p tcp -j TTL --ttl-set 1", table="mangle"))
 
 
 def unknown_match(made: Cluster) -> None:
@@ -528,6 +538,12 @@ CASES = (
     Case("dummy-device", dummy_route, asked=("10.244.1.10", "10.77.0.1")),
     Case("neighbour-table-full", full_neighbours),
     Case(
+        "ttl-exceeded",
+        lambda made: made.n1.iptables(
+            filter_table("-A PREROUTING -i cni0 -j TTL --ttl-set 1", table="mangle")
+        ),
+    ),
+    Case(
         "hairpin-off",
         hairpin,
         "turn hairpin on for veth-a on n1",
@@ -542,6 +558,7 @@ CASES = (
         service=web(),
     ),
     Case("answer-lost", foreign_snat),
+    Case("ttl-exceeded", short_life),
     Case("ipvs-no-server", drained_service, asked=("10.244.1.10", SERVICE)),
     Case("ipvs-loopback-source", balanced_loopback, asked=("192.168.3.86", "127.0.0.1")),
     Case(
@@ -597,6 +614,7 @@ CASES = (
     Case("ttl-exceeded", short_ttl, vxlan=False),
     Case("blackhole-route", rule_prohibits, "delete the policy rule 10 on n1", name="policy rule"),
     Case("routing-loop", circle, asked=("10.244.1.10", "10.99.0.1"), vxlan=False),
+    Case("ttl-exceeded", short_lived, "delete rule 1 of PREROUTING"),
     Case("opaque-program", lambda made: made.n2.change("eth0", xdp=True)),
     Case("not-decided", unknown_match, name="match"),
     Case("not-decided", nothing, asked=("10.244.1.10", "203.0.113.9"), name="outside"),

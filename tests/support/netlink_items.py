@@ -23,5 +23,6 @@ def decode(name: str, raw: Mapping[str, bytes]) -> netlink.Dump[Any]:
         "bridge-vlan": netlink.decode_bridge_vlans,
         "qdisc": netlink.decode_tc_devices,
         "nexthop": netlink.decode_nexthops,
+        "conntrack": netlink.decode_conntrack,
     }
     return decoders[name](raw[name])

@@ -5,7 +5,7 @@ A tunnel is a file beside this one that registers a `Tunnel`; `wrapping` makes a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from skoopctl.dataplane.packet import NO_PORTS, Packet, Ports, Unreachable
@@ -20,7 +20,10 @@ DEFAULT_PORTS = Ports(32768, 60999)
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A packet on a tunnel's device, about to be wrapped: where, for which MAC address or next hop."""
+    """A packet on a tunnel's device, about to be wrapped: where, for which MAC address or next hop.
+
+    ``endpoints`` is where peers' packets came from in this very flow (`World.endpoints`).
+    """
 
     topology: Topology
     netns: NetNamespace
@@ -28,6 +31,7 @@ class Sending:
     packet: Packet
     mac: str = ""
     next_hop: int = 0
+    endpoints: Mapping[tuple[NsKey, int, str], tuple[int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ Sources: drivers/net/wireguard/device.c (wg_xmit), socket.c (send4, send6), rece
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+
 from skoopctl.dataplane.packet import Packet, Ports, Unreachable
 from skoopctl.dataplane.passage import TooBig
 from skoopctl.dataplane.topology import Station
@@ -51,12 +53,17 @@ def remotes(sending: Sending) -> tuple[Remote, ...] | Stop:
         # wg_xmit: -ENOKEY, and an ICMP error to the packet's sender.
         return Stop(Disposition.HOST_UNREACHABLE, reason, "wireguard-no-peer", lines, Unreachable.HOST)
     evidence = (line(netns, link, peer.text),)
-    if peer.endpoint is None:
+    endpoint = peer.endpoint
+    known = sending.endpoints.get(((netns.host, netns.inode), link.index, peer.public_key))
+    if known is not None:
+        # wg_socket_set_peer_endpoint(): the peer is where its last packet came from.
+        endpoint = (IPv4Address if known[0] == 4 else IPv6Address)(known[1]), known[2]
+    if endpoint is None:
         reason = f"the peer of {link.name} for {destination} has no endpoint, and was never heard of"
         return Stop(
             Disposition.HOST_UNREACHABLE, reason, "wireguard-endpoint-missing", evidence, Unreachable.HOST
         )
-    address, port = peer.endpoint
+    address, port = endpoint
     remote = Remote(
         int(address),
         address.version,

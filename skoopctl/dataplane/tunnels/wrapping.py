@@ -35,7 +35,9 @@ def encapsulate(journey: Journey, move: Encapsulate) -> Ending | Move:
         return _stopped(
             journey, netns, link, packet, Stop(Disposition.UNKNOWN, reason, "evidence-incomplete")
         )
-    found = TUNNELS[link.kind].remotes(Sending(topology, netns, link, packet, move.mac, move.next_hop))
+    found = TUNNELS[link.kind].remotes(
+        Sending(topology, netns, link, packet, move.mac, move.next_hop, journey.world.endpoints)
+    )
     if isinstance(found, Stop):
         return _stopped(journey, netns, link, packet, found)
     remote = found[0] if len(found) == 1 else holder(topology, station, below, found, packet, move.mac)
@@ -100,6 +102,9 @@ def decapsulate(journey: Journey, move: Decapsulate) -> Ending | Move:
             evidence=refused.evidence,
             kind=StepKind.DECAPSULATE,
         )
+    if wrapping.sender:
+        place = device.key, device.link.index, wrapping.sender
+        journey.world.endpoints[place] = outer.family, outer.source, outer.source_ports.low
     journey.depth -= 1
     mtu.out_of_tunnel(journey, wrapping.overhead)
     cargo = inner.copy()

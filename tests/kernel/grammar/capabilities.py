@@ -6,15 +6,12 @@ To widen the grammar, delete a row of ``NOT_YET``. ``python -m tests.kernel --wi
 from __future__ import annotations
 
 NOT_YET: dict[str, str] = {
-    "ipset": "sets of ipset are not read yet",
-    "match:set": "sets of ipset are not read yet",
-    "nft:bridge": "tables of the bridge family are not walked at every hook yet",
-    "nft-netdev:egress": "an egress chain is run for packets that come in (corpus: netdev-egress-only-leaving)",
-    "mark:0xffff0000": "nft: a mark is taken for a prefix (corpus: nft-mark-mask-crash)",
     "bridge-port:bcast_flood off": "ARP requests are flooded to every port (corpus: bcast-flood-off)",
     "bridge-port:mcast_flood off": "solicitations are flooded to every port (corpus: mcast-flood-off)",
     "sysctl:ip_forward": "a proxy answers ARP without forwarding (corpus: proxy-arp-needs-forwarding)",
     "sysctl:forwarding": "the same",
+    "nft-nat:inet": "NAT of one family translates the other's packets (corpus: inet-snat-ip-leaves-ipv6)",
+    "link:down": "an ICMPv6 error from a link-local address (corpus: icmpv6-error-from-link-local)",
     "local:duplicate": "two hosts with one address: a race (corpus: duplicate-address-answers-arp)",
 }
 """Each row: the name of a theme, match, target or option, and what stands in its way."""

@@ -179,7 +179,7 @@ def _physdev(draw: Draw, place: str, table: str) -> str:
     ]
     if table == "filter":
         options.append(f"--physdev-out {draw.device(place)}")
-    return f"-m physdev {_not(draw) if True else ''}{draw.one(options)}"
+    return f"-m physdev {_not(draw)}{draw.one(options)}"
 
 
 @match("statistic:random", 0.5)
@@ -231,7 +231,8 @@ def _ttl(draw: Draw, _place: str, _table: str) -> str:
 
 @match("tcpmss", 0.3)
 def _tcpmss(draw: Draw, _place: str, _table: str) -> str:
-    return f"-p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss {draw.one(('1:500', '1000:1460', '1400:1500'))}"
+    sizes = draw.one(("1:500", "1000:1460", "1400:1500"))
+    return f"-p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss {sizes}"
 
 
 @match("policy", 0.3)
@@ -257,7 +258,8 @@ def _realm(draw: Draw, _place: str, _table: str) -> str:
 def _rpfilter(draw: Draw, _place: str, table: str) -> str:
     if table not in {"raw", "mangle"}:
         return f"-s {draw.target()}"
-    return f"-m rpfilter {draw.one(('', '--loose', '--validmark', '--accept-local'))} {draw.one(('', '--invert'))}"
+    how = draw.one(("", "--loose", "--validmark", "--accept-local"))
+    return f"-m rpfilter {how} {draw.one(('', '--invert'))}"
 
 
 @match("recent", 0.3)
@@ -623,5 +625,6 @@ def _outer(draw: Draw) -> list[Line]:
     peer = plan.BY_NAME[other].v4 if draw.family == 4 else plan.BY_NAME[other].v6
     chain = draw.one(("INPUT", "OUTPUT"))
     side = "-s" if chain == "INPUT" else "-d"
-    text = f"filter -A {chain} {side} {peer} -p udp -m udp --dport {plan.VXLAN_PORT} -j {draw.one(('DROP', 'ACCEPT'))}"
+    match_ = f"{side} {peer} -p udp -m udp --dport {plan.VXLAN_PORT}"
+    text = f"filter -A {chain} {match_} -j {draw.one(('DROP', 'ACCEPT'))}"
     return [Line(place, tool, text)]

@@ -116,7 +116,8 @@ def _oifname(draw: Draw, place: str, hook: str) -> str:
 
 @expression("ct-state", 2)
 def _ct_state(draw: Draw, _place: str, _hook: str) -> str:
-    return f"ct state {_equals(draw)}{draw.one(('new', 'established,related', 'invalid', 'established', 'untracked'))}"
+    states = ("new", "established,related", "invalid", "established", "untracked")
+    return f"ct state {_equals(draw)}{draw.one(states)}"
 
 
 @expression("ct-status", 1)
@@ -297,7 +298,7 @@ def _sets(draw: Draw) -> list[Line]:
     place, hook, table, family = draw.place(), draw.one(HOOKS), draw.fresh("fz"), _tables(draw)
     t, kind = f"{family} {table}", "ipv4_addr" if draw.family == 4 else "ipv6_addr"
     side = draw.one(("saddr", "daddr"))
-    nets = sorted({net for net in (_network(draw) for _ in range(2))} - {"0.0.0.0/0"})
+    nets = sorted({_network(draw), _network(draw)})
     hosts = sorted({draw.address() for _ in range(3)})
     forms = ("plain", "interval", "concat", "interval-concat", "map-mark", "vmap", "ifname")
     form = draw.one(draw.on("nft-set", forms))
@@ -331,9 +332,9 @@ def _sets(draw: Draw) -> list[Line]:
                     f'add element {t} s {{ "{draw.device(place)}" }}']  # fmt: skip
             rule = f"{'iifname' if hook in IN else 'oifname'} @s counter {_verdict(draw, hook)}"
         case _:
-            verdicts = [(host, draw.port(), draw.one(("drop", "accept", "return"))) for host in hosts]
+            verdicts = [f"{h} . {draw.port()} : {draw.one(('drop', 'accept', 'return'))}" for h in hosts]
             made = [f"add map {t} m {{ type {kind} . inet_service : verdict; }}",
-                    f"add element {t} m {{ {', '.join(f'{h} . {p} : {v}' for h, p, v in verdicts)} }}"]  # fmt: skip
+                    f"add element {t} m {{ {', '.join(verdicts)} }}"]  # fmt: skip
             rule = f"{_ip(draw)} daddr . tcp dport vmap @m"
     texts = [f"add table {t}", *made, *([base] if base else []), f"add rule {t} base {rule}"]
     return _lines(place, texts)
@@ -354,10 +355,8 @@ def _service_chain(draw: Draw, t: str, pods: list[plan.Place], protocol: str, to
             ]
         return [*texts, f"add rule {t} service numgen random mod {count} vmap {{ {entries} }}"]
     entries = ", ".join(f"{n} : {draw.address_of(pod)} . {to}" for n, pod in enumerate(pods))
-    return [
-        f"add rule {t} service meta l4proto {protocol} dnat {ip} addr . port to "
-        f"numgen random mod {count} map {{ {entries} }}"
-    ]
+    choice = f"numgen random mod {count} map {{ {entries} }}"
+    return [f"add rule {t} service meta l4proto {protocol} dnat {ip} addr . port to {choice}"]
 
 
 @theme("nft:service", 3)
@@ -396,7 +395,7 @@ def _service(draw: Draw) -> list[Line]:
 @theme("nft:nat", 2)
 def _nat(draw: Draw) -> list[Line]:
     place, table, ip = draw.node(), draw.fresh("fz"), _ip(draw)
-    family = draw.one((ip, "inet"))
+    family = draw.one((ip, *draw.on("nft-nat", ("inet",))))
     t = f"{family} {table}"
     address = draw.address_of(draw.pod())
     wrapped = address if draw.family == 4 else f"[{address}]"
@@ -423,7 +422,7 @@ def _nat(draw: Draw) -> list[Line]:
 def _netdev(draw: Draw) -> list[Line]:
     place, table = draw.node(), draw.fresh("fz")
     device, hook = draw.device(place), draw.one(draw.on("nft-netdev", ("ingress", "ingress", "egress")))
-    t = f"netdev {table}"
+    t, verdict = f"netdev {table}", draw.one(("drop", "accept"))
     without = tuple(
         row.name
         for row in EXPRESSIONS
@@ -434,7 +433,7 @@ def _netdev(draw: Draw) -> list[Line]:
         [
             f"add table {t}",
             f'add chain {t} base {{ type filter hook {hook} device "{device}" priority 0; }}',
-            f"add rule {t} base {matches(draw, place, 'netdev', 2, without)} counter {draw.one(('drop', 'accept'))}",
+            f"add rule {t} base {matches(draw, place, 'netdev', 2, without)} counter {verdict}",
         ],
     )
 
@@ -490,13 +489,13 @@ def _affinity(draw: Draw) -> list[Line]:
     t, kind = f"{ip} {table}", "ipv4_addr" if draw.family == 4 else "ipv6_addr"
     address = draw.address_of(draw.pod())
     wrapped = address if draw.family == 4 else f"[{address}]"
+    match = f"{ip} daddr {draw.vip()} tcp dport 80"
     return _lines(
         place,
         [
             f"add table {t}",
             f"add set {t} affinity {{ type {kind}; size 65535; flags dynamic,timeout; timeout 3h; }}",
             f"add chain {t} early {{ type nat hook prerouting priority -100; }}",
-            f"add rule {t} early {ip} daddr {draw.vip()} tcp dport 80 update @affinity {{ {ip} saddr }} "
-            f"dnat to {wrapped}:8080",
+            f"add rule {t} early {match} update @affinity {{ {ip} saddr }} dnat to {wrapped}:8080",
         ],
     )

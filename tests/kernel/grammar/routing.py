@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.kernel import plan
 from tests.kernel.grammar.draw import Draw, theme
 from tests.kernel.state import Line, Overlay, Tool
@@ -100,7 +102,7 @@ def _missing(draw: Draw) -> list[Line]:
     return [_ip(place, draw, f"route del {plan.POD_NETS[draw.family][other]}")]
 
 
-_SELECTORS = (
+_SELECTORS: tuple[Callable[[Draw, str], str], ...] = (
     lambda d, _p: f"from {d.target()}",
     lambda d, _p: f"to {d.target()}",
     lambda d, p: f"iif {d.one((d.device(p), 'lo'))}",
@@ -110,9 +112,9 @@ _SELECTORS = (
     lambda d, _p: f"ipproto {d.one(('tcp', 'udp'))}",
     lambda d, _p: f"ipproto tcp dport {d.port()}",
     lambda d, _p: f"ipproto udp dport {d.port()}",
-    lambda d, _p: "ipproto tcp dport 8000-8080",
+    lambda _d, _p: "ipproto tcp dport 8000-8080",
     lambda d, _p: f"tos {d.one(('0x10', '0x00'))}",
-    lambda d, _p: "uidrange 0-0",
+    lambda _d, _p: "uidrange 0-0",
     lambda d, _p: f"ipproto tcp sport {d.port()}",
 )
 _NAMES = ("from", "to", "iif", "oif", "fwmark", "fwmark-mask", "ipproto", "tcp-dport", "udp-dport", "dport-range",

@@ -1,4 +1,4 @@
-"""What a dump of rules holds that cannot be read, or should not be there, is a finding of the hosts on the path."""
+"""What a dump of rules holds that cannot be read, or is foreign, is a finding of the hosts on the path."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_a_packet_through_the_bridge_and_on(hook: str, expected: Verdict) -> Non
 
 
 def test_a_chain_whose_devices_are_not_told_is_unknown_if_it_decides() -> None:
-    """The JSON of nft 1.0.6 leaves out which devices a chain is hooked to: if it would drop, both ways are walked."""
+    """JSON of nft 1.0.6 leaves out the devices of a chain: if it would drop, both ways are walked."""
     made = cluster()
     made.n1.nftables(*chain("netdev", "ingress", DROP))
     result = asked(made)

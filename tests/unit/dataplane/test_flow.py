@@ -277,7 +277,7 @@ def test_a_drop_in_the_senders_own_output_is_eperm(protocol: str, outcome: Outco
 
 
 def test_a_drop_on_the_bridge_is_not_eperm_for_the_pod() -> None:
-    """A bridged datagram that the node's POSTROUTING drops is lost in silence: send() was in another namespace."""
+    """A bridged datagram that the node's POSTROUTING drops is lost in silence: send() was elsewhere."""
     made = cluster()
     made.n1.set("net/bridge/bridge-nf-call-iptables", 1)
     made.n1.iptables(filter_table("-A POSTROUTING -p udp -j DROP", table="mangle"))
@@ -286,7 +286,7 @@ def test_a_drop_on_the_bridge_is_not_eperm_for_the_pod() -> None:
 
 
 def test_the_second_syn_is_established_and_hears_the_reject() -> None:
-    """After a rejected SYN-ACK the SYN goes out again, is ESTABLISHED, and its own rejection reaches the client."""
+    """After a rejected SYN-ACK the SYN goes out again, is ESTABLISHED, and its rejection is heard."""
     made = cluster()
     made.n1.iptables(filter_table("-A FORWARD -m conntrack --ctstate ESTABLISHED -j REJECT"))
     result = made.walk(made.a, made.b)

@@ -60,7 +60,7 @@ def test_icmpv6_types_are_matched_on_the_way_back(made: Cluster) -> None:
 @pytest.mark.parametrize("error", list(Unreachable))
 @pytest.mark.parametrize("family", [4, 6])
 def test_every_error_has_numbers_and_a_name(error: Unreachable, family: int) -> None:
-    """The types of RFC 792 (unreachable, time exceeded) and RFC 4443, and a name."""
+    """Each is of a type of its family's errors (RFC 792, RFC 4443), and has a name of that family."""
     assert icmp_number(error, family)[0] in ({3, 11} if family == 4 else {1, 2, 3, 4})
     assert icmp_name(error, family).startswith("icmp")
 

@@ -175,12 +175,13 @@ def test_ip6tnl_goes_over_ipv6() -> None:
         ({}, {"remote": number("192.168.3.99")}, False),
         ({}, {"in_checked": 1}, False),
         ({"out_checked": 1}, {"in_checked": 1}, True),
-        ({"out_checked": 2}, {}, True),
         ({"out_checked": 1}, {}, False),
+        ({"out_checked": 3}, {}, False),
+        ({"out_checked": 2}, {}, True),
     ],
 )
 def test_gre_keys_and_ends_must_match(one: dict[str, int], two: dict[str, int], passes: bool) -> None:
-    """A device with a key takes only that key, one without takes none; required checksums must be there."""
+    """A device with a key takes only that key, one without takes none; so it is with checksums."""
     result = walked(gre(one, two))
     assert (result.verdict is Verdict.PASS) is passes
     if not passes:
@@ -255,6 +256,14 @@ def test_without_a_peer_the_client_is_told() -> None:
     """wg_xmit() answers with an ICMP error where no peer has the destination."""
     result = walked(wireguard(peer=only("n1", allowed_ips=())))
     assert (cause(result), result.outcome) == ("wireguard-no-peer", Outcome.UNREACHABLE)
+
+
+def test_a_peer_is_known_from_its_own_packets() -> None:
+    """The answering node has no endpoint for the client's: it learns it from the request. It cannot begin."""
+    made = wireguard(peer=only("n2", endpoint=None))
+    assert walked(made).verdict is Verdict.PASS
+    result = made.walk(made.b, made.a)
+    assert (cause(result), result.outcome) == ("wireguard-endpoint-missing", Outcome.UNREACHABLE)
 
 
 def test_the_longest_allowed_network_wins() -> None:
