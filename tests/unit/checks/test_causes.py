@@ -110,7 +110,7 @@ def test_every_finding_of_the_catalogue_is_produced() -> None:
     assert set(_PROPOSERS) <= set(DOCS)
 
 
-ONLY_NEARBY = {"routing-loop", "stale-conntrack", "mtu-black-hole"}
+ONLY_NEARBY = {"routing-loop"}
 """Without a proposer of their own: rules and routes that the packets met are tried, and nothing else."""
 
 
