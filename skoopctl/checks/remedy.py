@@ -54,7 +54,6 @@ UNSEARCHED = {
     "rule-unreadable": "it is about the evidence: what the rule says is not known",
     "rules-changed": "it is about the evidence: collect again",
     "same-wire": "two devices on one lower device need another design, not a setting",
-    "ttl-exceeded": "which rule or sender should set another TTL is its owner's to say",
     "two-iptables": "which of the two should go is the owner's to say",
     "vlan-not-allowed": "which VLAN the port should be in is the owner's to say",
     "xt-without-arguments": "it is about the evidence: iptables-save has to show the table again",

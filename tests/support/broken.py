@@ -131,6 +131,19 @@ def drop_icmpv6_nft(made: Cluster) -> None:
 FILTER_INPUT = {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"}
 
 
+def ipv6_disabled(made: Cluster) -> None:
+    """Disable IPv6 on a pod's device; its neighbour still has an entry, or it would not even send."""
+    dual_stack(made)
+    made.c.set("net/ipv6/conf/eth0/disable_ipv6", 1)
+    for one, other, address in ((made.a, made.c, V6[1]), (made.c, made.a, V6[0])):
+        one.neighbour("eth0", address, other.dev("eth0").mac)
+
+
+def short_ttl(made: Cluster) -> None:
+    """Set a TTL that does not reach the other node."""
+    made.n1.iptables(filter_table("-A PREROUTING -s 10.244.1.10/32 -j TTL --ttl-set 1", table="mangle"))
+
+
 def only_link_local(made: Cluster) -> None:
     """Take a pod's global address away: it sends from its link-local one."""
     dual_stack(made)
@@ -567,7 +580,7 @@ CASES = (
     ),
     Case(
         "ipv6-disabled",
-        lambda made: (dual_stack(made), made.c.set("net/ipv6/conf/eth0/disable_ipv6", 1)),  # type: ignore[arg-type, return-value]
+        ipv6_disabled,
         "set net.ipv6.conf.eth0.disable_ipv6=0 on n1",
         asked=V6,
     ),
@@ -598,6 +611,7 @@ CASES = (
         protocol="udp",
         name="IPv6",
     ),
+    Case("ttl-exceeded", short_ttl, vxlan=False),
     Case("blackhole-route", rule_prohibits, "delete the policy rule 10 on n1", name="policy rule"),
     Case("routing-loop", circle, asked=("10.244.1.10", "10.99.0.1"), vxlan=False),
     Case("ttl-exceeded", short_lived, "delete rule 1 of PREROUTING"),
