@@ -286,9 +286,7 @@ class NftEvaluator:
         reason = f"{self._place(rule)} on {self._node}: {what}"
 
         def act(scene: Scene, _depth: int) -> _Result:
-            return (
-                None if scene.decide(Unknown(reason), rule.text, (*self._key(rule, scene), what)) else BREAK
-            )
+            return None if scene.decide(Unknown(reason), rule.text, self._key(rule, scene)) else BREAK
 
         return act
 

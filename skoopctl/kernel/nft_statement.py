@@ -50,6 +50,7 @@ _NO_EFFECT = (
 
 
 # What nft has no JSON for, it prints as text (json.c: stmt_print_json): elements added to a map, in 1.0.6.
+_XT_COMMENT = {"xt": {"type": "match", "name": "comment"}}
 _TEXT_UPDATE = re.compile(r"(add|update|delete) @(\S+) \{ .* \}")
 
 
@@ -63,6 +64,8 @@ def decode_statement(value: Any) -> Statement:
     if not isinstance(value, dict) or len(value) != 1:
         return UnknownStatement("not a statement", raw_json(value))
     ((kind, body),) = value.items()
+    if value == _XT_COMMENT:
+        return NoEffectStatement("xt comment")
     decoder = _DECODERS.get(kind)
     if decoder is None:
         return UnknownStatement(_reason(kind, body), raw_json(value))
