@@ -13,6 +13,9 @@ from enum import StrEnum
 from skoopctl.dataplane.packet import Flags, Packet, Ports, Tuple5
 from skoopctl.kernel.ipset import Member, Value
 
+# nf_conntrack_icmpv6_error: router and neighbour discovery is no connection.
+_DISCOVERY = frozenset(range(133, 138))
+
 
 class CtState(StrEnum):
     """``--ctstate`` of iptables-extensions(8)."""
@@ -108,6 +111,8 @@ class Table:
 
     def track(self, packet: Packet) -> Tracking:
         """Attach conntrack's view to a packet that enters this namespace, or is born in it."""
+        if packet.protocol == 58 and packet.icmp_type in _DISCOVERY:
+            packet.untracked = True
         if packet.untracked:
             return Tracking(CtState.UNTRACKED)
         if packet.error is not None:
