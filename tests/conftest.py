@@ -7,31 +7,27 @@ and the namespaces that a file of `tests/kernel` makes under names of its own.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile(
     "anywhere", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("anywhere")
 
-TESTS = Path(__file__).parent
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Give each process whole files, and all of the lab's files to one."""
+    return _ByFile(config, log)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what must not run at one time; the longest, the lab, first."""
-    for item in items:
-        room, *rest = item.path.relative_to(TESTS).parts
-        if room in {"lab", "vm"}:
-            item.add_marker(pytest.mark.xdist_group(room))
-        elif room == "kernel":
-            item.add_marker(pytest.mark.xdist_group(f"kernel {rest[-1]}"))
-        elif item.get_closest_marker("lab"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
-    items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0] not in {"lab", "kernel"})
+class _ByFile(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/lab" if file.startswith("tests/lab/") else file
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
