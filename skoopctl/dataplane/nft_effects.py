@@ -266,6 +266,9 @@ class _Target:
     def act(self, scene: Scene) -> Ruling:
         tracking = scene.packet.tracking
         entry = tracking.entry if tracking and not tracking.is_reply else None
+        # ``snat ip`` in a table of the inet family leaves IPv6 alone: no verdict (nft_nat_inet_eval).
+        if _FAMILIES.get(self.statement.family, scene.packet.family) != scene.packet.family:
+            raise AbsentError
         if entry is None:
             return ACCEPT
         if self.statement.kind == "masquerade":
@@ -274,6 +277,8 @@ class _Target:
             return self._redirect(scene, entry)
         address, ports = self._target(scene)
         packet = scene.packet
+        if address is not None and address.bit_length() > (32 if packet.family == 4 else 128):
+            raise UnclearError("NAT to an address of another family")
         if self.statement.kind == "dnat":
             bind_destination(
                 entry, packet.destination if address is None else address, ports or packet.destination_ports
