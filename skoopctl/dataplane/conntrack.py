@@ -13,7 +13,6 @@ from enum import StrEnum
 from skoopctl.dataplane.packet import Flags, Packet, Ports, Tuple5
 from skoopctl.kernel.ipset import Member, Value
 
-
 # Echo requests and replies (nf_conntrack_proto_icmp.c: invmap), and whether each answers.
 _ECHOES = {8: False, 0: True, 128: False, 129: True}
 

@@ -28,7 +28,6 @@ OPEN: dict[str, str] = {
     "bridged-solicitation-untracked": "solicitations do not pass through br_netfilter's FORWARD",
     "bridged-solicitation-rejected": "solicitations do not pass through br_netfilter's FORWARD",
     "duplicate-address-answers-arp": "the first owner of an address is taken to answer",
-    "icmpv6-error-from-link-local": "a node without a global address is taken to have no address to send from",
     "mcast-flood-off": "solicitations are flooded to every port",
     "proxy-arp-needs-forwarding": "a proxy answers ARP without forwarding",
     "proxy-arp-needs-forwarding-echo": "a proxy answers ARP without forwarding",
