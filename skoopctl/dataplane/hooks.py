@@ -55,6 +55,8 @@ def pass_hook(
     )
     before = packet.view()
     decided = run_hook(scene)
+    for assumption in scene.assumptions:
+        journey.world.assume(assumption)
     device = out_link if hook in {Hook.OUTPUT, Hook.POSTROUTING} else in_link
     if decided.ruling.action is Action.ACCEPT:
         _record(journey, scene, device, before)

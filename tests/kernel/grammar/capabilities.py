@@ -10,8 +10,6 @@ NOT_YET: dict[str, str] = {
     "bridge-port:mcast_flood off": "solicitations are flooded to every port (corpus: mcast-flood-off)",
     "sysctl:ip_forward": "a proxy answers ARP without forwarding (corpus: proxy-arp-needs-forwarding)",
     "sysctl:forwarding": "the same",
-    "nft-nat:inet": "NAT of one family translates the other's packets (corpus: inet-snat-ip-leaves-ipv6)",
-    "link:down": "an ICMPv6 error from a link-local address (corpus: icmpv6-error-from-link-local)",
     "bridge-nf:6": "neighbour discovery over a bridge skips br_netfilter (corpus: bridged-solicitation-rejected)",
     "local:duplicate": "two hosts with one address: a race (corpus: duplicate-address-answers-arp)",
 }
