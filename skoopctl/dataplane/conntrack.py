@@ -49,6 +49,26 @@ class Entry:
     initialised: set[Manip] = field(default_factory=set)
     mark: int = 0
 
+    @property
+    def translates(self) -> bool:
+        """Whether the connection has a binding of NAT."""
+        return self.source_nat or self.destination_nat
+
+    def copy(self) -> Entry:
+        """Return a copy that can change on its own."""
+        return Entry(
+            self.original,
+            self.reply,
+            self.zone,
+            self.zone_reply,
+            self.confirmed,
+            self.seen_reply,
+            self.source_nat,
+            self.destination_nat,
+            set(self.initialised),
+            self.mark,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Balanced:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from skoopctl.dataplane.choice import ChoiceKind, Choices
-from skoopctl.dataplane.packet import Packet
+from skoopctl.dataplane.packet import Packet, values_of
 from skoopctl.dataplane.ruling import ACCEPT, Action, Ruling
 from skoopctl.dataplane.scene import Scene
 
@@ -179,11 +179,9 @@ class Before:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._packet = scene.packet.copy()
+        self._packet = values_of(scene.packet)
         tracking = scene.packet.tracking
-        self._entry = replace(tracking.entry) if tracking and tracking.entry else None
-        if self._entry is not None:
-            self._entry.initialised = set(self._entry.initialised)
+        self._entry = tracking.entry.copy() if tracking and tracking.entry else None
         self._changed = {key: value.copy() for key, value in scene.choices.changed.items()}
         self._lengths = len(scene.evidence), len(scene.unknowns), len(scene.notes)
         self.state = _state(scene)
@@ -194,11 +192,9 @@ class Before:
 
     def restored(self, choices: Choices) -> Scene:
         """Return a scene as it was, that shares nothing which a stage changes."""
-        packet = self._packet.copy()
+        packet = Packet(*self._packet)
         if packet.tracking is not None:
-            entry = replace(self._entry) if self._entry is not None else None
-            if entry is not None:
-                entry.initialised = set(entry.initialised)
+            entry = self._entry.copy() if self._entry is not None else None
             packet.tracking = replace(packet.tracking, entry=entry)
         choices.changed = {key: value.copy() for key, value in self._changed.items()}
         return replace(self._scene, packet=packet, choices=choices, evidence=[], unknowns=[], notes=[])
@@ -206,8 +202,7 @@ class Before:
     def put_back(self, scene: Scene) -> None:
         """Undo what the stages have done to the real packet and its connection."""
         tracking = scene.packet.tracking
-        for name in Packet.__slots__:
-            setattr(scene.packet, name, getattr(self._packet, name))
+        scene.packet.put_back(self._packet)
         entry = tracking.entry if tracking else None
         if entry is not None and self._entry is not None:
             for name in type(entry).__slots__:
