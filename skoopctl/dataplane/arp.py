@@ -16,7 +16,7 @@ from skoopctl.dataplane.query import Query
 from skoopctl.dataplane.routing import Router
 from skoopctl.dataplane.segment import Block, Segment
 from skoopctl.dataplane.source_address import SCOPE_HOST, SCOPE_LINK, same_subnet
-from skoopctl.dataplane.source_check import martian, source_refused
+from skoopctl.dataplane.source_check import Refusal, martian, source_refused
 from skoopctl.dataplane.stacking import shares_wire
 from skoopctl.dataplane.topology import NsKey, Station, Topology
 from skoopctl.dataplane.trace import Evidence
@@ -79,7 +79,7 @@ def resolve(
         return Resolution(known)
     if entry is not None and entry.state in _VALID and entry.mac:
         return Resolution(entry.mac, neighbour_evidence(netns, link, address))
-    sender = _sender(topology.router(netns), link, address, source) if family == 4 else source
+    sender = asks_as(topology.router(netns), link, address, family, source)
     found = answer(topology, station, address, family, sender)
     if found is None and entry is None and _may_be_outside(topology, station, address):
         return Resolution("", asked=True)
@@ -115,8 +115,10 @@ def neighbour_evidence(netns: NetNamespace, link: Link, address: int) -> tuple[E
     return (Evidence("neighbour", text, link.name, node=netns.host, netns=netns.inode),)
 
 
-def _sender(router: Router, link: Link, target: int, source: int) -> int:
+def asks_as(router: Router, link: Link, target: int, family: int, source: int) -> int:
     """Return the address that asks (arp_solicit): the packet's own, or what arp_announce allows."""
+    if family == 6:
+        return source
     announce = conf(router.netns, "arp_announce", link)
     if announce < 2 and source and router.address_type(source, 4) is RouteType.LOCAL:
         addresses = router.addresses.by_index.get(link.index, ())
@@ -157,18 +159,40 @@ def _find_answer(
     return None
 
 
-def what_stops(topology: Topology, station: Station, address: int, family: int) -> Block | None:
-    """Return what keeps the question from whoever would answer it: a bridge on the way, or IPv6 that is off."""
+def what_stops(
+    topology: Topology, station: Station, address: int, family: int, source: int = 0
+) -> Block | None:
+    """Return what keeps the question from whoever would answer it: a bridge on the way, a check of its sender.
+
+    ``source`` is the packet's.
+    """
+    sender = asks_as(topology.router(station.netns), station.link, address, family, source)
     for heard, block in Segment(topology, multicast=family == 6, beyond=True).hears(station):
         holds = topology.router(heard.netns).addresses.holds(address, family)
         if not holds or heard.key == station.key:
             continue
         if block is not None:
             return block
+        where = f"{heard.link.name} of {topology.label(heard.netns)}"
         if family == 6 and heard.netns.sysctls.integer(ipv6_switch(heard.link)) == 1:
-            where = f"{heard.link.name} of {topology.label(heard.netns)}"
-            return Block("ipv6-disabled", f"IPv6 is disabled on {where}", heard)
+            return Block("ipv6-disabled", f"IPv6 is disabled on {where}", heard, ipv6_switch(heard.link))
+        refused = (
+            _refusal4(topology.router(heard.netns), heard.link, address, sender) if family == 4 else None
+        )
+        if refused is not None and not refused.doubt:
+            reason = (
+                f"{where} takes no question from {Packet(4, sender, 0, 0).address(sender)}: {refused.reason}"
+            )
+            return Block(refused.cause, reason, heard, refused.sysctl)
     return None
+
+
+def _refusal4(router: Router, link: Link, address: int, sender: int) -> Refusal | None:
+    """Return why the holder of an address does not take the question for it."""
+    if sender == 0:
+        return None
+    question = Packet(4, sender, address, 0)
+    return martian(router.netns, link, question) or source_refused(router, link, question, 0)
 
 
 def ipv6_switch(link: Link) -> str:
