@@ -73,20 +73,35 @@ def resolve(
         return Resolution("")
     if link.noarp and link.kind != "veth" and tunnel is None:
         return Resolution("")
-    entry = find_entry(netns, link, address)
-    known = (met or {}).get((station.key, link.index, address), "")
+    entry, valid, evidence = _in_table(topology, station, address)
+    known = met.get((station.key, link.index, address), "") if met else ""
     if known and (entry is None or entry.state not in _FIXED):
         return Resolution(known)
-    if entry is not None and entry.state in _VALID and entry.mac:
-        return Resolution(entry.mac, neighbour_evidence(netns, link, address))
+    if valid is not None:
+        return valid
     sender = asks_as(topology.router(netns), link, address, family, source)
     found = answer(topology, station, address, family, sender)
     if found is None and entry is None and _may_be_outside(topology, station, address):
         return Resolution("", asked=True)
     if found is None:
         return None
-    evidence = neighbour_evidence(netns, link, address)
     return Resolution(found.link.mac, evidence, True, found, sender)
+
+
+def _in_table(
+    topology: Topology, station: Station, address: int
+) -> tuple[Neighbour | None, Resolution | None, tuple[Evidence, ...]]:
+    """Return the entry of an address, what it resolves to if it is valid, and the evidence of it."""
+    key = "neighbour", station.key, station.link.index, address
+    found = topology.caches.get(key)
+    if found is None:
+        netns, link = station.netns, station.link
+        entry = find_entry(netns, link, address)
+        evidence = neighbour_evidence(netns, link, address)
+        valid = entry is not None and entry.state in _VALID and entry.mac
+        resolution = Resolution(entry.mac, evidence) if entry is not None and valid else None
+        found = topology.caches[key] = entry, resolution, evidence
+    return found  # type: ignore[return-value]
 
 
 def _may_be_outside(topology: Topology, station: Station, address: int) -> bool:

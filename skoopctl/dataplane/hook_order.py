@@ -32,6 +32,7 @@ class Stage:
 
     ``order`` is its table's place in the dump and its own handle: of one priority the newest runs first.
     ``source`` is the table: of stages with one source the order is certain (None: it can be in any place).
+    ``inert`` ones accept every packet and do nothing: a chain without rules whose policy is to accept.
     """
 
     priority: int
@@ -40,6 +41,7 @@ class Stage:
     is_nat: bool
     source: object
     run: Callable[[Scene], Ruling]
+    inert: bool = False
 
 
 Group = tuple[Stage, ...]
@@ -55,13 +57,15 @@ def newest_first(stage: Stage) -> tuple[int, int, int]:
 def groups_of(stages: Iterable[Stage]) -> tuple[Group, ...]:
     """Split stages, in order, into groups whose order among themselves is not certain.
 
-    Stages of one priority that have the same source stand alone, each in its place.
+    Stages of one priority that have the same source stand alone, each in its place. Where all but one are inert,
+    their order does not matter, and they are left out.
     """
     groups: list[Group] = []
     for _, same in groupby(stages, key=lambda stage: stage.priority):
         group = tuple(same)
-        certain = len({stage.source for stage in group} - {None}) <= 1
-        groups += [(stage,) for stage in group] if certain else [group]
+        active = [stage for stage in group if not stage.inert]
+        certain = len(active) <= 1 or len({stage.source for stage in group} - {None}) <= 1
+        groups += [(stage,) for stage in active] if certain else [group]
     return tuple(groups)
 
 

@@ -319,8 +319,10 @@ def _answer(
         source_ports=NO_PORTS if without_port else packet.source_ports,
         destination_ports=packet.destination_ports,
     )
-    decide = deciding(journey.world.choices, netns, packet)
-    answer = journey.topology.router(netns).lookup(query, decide)
+    router = journey.topology.router(netns)
+    answer = router.recall(query)
+    if answer is None:
+        answer = router.look_up_anew(query, deciding(journey.world.choices, netns, packet))
     nowhere = answer.type is None or answer.type in REFUSING
     if packet.family == 4 and oif and nowhere and not answer.doubt and l3_master(netns, oif) is None:
         # A packet bound to a device needs no route: whatever the tables say, its destination is on the link.
@@ -421,7 +423,7 @@ def _record_route(
         decision = f"{via}dev {out_link.name}"
     else:
         decision = answer.type.value if answer.type else "no route"
-    evidence = _route_evidence(netns, answer)
+    evidence = journey.topology.router(netns).remembered(answer, _route_evidence)
     journey.step(StepKind.ROUTE, netns, out_link, decision, packet, evidence=evidence)
 
 

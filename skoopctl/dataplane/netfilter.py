@@ -234,6 +234,7 @@ def _iptables_stages(topology: Topology, netns: NetNamespace, hook: Hook, family
                 table.name == "nat",
                 ("iptables", table.backend, table.name),
                 lambda scene, e=evaluator, h=hook.value: e.run(h, scene),  # type: ignore[misc]
+                inert=not table.chains[hook.value].rules and table.chains[hook.value].policy != "DROP",
             )
         )
     return stages
@@ -257,6 +258,7 @@ def _nft_stages(topology: Topology, netns: NetNamespace, hook: Hook, family: int
                     chain.type == "nat",
                     (table.family, table.name),
                     lambda scene, e=evaluator, c=chain: e.run(c, scene),  # type: ignore[misc]
+                    inert=not chain.rules and chain.policy != "drop",
                 )
             )
     return stages

@@ -14,6 +14,7 @@ from skoopctl.dataplane.scene import Scene
 from skoopctl.kernel.nft import Ct
 
 _STATES = types.CT_STATE.symbols
+_STATE_BITS = {state: _STATES[state.value.lower()] for state in CtState}
 _STATUS = types.CT_STATUS.symbols
 # The bits that a walk does not follow: ASSURED, SEQ_ADJUST, SRC_NAT_DONE, DST_NAT_DONE, FIXED_TIMEOUT, HELPER,
 # OFFLOAD, HW_OFFLOAD (include/uapi/linux/netfilter/nf_conntrack_common.h).
@@ -24,7 +25,7 @@ def _state(scene: Scene) -> Scalar:
     tracking = scene.packet.tracking
     if tracking is None:
         return _STATES["untracked" if scene.packet.untracked else "invalid"]
-    return _STATES[CtState(tracking.state).value.lower()]
+    return _STATE_BITS[tracking.state]
 
 
 def _tracking(scene: Scene) -> tuple[Tracking, Entry]:
