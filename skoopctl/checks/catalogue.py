@@ -213,8 +213,8 @@ _DOCS = (
         "martian",
         "A packet has an address that may not come in from outside",
         Severity.FATAL,
-        "Packets from or to 127.0.0.0/8 are dropped on any device but loopback unless route_localnet is on; so "
-        "are multicast and broadcast sources, and 0.0.0.0/8.",
+        "Packets from or to 127.0.0.0/8 are dropped on any device but loopback unless route_localnet is on, where "
+        "they come in and where they leave; so are multicast and broadcast sources, and 0.0.0.0/8.",
         "Set net.ipv4.conf.all.route_localnet=1 if a node port on 127.0.0.1 is wanted.",
         ("sysctl -a --pattern route_localnet",),
     ),

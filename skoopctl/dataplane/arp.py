@@ -17,7 +17,7 @@ from skoopctl.dataplane.query import Query
 from skoopctl.dataplane.routing import Router
 from skoopctl.dataplane.segment import Block, Crossing, Place, Segment, Way
 from skoopctl.dataplane.source_address import SCOPE_HOST, SCOPE_LINK, same_subnet
-from skoopctl.dataplane.source_check import martian, source_refused
+from skoopctl.dataplane.source_check import Refusal, martian, source_refused
 from skoopctl.dataplane.stacking import shares_wire
 from skoopctl.dataplane.topology import NsKey, Station, Topology
 from skoopctl.dataplane.trace import Evidence
@@ -88,21 +88,19 @@ def resolve(
         return Resolution("")
     if link.noarp and link.kind != "veth" and tunnel is None:
         return Resolution("")
-    entry = find_entry(netns, link, address)
-    known = (met or {}).get((station.key, link.index, address), "")
+    entry, valid, evidence = _in_table(topology, station, address)
+    known = met.get((station.key, link.index, address), "") if met else ""
     if known and (entry is None or entry.state not in _FIXED):
         return Resolution(known)
-    if entry is not None and entry.state in _VALID and entry.mac:
-        return Resolution(entry.mac, neighbour_evidence(netns, link, address))
-    sender = (_sender4 if family == 4 else _sender6)(topology.router(netns), link, address, source)
+    if valid is not None:
+        return valid
+    sender = asks_as(topology.router(netns), link, address, family, source)
     found = answers(topology, station, address, family, sender)
     if not found and entry is None and _may_be_outside(topology, station, address):
-        return Resolution(
-            "", asked=Answerer(None, (Crossing(Place.OUT, station),), (_into(station),)), sender=sender
-        )
+        outside = Answerer(None, (Crossing(Place.OUT, station),), (_into(station),))
+        return Resolution("", asked=outside, sender=sender)
     if not found:
         return None
-    evidence = neighbour_evidence(netns, link, address)
     chosen = found[0] if len({_mac(each) for each in found}) == 1 else pick(found)
     return Resolution(_mac(chosen), evidence, chosen, sender)
 
@@ -113,6 +111,22 @@ def _mac(answerer: Answerer) -> str:
 
 def _into(station: Station) -> Crossing:
     return Crossing(Place.IN, station)
+
+
+def _in_table(
+    topology: Topology, station: Station, address: int
+) -> tuple[Neighbour | None, Resolution | None, tuple[Evidence, ...]]:
+    """Return the entry of an address, what it resolves to if it is valid, and the evidence of it."""
+    key = "neighbour", station.key, station.link.index, address
+    found = topology.caches.get(key)
+    if found is None:
+        netns, link = station.netns, station.link
+        entry = find_entry(netns, link, address)
+        evidence = neighbour_evidence(netns, link, address)
+        valid = entry is not None and entry.state in _VALID and entry.mac
+        resolution = Resolution(entry.mac, evidence) if entry is not None and valid else None
+        found = topology.caches[key] = entry, resolution, evidence
+    return found  # type: ignore[return-value]
 
 
 def _may_be_outside(topology: Topology, station: Station, address: int) -> bool:
@@ -139,6 +153,11 @@ def neighbour_evidence(netns: NetNamespace, link: Link, address: int) -> tuple[E
         return ()
     text = entry.text or f"{entry.ip} dev {link.name} lladdr {entry.mac} {entry.state.value}"
     return (Evidence("neighbour", text, link.name, node=netns.host, netns=netns.inode),)
+
+
+def asks_as(router: Router, link: Link, target: int, family: int, source: int) -> int:
+    """Return the address that asks for a neighbour, 0 where none may."""
+    return (_sender4 if family == 4 else _sender6)(router, link, target, source)
 
 
 def _sender4(router: Router, link: Link, target: int, source: int) -> int:
@@ -199,18 +218,40 @@ def _find_answers(
             return
 
 
-def what_stops(topology: Topology, station: Station, address: int, family: int) -> Block | None:
-    """Return what keeps the question from whoever would answer it: a bridge on the way, or IPv6 that is off."""
+def what_stops(
+    topology: Topology, station: Station, address: int, family: int, source: int = 0
+) -> Block | None:
+    """Return what keeps the question from whoever would answer it: a bridge on the way, a check of its sender.
+
+    ``source`` is the packet's.
+    """
+    sender = asks_as(topology.router(station.netns), station.link, address, family, source)
     for heard, block in Segment(topology, multicast=family == 6, beyond=True).hears(station):
         holds = topology.router(heard.netns).addresses.holds(address, family)
         if not holds or heard.key == station.key:
             continue
         if block is not None:
             return block
+        where = f"{heard.link.name} of {topology.label(heard.netns)}"
         if family == 6 and heard.netns.sysctls.integer(ipv6_switch(heard.link)) == 1:
-            where = f"{heard.link.name} of {topology.label(heard.netns)}"
-            return Block("ipv6-disabled", f"IPv6 is disabled on {where}", heard)
+            return Block("ipv6-disabled", f"IPv6 is disabled on {where}", heard, ipv6_switch(heard.link))
+        refused = (
+            _refusal4(topology.router(heard.netns), heard.link, address, sender) if family == 4 else None
+        )
+        if refused is not None and not refused.doubt:
+            reason = (
+                f"{where} takes no question from {Packet(4, sender, 0, 0).address(sender)}: {refused.reason}"
+            )
+            return Block(refused.cause, reason, heard, refused.sysctl)
     return None
+
+
+def _refusal4(router: Router, link: Link, address: int, sender: int) -> Refusal | None:
+    """Return why the holder of an address does not take the question for it."""
+    if sender == 0:
+        return None
+    question = Packet(4, sender, address, 0)
+    return martian(router.netns, link, question) or source_refused(router, link, question, 0)
 
 
 def ipv6_switch(link: Link) -> str:
@@ -240,7 +281,8 @@ def _answers4(router: Router, link: Link, address: int, sender: int) -> bool:
     vrf = l3_master_index(netns, link.index)
     found = router.lookup(Query(address, 4, sender, iif=link.name, l3mdev=vrf))
     if found.doubt:  # what comes after this question is uncertain in the same way, and is asked there
-        return router.addresses.holds(address, 4)
+        proxies = _forwards(netns, link) and bool(conf(netns, "proxy_arp", link))
+        return router.addresses.holds(address, 4) or proxies
     if found.type is RouteType.LOCAL:
         return (
             _accepts(router, link, question, 0)

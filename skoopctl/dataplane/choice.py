@@ -7,13 +7,15 @@ combination of answers, until all have been seen: depth-first, deterministic, no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
 MAX_RUNS = 512
 """More combinations than this are not walked; the rest of the weight is reported as unknown."""
+HOPELESS_RUNS = 64
+"""Nor more than this where no further one can decide the question."""
 
 T = TypeVar("T")
 
@@ -115,22 +117,34 @@ class Run(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Exploration(Generic[T]):
-    """All runs, and whether there would have been more than `MAX_RUNS`."""
+    """All runs, and whether there would have been more than were walked."""
 
     runs: tuple[Run[T], ...]
     truncated: bool
 
 
-def explore(walk: Callable[[Choices], T], limit: int = MAX_RUNS) -> Exploration[T]:
-    """Run ``walk`` once for every combination of answers to what it asks."""
+def explore(
+    walk: Callable[[Choices], T],
+    limit: int = MAX_RUNS,
+    hopeless: Callable[[Sequence[Run[T]]], bool] = lambda _runs: False,
+) -> Exploration[T]:
+    """Run ``walk`` once for every combination of answers to what it asks.
+
+    ``hopeless`` tells of the first runs whether no other can decide; then, past `HOPELESS_RUNS`, they are enough.
+    """
     runs: list[Run[T]] = []
     for prefix in _prefixes(runs):
         choices = Choices(prefix)
         result = walk(choices)
         runs.append(Run(tuple(choices.picks), result))
-        if len(runs) >= limit:
+        if len(runs) >= limit or (_is_checked(len(runs)) and hopeless(runs)):
             return Exploration(tuple(runs), truncated=_next_prefix(runs[-1].picks) is not None)
     return Exploration(tuple(runs), truncated=False)
+
+
+def _is_checked(count: int) -> bool:
+    """Look at `HOPELESS_RUNS`, and whenever that has doubled: each look costs as much as there are runs."""
+    return count >= HOPELESS_RUNS and not count & (count - 1)
 
 
 def _prefixes(runs: list[Run[T]]) -> Iterator[tuple[int, ...]]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from skoopctl.dataplane.choice import ChoiceKind, Choices
-from skoopctl.dataplane.packet import Packet
+from skoopctl.dataplane.packet import Packet, values_of
 from skoopctl.dataplane.ruling import ACCEPT, Action, Ruling
 from skoopctl.dataplane.scene import Scene
 
@@ -32,6 +32,7 @@ class Stage:
 
     ``order`` is its table's place in the dump and its own handle: of one priority the newest runs first.
     ``source`` is the table: of stages with one source the order is certain (None: it can be in any place).
+    ``inert`` ones accept every packet and do nothing: a chain without rules whose policy is to accept.
     """
 
     priority: int
@@ -40,6 +41,7 @@ class Stage:
     is_nat: bool
     source: object
     run: Callable[[Scene], Ruling]
+    inert: bool = False
 
 
 Group = tuple[Stage, ...]
@@ -55,13 +57,15 @@ def newest_first(stage: Stage) -> tuple[int, int, int]:
 def groups_of(stages: Iterable[Stage]) -> tuple[Group, ...]:
     """Split stages, in order, into groups whose order among themselves is not certain.
 
-    Stages of one priority that have the same source stand alone, each in its place.
+    Stages of one priority that have the same source stand alone, each in its place. Where all but one are inert,
+    their order does not matter, and they are left out.
     """
     groups: list[Group] = []
     for _, same in groupby(stages, key=lambda stage: stage.priority):
         group = tuple(same)
-        certain = len({stage.source for stage in group} - {None}) <= 1
-        groups += [(stage,) for stage in group] if certain else [group]
+        active = [stage for stage in group if not stage.inert]
+        certain = len(active) <= 1 or len({stage.source for stage in group} - {None}) <= 1
+        groups += [(stage,) for stage in active] if certain else [group]
     return tuple(groups)
 
 
@@ -179,11 +183,9 @@ class Before:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._packet = scene.packet.copy()
+        self._packet = values_of(scene.packet)
         tracking = scene.packet.tracking
-        self._entry = replace(tracking.entry) if tracking and tracking.entry else None
-        if self._entry is not None:
-            self._entry.initialised = set(self._entry.initialised)
+        self._entry = tracking.entry.copy() if tracking and tracking.entry else None
         self._changed = {key: value.copy() for key, value in scene.choices.changed.items()}
         self._lengths = len(scene.evidence), len(scene.unknowns), len(scene.notes)
         self.state = _state(scene)
@@ -194,11 +196,9 @@ class Before:
 
     def restored(self, choices: Choices) -> Scene:
         """Return a scene as it was, that shares nothing which a stage changes."""
-        packet = self._packet.copy()
+        packet = Packet(*self._packet)
         if packet.tracking is not None:
-            entry = replace(self._entry) if self._entry is not None else None
-            if entry is not None:
-                entry.initialised = set(entry.initialised)
+            entry = self._entry.copy() if self._entry is not None else None
             packet.tracking = replace(packet.tracking, entry=entry)
         choices.changed = {key: value.copy() for key, value in self._changed.items()}
         return replace(self._scene, packet=packet, choices=choices, evidence=[], unknowns=[], notes=[])
@@ -206,8 +206,7 @@ class Before:
     def put_back(self, scene: Scene) -> None:
         """Undo what the stages have done to the real packet and its connection."""
         tracking = scene.packet.tracking
-        for name in Packet.__slots__:
-            setattr(scene.packet, name, getattr(self._packet, name))
+        scene.packet.put_back(self._packet)
         entry = tracking.entry if tracking else None
         if entry is not None and self._entry is not None:
             for name in type(entry).__slots__:

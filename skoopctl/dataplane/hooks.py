@@ -5,10 +5,18 @@ from __future__ import annotations
 from skoopctl.dataplane.hook_order import Before
 from skoopctl.dataplane.journey import Ending, Journey, gap
 from skoopctl.dataplane.moves import Resend
-from skoopctl.dataplane.netfilter import DeviceChain, HookRuling, device_stages, run_hook, stages_at
+from skoopctl.dataplane.netfilter import (
+    DeviceChain,
+    HookRuling,
+    device_stages,
+    pass_empty,
+    plan_of,
+    run_hook,
+)
 from skoopctl.dataplane.packet import Packet
 from skoopctl.dataplane.ruling import Action, Ruling
 from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.topology import Topology
 from skoopctl.dataplane.trace import Disposition, Evidence, PacketView, StepKind
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
@@ -17,6 +25,10 @@ _RULE_PARTS = {
     4: ("iptables-nft", "iptables-legacy", "nft"),
     6: ("ip6tables-nft", "ip6tables-legacy", "nft"),
 }
+
+
+_NAMES = {hook: hook.value for hook in Hook}
+_SENDING = frozenset({Hook.OUTPUT, Hook.POSTROUTING})
 
 
 def pass_hook(
@@ -38,11 +50,15 @@ def pass_hook(
     unread = _unread_rules(journey, netns, packet, hook)
     if unread is not None:
         return unread
+    topology, connections = journey.topology, journey.world.table(netns)
+    plan = plan_of(topology, netns, hook, packet.family)
+    if pass_empty(plan, netns, connections, packet):
+        return None
     scene = Scene(
-        topology=journey.topology,
+        topology=topology,
         netns=netns,
-        router=journey.topology.router(netns),
-        connections=journey.world.table(netns),
+        router=topology.router(netns),
+        connections=connections,
         choices=journey.world.choices,
         packet=packet,
         hook=hook,
@@ -55,12 +71,14 @@ def pass_hook(
     )
     before = packet.view()
     decided = run_hook(scene)
-    device = out_link if hook in {Hook.OUTPUT, Hook.POSTROUTING} else in_link
+    for assumption in scene.assumptions:
+        journey.world.assume(assumption)
+    device = out_link if hook in _SENDING else in_link
     if decided.ruling.action is Action.ACCEPT:
-        _record(journey, scene, device, before)
+        _record(journey, scene, device, before, empty=plan.empty)
         return None
     if decided.ruling.action is Action.STOLEN:
-        _record(journey, scene, device, before)
+        _record(journey, scene, device, before, empty=plan.empty)
         return Resend(netns, packet, decided.ruling.towards, decided.ruling.tunnelled)
     return _stop(journey, scene, device, decided)
 
@@ -76,6 +94,8 @@ def pass_device_chains(
     out_link: Link | None = None,
 ) -> Ending | None:
     """Send the packet through nft's chains of the ``netdev`` or ``bridge`` family at one of their hooks."""
+    if not netns.nft:
+        return None
     device = in_link or out_link
     chains = device_stages(journey.topology, netns, hook, family, device.name if device else "")
     for each in chains:
@@ -147,12 +167,7 @@ def _stop_at_device(
 
 def _unread_rules(journey: Journey, netns: NetNamespace, packet: Packet, hook: Hook) -> Ending | None:
     """A rule set that could not be read may drop anything: both ways are walked."""
-    missing = [part for part in _RULE_PARTS[packet.family] if part in netns.gaps]
-    missing += [
-        f"iptables table {t.name}"
-        for t in netns.iptables
-        if t.incompatible and t.family == packet.family and not _shown_by_nft(netns, t.name, t.family)
-    ]
+    missing = _missing(journey.topology, netns, packet.family)
     if not missing:
         return None
     where = f"{netns.host} ({journey.topology.label(netns)})"
@@ -173,18 +188,32 @@ def _unread_rules(journey: Journey, netns: NetNamespace, packet: Packet, hook: H
     )
 
 
+def _missing(topology: Topology, netns: NetNamespace, family: int) -> tuple[str, ...]:
+    """Return which of a namespace's rule sets could not be read."""
+    key = ("unread rules", netns.host, netns.inode, family)
+    cached = topology.caches.get(key)
+    if cached is None:
+        missing = [part for part in _RULE_PARTS[family] if part in netns.gaps]
+        missing += [
+            f"iptables table {t.name}"
+            for t in netns.iptables
+            if t.incompatible and t.family == family and not _shown_by_nft(netns, t.name, t.family)
+        ]
+        cached = topology.caches[key] = tuple(missing)
+    return cached  # type: ignore[return-value]
+
+
 def _shown_by_nft(netns: NetNamespace, name: str, family: int) -> bool:
     wanted = "ip" if family == 4 else "ip6"
     return any(table.family == wanted and table.name == name for table in netns.nft)
 
 
-def _record(journey: Journey, scene: Scene, device: Link | None, before: PacketView) -> None:
+def _record(journey: Journey, scene: Scene, device: Link | None, before: PacketView, *, empty: bool) -> None:
     """Record a hook that let the packet pass, if there is anything at it."""
     netns, packet = scene.netns, scene.packet
     after = packet.view()
-    changed = _address_change(before, after)
-    stages = stages_at(scene.topology, netns, scene.hook, packet.family)
-    if not stages and not changed:
+    changed = _address_change(before, after) if after is not before else ""
+    if empty and not changed:
         return
     decision = changed or _accepted(before, after, scene)
     journey.step(
@@ -194,9 +223,9 @@ def _record(journey: Journey, scene: Scene, device: Link | None, before: PacketV
         decision,
         packet,
         evidence=tuple(scene.evidence),
-        hook=scene.hook.value,
+        hook=_NAMES[scene.hook],
         before=before,
-        unknown="; ".join(dict.fromkeys(scene.unknowns)),
+        unknown="; ".join(dict.fromkeys(scene.unknowns)) if scene.unknowns else "",
     )
 
 

@@ -188,9 +188,10 @@ class TableEvaluator:
 
     def _compiled(self, chain: Chain) -> _Rules:
         """Return the chain's rules made ready."""
-        if chain.name not in self._chains:
-            self._chains[chain.name] = _Rules([self._compile(rule) for rule in chain.rules])
-        return self._chains[chain.name]
+        known = self._chains.get(chain.name)
+        if known is None:
+            known = self._chains[chain.name] = _Rules([self._compile(rule) for rule in chain.rules])
+        return known
 
     def _compile(self, rule: Rule) -> _Compiled:
         predicates = [predicate for match in rule.matches for predicate in compile_match(match)]

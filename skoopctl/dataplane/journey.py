@@ -7,7 +7,7 @@ the journey and a move, does its part, and returns the next move or the `Ending`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from skoopctl.dataplane.choice import Choices
 from skoopctl.dataplane.conntrack import Table
@@ -101,11 +101,10 @@ class Journey:
     birthplace: NsKey | None = None
     steps: list[Step] = field(default_factory=list)
     passage: Passage = field(default_factory=Passage)
+    topology: Topology = field(init=False)
 
-    @property
-    def topology(self) -> Topology:
-        """The network."""
-        return self.world.topology
+    def __post_init__(self) -> None:
+        self.topology = self.world.topology
 
     def step(
         self,
@@ -119,6 +118,8 @@ class Journey:
         hook: str = "",
         before: PacketView | None = None,
         unknown: str = "",
+        ends: Disposition | None = None,
+        cause: str = "",
     ) -> None:
         """Record a step. ``before`` is the header before a change; ``packet`` is as it is now."""
         after = packet.view() if packet is not None else None
@@ -136,6 +137,8 @@ class Journey:
                 after=after,
                 depth=self.depth,
                 unknown=unknown,
+                ends=ends,
+                cause=cause,
             )
         )
 
@@ -159,8 +162,18 @@ class Journey:
         """Record the last step and return the ending. A step that is a hook's stays a hook's."""
         if not unknown and disposition in {Disposition.UNKNOWN, Disposition.OPAQUE}:
             unknown = reason
-        self.step(kind, netns, link, reason, packet, evidence=evidence, hook=hook, unknown=unknown)
-        self.steps[-1] = replace(self.steps[-1], ends=disposition, cause=cause)
+        self.step(
+            kind,
+            netns,
+            link,
+            reason,
+            packet,
+            evidence=evidence,
+            hook=hook,
+            unknown=unknown,
+            ends=disposition,
+            cause=cause,
+        )
         station = Station(netns, link) if link is not None else None
         return Ending(disposition, netns, packet, reason, error, reset, station, socket)
 

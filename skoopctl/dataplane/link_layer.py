@@ -6,7 +6,7 @@ Sources: net/ipv4/ip_output.c (ip_finish_output2), arp.c (arp_process), drivers/
 from __future__ import annotations
 
 from skoopctl.dataplane import mtu
-from skoopctl.dataplane.arp import Answerer, ipv6_switch, neighbour_evidence, resolve, what_stops
+from skoopctl.dataplane.arp import Answerer, neighbour_evidence, resolve, what_stops
 from skoopctl.dataplane.asking import ask, whose_answer
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
@@ -91,7 +91,7 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
     if not link.carrier:
         evidence = (*evidence, link_evidence(netns, link))
     reason, cause = f"nobody answers for {target} on {link.name}", "neighbour-unreachable"
-    block = what_stops(journey.topology, Station(netns, link), next_hop, packet.family)
+    block = what_stops(journey.topology, Station(netns, link), next_hop, packet.family, packet.source)
     if block is not None:
         reason, cause = f"{reason}: {block.reason}", block.cause
         evidence = (*evidence, _of_block(block))
@@ -111,8 +111,8 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
 def _of_block(block: Block) -> Evidence:
     """Return the line that shows what stopped a question for a neighbour."""
     netns, link = block.station.netns, block.station.link
-    if block.cause == "ipv6-disabled":
-        return sysctl_evidence(netns, ipv6_switch(link))
+    if block.sysctl:
+        return sysctl_evidence(netns, block.sysctl)
     return link_evidence(netns, link, membership_text(link) if block.cause == "vlan-not-allowed" else "")
 
 

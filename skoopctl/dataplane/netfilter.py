@@ -13,11 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skoopctl.dataplane.conntrack import CtState, Manip, apply_nat
+from skoopctl.dataplane.conntrack import Table as Connections
 from skoopctl.dataplane.hook_order import Stage, groups_of, newest_first, run_groups
 from skoopctl.dataplane.iptables import TableEvaluator
 from skoopctl.dataplane.ipvs import ipvs_hooks
 from skoopctl.dataplane.nft import NftEvaluator
-from skoopctl.dataplane.recall import recall, room_for
+from skoopctl.dataplane.packet import Packet
+from skoopctl.dataplane.recall import occupied, recall, room_for
 from skoopctl.dataplane.ruling import ACCEPT, Ruling
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.dataplane.topology import Topology
@@ -59,11 +61,20 @@ class HookRuling:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """A hook's stages, ready to be run: before conntrack, and after; and NAT's own chains, by priority."""
+class Plan:
+    """A hook's stages, ready to be run: before conntrack, and after; and NAT's own chains, by priority.
+
+    ``empty`` is set where no table stands at the hook, so that conntrack alone looks at a packet; ``full`` where
+    conntrack has no room for another connection. ``attaches`` and ``confirms`` are what it does there.
+    """
 
     early: tuple[tuple[Stage, ...], ...]
     late: tuple[tuple[Stage, ...], ...]
+    manip: Manip | None
+    attaches: bool
+    confirms: bool
+    empty: bool
+    full: bool
 
 
 def stages_at(topology: Topology, netns: NetNamespace, hook: Hook, family: int) -> tuple[Stage, ...]:
@@ -88,43 +99,82 @@ def has_nat(topology: Topology, netns: NetNamespace, family: int) -> bool:
 
 def run_hook(scene: Scene) -> HookRuling:
     """Send the scene's packet through its hook; the first verdict that is not ACCEPT is final."""
-    plan = _plan(scene)
+    plan = plan_of(scene.topology, scene.netns, scene.hook, scene.packet.family)
     decided = run_groups(plan.early, scene)
     if decided is not None:
         return HookRuling(decided[0], decided[1].name)
-    if scene.hook in {Hook.PREROUTING, Hook.OUTPUT}:
+    if plan.attaches:
         refused = _attach(scene)
         if refused is not None:
             return HookRuling(refused, "conntrack")
     decided = run_groups(plan.late, scene)
     if decided is not None:
         return HookRuling(decided[0], decided[1].name)
-    if scene.hook in {Hook.INPUT, Hook.POSTROUTING}:
+    if plan.confirms:
         scene.connections.confirm(scene.packet.tracking)
-    return HookRuling(ACCEPT)
+    return _ACCEPTED
 
 
-def _plan(scene: Scene) -> _Plan:
+_ACCEPTED = HookRuling(ACCEPT)
+
+
+def pass_empty(plan: Plan, netns: NetNamespace, connections: Connections, packet: Packet) -> bool:
+    """Do what `run_hook` does where no table stands; false, with nothing done, where that takes more.
+
+    That is most hooks of a pod: conntrack gives a packet its entry and keeps it, and nothing is there to be seen.
+    """
+    if not plan.empty:
+        return False
+    tracking = packet.tracking
+    if plan.attaches and (tracking is None or tracking.state is CtState.UNTRACKED):
+        old = netns.conntrack
+        if plan.full or (old is not None and old.between(packet.protocol, packet.source, packet.destination)):
+            return False
+        if any(known.translates for known in connections.entries):
+            return False
+        tracking = packet.tracking = connections.track(packet)
+    entry = tracking.entry if tracking is not None else None
+    if tracking is None or entry is None:
+        return True
+    if entry.translates:
+        return False
+    if plan.manip is not None and tracking.state is CtState.NEW and not tracking.is_reply:
+        entry.initialised.add(plan.manip)
+    if plan.confirms:
+        connections.confirm(tracking)
+    return True
+
+
+def plan_of(topology: Topology, netns: NetNamespace, hook: Hook, family: int) -> Plan:
     """Return a hook's stages in groups of equal priority, with NAT as the one stage that it is in the kernel."""
-    key = ("plan", scene.netns.host, scene.netns.inode, scene.hook, scene.packet.family)
-    cached = scene.topology.caches.get(key)
+    key = ("plan", netns.host, netns.inode, hook, family)
+    cached = topology.caches.get(key)
     if cached is None:
-        stages = stages_at(scene.topology, scene.netns, scene.hook, scene.packet.family)
-        cached = scene.topology.caches[key] = _make_plan(stages, scene.hook)
+        stages = stages_at(topology, netns, hook, family)
+        cached = topology.caches[key] = _make_plan(stages, hook, full=occupied(netns.sysctls) is not None)
     return cached  # type: ignore[return-value]
 
 
-def _make_plan(stages: tuple[Stage, ...], hook: Hook) -> _Plan:
+def _make_plan(stages: tuple[Stage, ...], hook: Hook, *, full: bool) -> Plan:
     ordinary = [stage for stage in stages if not stage.is_nat]
     early: list[Stage] = []
-    if hook in {Hook.PREROUTING, Hook.OUTPUT}:
+    attaches = hook in {Hook.PREROUTING, Hook.OUTPUT}
+    if attaches:
         early = [stage for stage in ordinary if stage.priority <= CONNTRACK_PRIORITY]
         ordinary = ordinary[len(early) :]
     manip = _MANIP.get(hook)
     if manip is not None:
         ordinary.append(_nat_stage(tuple(stage for stage in stages if stage.is_nat), manip))
         ordinary.sort(key=newest_first)
-    return _Plan(groups_of(early), groups_of(ordinary))
+    return Plan(
+        groups_of(early),
+        groups_of(ordinary),
+        manip,
+        attaches,
+        confirms=hook in {Hook.INPUT, Hook.POSTROUTING},
+        empty=not stages,
+        full=full,
+    )
 
 
 def _nat_stage(chains: tuple[Stage, ...], manip: Manip) -> Stage:
@@ -184,6 +234,7 @@ def _iptables_stages(topology: Topology, netns: NetNamespace, hook: Hook, family
                 table.name == "nat",
                 ("iptables", table.backend, table.name),
                 lambda scene, e=evaluator, h=hook.value: e.run(h, scene),  # type: ignore[misc]
+                inert=not table.chains[hook.value].rules and table.chains[hook.value].policy != "DROP",
             )
         )
     return stages
@@ -207,6 +258,7 @@ def _nft_stages(topology: Topology, netns: NetNamespace, hook: Hook, family: int
                     chain.type == "nat",
                     (table.family, table.name),
                     lambda scene, e=evaluator, c=chain: e.run(c, scene),  # type: ignore[misc]
+                    inert=not chain.rules and chain.policy != "drop",
                 )
             )
     return stages

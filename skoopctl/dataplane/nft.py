@@ -111,6 +111,8 @@ class NftEvaluator:
             return ACCEPT if scene.choices.unknown(reason, key=(id(chain), "loop")) else DROP
         for rule in self._compiled(chain):
             result = self._run_rule(rule, scene, depth)
+            if result is None or result is BREAK or result is CAME_BACK:
+                continue
             if isinstance(result, _Goto):
                 return result.ruling
             if isinstance(result, Ruling):
@@ -119,9 +121,8 @@ class NftEvaluator:
 
     def _run_rule(self, compiled: _Rule, scene: Scene, depth: int) -> _Result:
         """Run one rule; it is evidence if it gave a verdict, changed something, or led to a rule that did."""
-        mark = len(scene.evidence)
+        mark = done = 0
         result: _Result = None
-        done = 0
         for tests, act in compiled.steps:
             if tests and not self._matches(tests, compiled.rule, scene):
                 break

@@ -14,6 +14,7 @@ from skoopctl.dataplane.scene import Scene
 from skoopctl.kernel.nft import Ct
 
 _STATES = types.CT_STATE.symbols
+_STATE_BITS = {state: _STATES[state.value.lower()] for state in CtState}
 _STATUS = types.CT_STATUS.symbols
 # The bits that a walk does not follow: ASSURED, SEQ_ADJUST, SRC_NAT_DONE, DST_NAT_DONE, FIXED_TIMEOUT, HELPER,
 # OFFLOAD, HW_OFFLOAD (include/uapi/linux/netfilter/nf_conntrack_common.h).
@@ -24,7 +25,7 @@ def _state(scene: Scene) -> Scalar:
     tracking = scene.packet.tracking
     if tracking is None:
         return _STATES["untracked" if scene.packet.untracked else "invalid"]
-    return _STATES[CtState(tracking.state).value.lower()]
+    return _STATE_BITS[tracking.state]
 
 
 def _tracking(scene: Scene) -> tuple[Tracking, Entry]:
@@ -65,6 +66,15 @@ def _family(scene: Scene) -> Scalar:
     return 2 if scene.packet.family == 4 else 10
 
 
+def _zone(direction: str) -> Callable[[Scene], Scalar]:
+    """Without a direction, a zone that is for one of them only is told all the same."""
+    if direction == "reply":
+        return _of_entry(lambda entry: entry.zone_reply)
+    if direction == "original":
+        return _of_entry(lambda entry: entry.zone)
+    return _of_entry(lambda entry: entry.zone or entry.zone_reply)
+
+
 _OF_TUPLE: dict[str, tuple[Callable[[Tuple5], Scalar], types.Datatype]] = {
     "saddr": (lambda key: key.source, types.ADDRESS),
     "daddr": (lambda key: key.destination, types.ADDRESS),
@@ -79,7 +89,6 @@ _CT: dict[str, Field] = {
     "direction": Field(lambda scene: int(_tracking(scene)[0].is_reply), types.CT_DIRECTION),
     "protocol": Field(_of_entry(lambda entry: entry.original.protocol), types.PROTOCOL),
     "l3proto": Field(_family, types.NFPROTO),
-    "zone": Field(_of_entry(lambda entry: entry.zone)),
     "id": Field(_with_entry("the connection's id")),
     "label": Field(_with_entry("the connection's labels"), _LABEL),
     "expiration": Field(_with_entry("when the connection expires")),
@@ -107,6 +116,8 @@ def ct_field(expression: Ct) -> Field:
             return of_tuple(entry.reply if reply else entry.original)
 
         return Field(read, datatype)
+    if key == "zone":
+        return Field(_zone(expression.direction))
     known = _CT.get(key)
     if known is None:
         raise UnclearError(f"ct {key} is not modelled")

@@ -32,6 +32,7 @@ class Field:
 
 _ICMP = (1, 58)
 _PORTED = {"tcp": 6, "udp": 17, "udplite": 136, "sctp": 132, "dccp": 33}
+_WITH_PORTS = frozenset(_PORTED.values())
 _TCP_BITS = types.TCP_FLAGS.symbols
 NO_PORT = -1
 """The ``th dport`` of an ICMP packet is its checksum: it is taken to be no port that a rule names."""
@@ -68,7 +69,7 @@ def source_port(packet: Packet) -> Scalar:
     if packet.protocol in _ICMP:
         kind, code = packet.icmp
         return kind << 8 | code
-    if packet.protocol not in _PORTED.values():
+    if packet.protocol not in _WITH_PORTS:
         return Span(0, 0xFFFF, f"the header of protocol {packet.protocol}")
     return SourcePorts(*packet.source_ports)
 
@@ -79,7 +80,7 @@ def destination_port(packet: Packet) -> Scalar:
         raise AbsentError
     if packet.protocol in _ICMP:
         return NO_PORT
-    if packet.protocol not in _PORTED.values():
+    if packet.protocol not in _WITH_PORTS:
         return Span(0, 0xFFFF, f"the header of protocol {packet.protocol}")
     return DestinationPorts(*packet.destination_ports)
 

@@ -166,6 +166,15 @@ class SetIndex:
         values = parts_of(value)
         if len(values) != len(self._types):
             return Unknown("a key of another shape is looked up in a set"), None
+        if len(values) == 1 and isinstance(value, int | str):
+            element = self.exact.get(value)
+            if element is not None:
+                return True, element
+            return (
+                self._otherwise()
+                if len(self.exact) == len(self.entries)
+                else self._among(values, self._near(value))
+            )
         known = tuple(plain(part) for part in values)
         if None not in known:
             element = self.exact.get(known[0] if len(known) == 1 else known)

@@ -152,7 +152,10 @@ class Values:
         readers = [part.read for part in parts]
 
         def read(scene: Scene) -> Value:
-            return tuple(part for reader in readers for part in parts_of(_or_span(reader, scene)))
+            parts: list[Scalar] = []
+            for reader in readers:
+                parts += parts_of(_or_span(reader, scene))
+            return tuple(parts)
 
         return Left(read, tuple(part.type for part in parts))
 

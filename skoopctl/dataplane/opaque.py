@@ -34,6 +34,8 @@ def at_device(
     """Meet the programs of a device; ``direction`` is ``into`` or ``out of``."""
     if netns.programs is None:
         return _unnamed(journey, netns, link, packet, direction)
+    if not netns.programs:
+        return None
     found = [p for p in netns.programs if p.index == link.index and p.place in _ON_DEVICE[direction]]
     if not found:
         return None

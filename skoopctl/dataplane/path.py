@@ -11,7 +11,7 @@ from skoopctl.dataplane.flow import Question, Transaction, attempt
 from skoopctl.dataplane.journey import World
 from skoopctl.dataplane.topology import NsKey, Station, Topology
 from skoopctl.dataplane.trace import Branch, Disposition, Flow, Outcome, PathResult, Verdict
-from skoopctl.dataplane.verdict import branches_of, conclude, conditions
+from skoopctl.dataplane.verdict import branches_of, cannot_decide, conclude, conditions
 from skoopctl.errors import TargetError
 
 
@@ -34,7 +34,7 @@ def walk(network: Network, flow: Flow, client: NsKey | None = None) -> PathResul
     def once(choices: Choices) -> Transaction:
         return attempt(question, World(network.topology, choices, network.uncollected))
 
-    exploration = explore(once)
+    exploration = explore(once, hopeless=cannot_decide)
     conclusion = conclude(exploration)
     branches = branches_of(exploration)
     heaviest = max(branches, key=lambda b: b.weight)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from skoopctl.dataplane.packet import NO_PORTS, Ports
 from skoopctl.kernel.route import NextHop, PolicyRule, Route, RouteType
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """What a lookup asks. ``iif`` is ``lo`` for packets born here; ``oif`` restricts to one device (0: any).
 
     ``l3mdev`` is the ifindex of the VRF whose table is asked (0: that of ``oif`` or ``iif``, if it has one).

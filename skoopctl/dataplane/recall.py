@@ -20,6 +20,7 @@ from skoopctl.dataplane.topology import Topology
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.kernel.address import IPAddress
 from skoopctl.kernel.conntrack import Connection, Direction
+from skoopctl.kernel.sysctl import Sysctls
 
 _PORTED = frozenset({6, 17, 132})
 # tcp_conntracks[]: a SYN opens these anew, and the old entry is deleted (nf_conntrack_tcp_packet: NF_REPEAT).
@@ -137,11 +138,10 @@ def room_for(scene: Scene) -> Ruling | None:
     __nf_conntrack_alloc drops an older entry that is not ASSURED if there is one in the buckets nearby
     (early_drop), and the packet if not: which of the two is not known.
     """
-    sysctls = scene.netns.sysctls
-    count = sysctls.integer("net/netfilter/nf_conntrack_count")
-    most = sysctls.integer("net/netfilter/nf_conntrack_max")
-    if not most or count is None or count < most:
+    taken = occupied(scene.netns.sysctls)
+    if taken is None:
         return None
+    count, most = taken
     reason = f"conntrack's table on {scene.netns.host} is full ({count} of {most} entries)"
     scene.unknowns.append(reason)
     if scene.choices.unknown(reason, key=("conntrack-full", scene.netns.host, scene.netns.inode)):
@@ -150,3 +150,10 @@ def room_for(scene: Scene) -> Ruling | None:
     name = "net.netfilter.nf_conntrack_max"
     scene.evidence.append(Evidence("sysctl", text, name, node=scene.netns.host, netns=scene.netns.inode))
     return Ruling(Action.DROP, cause="conntrack-table-full", reason=f"{reason}: a new connection is dropped")
+
+
+def occupied(sysctls: Sysctls) -> tuple[int, int] | None:
+    """Return how many entries a full table has and may have, or None where there is room or it was not read."""
+    most = sysctls.integer("net/netfilter/nf_conntrack_max")
+    count = sysctls.integer("net/netfilter/nf_conntrack_count") if most else None
+    return (count, most) if most and count is not None and count >= most else None

@@ -6,13 +6,14 @@ net/ipv6/fib6_rules.c, net/ipv4/fib_frontend.c (inet_addr_type), route.c (ip_rou
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 
 from skoopctl.dataplane.fib import REFUSING, Fib, Found, Liveness, lookup4, lookup6
 from skoopctl.dataplane.l3mdev import l3_master_index
 from skoopctl.dataplane.policy import Decide, RuleList, has_custom_rules, rules_of
 from skoopctl.dataplane.query import Answer, Query
 from skoopctl.dataplane.source_address import SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Addresses
+from skoopctl.dataplane.trace import Evidence
 from skoopctl.dataplane.truth import Undecided
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import TABLE_LOCAL, TABLE_MAIN, NextHop, PolicyRule, Route, RouteType, RuleAction
@@ -45,6 +46,7 @@ class Router:
         )
         self._tables = self._build_tables()
         self._remembered: dict[Query, Answer] = {}
+        self._evidence: dict[tuple[int, int], tuple[Answer, tuple[Evidence, ...]]] = {}
 
     def _build_tables(self) -> dict[tuple[int, int], Fib]:
         """Index the routes by family and table.
@@ -70,6 +72,25 @@ class Router:
         known = self._remembered.get(query)
         if known is not None:
             return known
+        return self.look_up_anew(query, decide)
+
+    def recall(self, query: Query) -> Answer | None:
+        """Return the answer that is certain, if the query was asked before."""
+        return self._remembered.get(query)
+
+    def remembered(
+        self, answer: Answer, make: Callable[[NetNamespace, Answer], tuple[Evidence, ...]]
+    ) -> tuple[Evidence, ...]:
+        """Return the evidence of an answer, made once for each route and rule."""
+        key = id(answer.route), id(answer.rule)
+        known = self._evidence.get(key)
+        if known is None:
+            # The answer is kept with it: an identity is its object's only as long as that lives.
+            known = self._evidence[key] = answer, make(self.netns, answer)
+        return known[1]
+
+    def look_up_anew(self, query: Query, decide: Decide | None = None) -> Answer:
+        """Look up what is not remembered."""
         answer, certain = self._lookup(query, decide)
         if certain and len(self._remembered) < _MOST_REMEMBERED:
             self._remembered[query] = answer
@@ -111,11 +132,11 @@ class Router:
             return None
         oif = self._wanted_device(query)
         if query.family == 4:
-            return lookup4(fib, query if oif == query.oif else replace(query, oif=oif), self.live)
+            return lookup4(fib, query if oif == query.oif else query._replace(oif=oif), self.live)
         scoped = needs_device(query.destination)
         strict = scoped or (query.iif == "lo" and query.source == 0)
         forwarding = self.netns.sysctls.integer("net/ipv6/conf/all/forwarding")
-        wanted = replace(query, oif=oif)
+        wanted = query._replace(oif=oif)
         return lookup6(fib, wanted, self.live, strict=strict, avoid_failed=forwarding == 0)
 
     def _wanted_device(self, query: Query) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from skoopctl.dataplane.choice import ChoiceKind, Choices
 from skoopctl.dataplane.packet import Packet, Ports
@@ -51,5 +50,5 @@ def _divide(
         packet.source_ports = ports
     else:
         packet.destination_ports = ports
-    narrowed = replace(query, source_ports=ports) if of_source else replace(query, destination_ports=ports)
+    narrowed = query._replace(source_ports=ports) if of_source else query._replace(destination_ports=ports)
     return (place == 0) != split.inverted, narrowed

@@ -21,11 +21,12 @@ from skoopctl.kernel.link import PortState, SharedMode
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What stops a frame: the cause in a word, why in words, and the device where."""
+    """What stops a frame: the cause in a word, why in words, the device where, and the sysctl that decided."""
 
     cause: str
     reason: str
     station: Station
+    sysctl: str = ""
 
 
 Heard = tuple[Station, Block | None]

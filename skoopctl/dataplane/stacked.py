@@ -12,7 +12,7 @@ from collections.abc import Callable
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence
 from skoopctl.dataplane.moves import Arrive, LeaveHost, Move, Send
 from skoopctl.dataplane.packet import Packet
-from skoopctl.dataplane.stacking import UNITS, ipvlans, macvlans, siblings, vlan_device
+from skoopctl.dataplane.stacking import UNITS, ipvlans, macvlans, siblings, uppers, vlan_device
 from skoopctl.dataplane.topology import IPVLANS, MACVLANS, Station
 from skoopctl.dataplane.trace import Disposition, StepKind
 from skoopctl.kernel.link import SharedMode
@@ -129,6 +129,18 @@ def taken(journey: Journey, station: Station, packet: Packet, mac: str) -> Endin
         if above is not None:
             packet.vlan = 0
             return Arrive(above.netns, above.link, packet, above.link.mac if mac == link.mac else mac)
+    found = _by_upper(journey, station, packet, mac) if uppers(topology, station) else None
+    if found is not None or not link.master:
+        return found
+    master = topology.master(station)
+    if master is not None and master.link.kind in UNITS:
+        return Arrive(master.netns, master.link, packet, mac)
+    return None
+
+
+def _by_upper(journey: Journey, station: Station, packet: Packet, mac: str) -> Ending | Move | None:
+    """Give a frame to the macvlan that has its address, or the ipvlan that has the packet's."""
+    topology = journey.topology
     for upper in macvlans(topology, station):
         if upper.link.shared is SharedMode.SOURCE:
             return _undecided(journey, station, packet, f"{upper.link.name} picks frames by their source MAC")
@@ -139,9 +151,6 @@ def taken(journey: Journey, station: Station, packet: Packet, mac: str) -> Endin
             if upper.link.shared is SharedMode.L3S:
                 return _undecided(journey, station, packet, f"{upper.link.name} is an ipvlan in mode l3s")
             return Arrive(upper.netns, upper.link, packet, upper.link.mac)
-    master = topology.master(station)
-    if master is not None and master.link.kind in UNITS:
-        return Arrive(master.netns, master.link, packet, mac)
     return None
 
 

@@ -7,6 +7,7 @@ A question whose answers all come to the same end did not matter.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from skoopctl.dataplane.choice import ChoiceKind, Exploration, Run
@@ -30,6 +31,38 @@ def conclude(exploration: Exploration[Transaction]) -> Conclusion:
         reason = f"more than {len(exploration.runs)} ways through the rules: not all were walked"
         return Conclusion(Verdict.UNKNOWN, None, (*conclusion.reasons, reason))
     return conclusion
+
+
+def cannot_decide(runs: Sequence[Run[Transaction]]) -> bool:
+    """Tell of the first runs of an exploration, in its order, whether the verdict is UNKNOWN whatever follows.
+
+    All subtrees are whole but those that the last run is in. A whole one that is UNKNOWN makes all above it so;
+    and so do the answers to a question of the model's if two of them end differently for certain: what works
+    once will never fail as a whole, nor the other way round.
+    """
+    same = tuple(runs)
+    for depth, pick in enumerate(runs[-1].picks):
+        whole = {
+            _subtree(tuple(group), depth + 1).verdict
+            for index, group in _by_answer(same, depth).items()
+            if index != pick.index
+        }
+        same = tuple(run for run in same if run.picks[depth].index == pick.index)
+        if Verdict.UNKNOWN in whole:
+            return True
+        if pick.kind is not ChoiceKind.UNKNOWN:
+            continue
+        begun = _subtree(same, depth + 1).verdict
+        if len(whole) > 1 or (whole and whole <= {Verdict.PASS, Verdict.FAIL} and begun not in whole):
+            return True
+    return _subtree(same, len(runs[-1].picks)).verdict is Verdict.UNKNOWN
+
+
+def _by_answer(runs: Iterable[Run[Transaction]], depth: int) -> dict[int, list[Run[Transaction]]]:
+    groups: dict[int, list[Run[Transaction]]] = {}
+    for run in runs:
+        groups.setdefault(run.picks[depth].index, []).append(run)
+    return groups
 
 
 def conditions(exploration: Exploration[Transaction]) -> tuple[str, ...]:
@@ -62,11 +95,8 @@ def _subtree(runs: tuple[Run[Transaction], ...], depth: int) -> Conclusion:
     """Combine the runs that share their first ``depth`` answers."""
     if len(runs) == 1 and len(runs[0].picks) <= depth:
         return _leaf(runs[0].result)
-    groups: dict[int, list[Run[Transaction]]] = {}
-    for run in runs:
-        groups.setdefault(run.picks[depth].index, []).append(run)
     pick = runs[0].picks[depth]
-    parts = [_subtree(tuple(group), depth + 1) for group in groups.values()]
+    parts = [_subtree(tuple(group), depth + 1) for group in _by_answer(runs, depth).values()]
     reasons = tuple(dict.fromkeys(reason for part in parts for reason in part.reasons))
     verdicts = {part.verdict for part in parts}
     ends = {part.end for part in parts}

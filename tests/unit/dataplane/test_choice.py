@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skoopctl.dataplane.choice import ChoiceKind, Choices, explore
+from skoopctl.dataplane.choice import HOPELESS_RUNS, ChoiceKind, Choices, explore
 
 options = st.lists(st.floats(0.01, 10), min_size=1, max_size=4).map(
     lambda weights: tuple((f"option {n}", weight) for n, weight in enumerate(weights))
@@ -77,3 +77,13 @@ def test_a_pick_tells_what_was_taken() -> None:
         ("a", (0.25, 0.75), "endpoint"),
         ("b", (0.25, 0.75), "endpoint"),
     ]
+
+
+def test_a_hopeless_search_ends_early() -> None:
+    """Where no other run can decide, 64 are enough, and the exploration says that there were more."""
+    found = explore(lambda c: [c.unknown("x") for _ in range(9)], hopeless=lambda runs: len(runs) > 100)
+    assert (len(found.runs), found.truncated) == (128, True)
+    found = explore(lambda c: [c.unknown("x") for _ in range(9)], hopeless=lambda _runs: True)
+    assert (len(found.runs), found.truncated) == (HOPELESS_RUNS, True)
+    found = explore(lambda c: [c.unknown("x") for _ in range(6)], hopeless=lambda _runs: True)
+    assert (len(found.runs), found.truncated) == (HOPELESS_RUNS, False)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from skoopctl.dataplane.choice import ChoiceKind, Choices, explore
 from skoopctl.dataplane.flow import Transaction
 from skoopctl.dataplane.trace import Disposition, Outcome, Step, StepKind, Verdict, Walk
-from skoopctl.dataplane.verdict import branches_of, conclude
+from skoopctl.dataplane.verdict import branches_of, cannot_decide, conclude
 
 WORKS = "works"
 DROP = "drop"
@@ -102,3 +104,50 @@ def test_branches_that_differ_in_nothing_are_one() -> None:
     ]
     merged = branches_of(explore(lambda c: walker(("doubt", WORKS, WORKS), c)))
     assert [(b.weight, b.unknowns) for b in merged] == [(1.0, ("doubt question",))]
+
+
+trees = st.recursive(
+    st.sampled_from([WORKS, DROP, REFUSE, DOUBT, EXIT]),
+    lambda below: st.tuples(st.sampled_from(["chance", "doubt"]), below, below),
+    max_leaves=16,
+)
+
+
+@given(trees)
+@settings(max_examples=300)
+def test_what_cannot_be_decided_never_is(tree: Tree) -> None:
+    """When the first ways say that no other can decide, all ways come to UNKNOWN; all of them know it."""
+    found = explore(lambda choices: walker(tree, choices))
+    verdict = conclude(found).verdict
+    early = [cannot_decide(found.runs[:count]) for count in range(1, len(found.runs) + 1)]
+    assert not any(early) or verdict is Verdict.UNKNOWN
+    assert early == sorted(early)
+
+
+@pytest.mark.parametrize(
+    ("tree", "after"),
+    [
+        (("doubt", ("doubt", WORKS, WORKS), ("doubt", DROP, WORKS)), 3),
+        (("doubt", ("chance", DROP, WORKS), ("chance", WORKS, DROP)), None),
+        (("chance", ("doubt", WORKS, DROP), WORKS), 2),
+        (("doubt", DOUBT, WORKS), 1),
+        (("doubt", DROP, REFUSE), None),
+    ],
+)
+def test_the_search_ends_when_nothing_can_decide(tree: Tree, after: int | None) -> None:
+    """It is known after the first way that differs, and not where the ways may still be of one mind."""
+    runs = explore(lambda choices: walker(tree, choices)).runs
+    known = [count for count in range(1, len(runs) + 1) if cannot_decide(runs[:count])]
+    assert (known[0] if known else None) == after
+
+
+def test_ways_that_were_not_walked_are_told() -> None:
+    """A flow that cannot be decided says so after 64 ways of 512, and that there were more."""
+
+    def walk(choices: Choices) -> Transaction:
+        answers = [choices.unknown(f"rule {n}") for n in range(9)]
+        return transaction(WORKS if all(answers) else DROP)
+
+    found = conclude(explore(walk, hopeless=cannot_decide))
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.reasons[-1] == "more than 64 ways through the rules: not all were walked"

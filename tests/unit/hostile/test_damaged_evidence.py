@@ -124,6 +124,20 @@ def test_a_megabyte_of_garbage(name: str) -> None:
     assert any(gap.startswith(f"{name}: malformed") for gap in told), told
 
 
+def test_a_garbled_rule_set_is_given_up_early() -> None:
+    """With many rules that cannot be read, the answer comes after few of the ways through them, and says so."""
+    root = healthy().results[SERVER].evidence.namespaces()[0]
+    item = healthy().results[SERVER].evidence.items[root, "iptables-nft"]
+    chance = random.Random(0)
+    flipped = bytearray(item.payload)
+    for _ in range(len(flipped) // 50):
+        flipped[chance.randrange(len(flipped))] = chance.randrange(256)
+    answer = ask(with_item(SERVER, replace(item, payload=bytes(flipped))))
+    assert isinstance(answer, Diagnosis)
+    assert answer.path.verdict is Verdict.UNKNOWN
+    assert answer.path.unknowns[-1] == "more than 64 ways through the rules: not all were walked"
+
+
 RULES = """\
 *filter
 :INPUT ACCEPT [0:0]
