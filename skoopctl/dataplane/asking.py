@@ -14,58 +14,65 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from skoopctl.dataplane.arp import Resolution
 from skoopctl.dataplane.bridging import calls_netfilter
-from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains, pass_hook
 from skoopctl.dataplane.journey import Ending, Journey
-from skoopctl.dataplane.moves import Resend
+from skoopctl.dataplane.moves import Ask, Move, Resend, Transmit
 from skoopctl.dataplane.packet import ArpOperation, Packet, Unreachable
 from skoopctl.dataplane.scene import Hook
 from skoopctl.dataplane.segment import Crossing, Place, Way
 from skoopctl.dataplane.topology import Station
 from skoopctl.dataplane.trace import Disposition, StepKind
+from skoopctl.dataplane.tunnels.far_ends import outer_to
 
 SOLICITATION, ADVERTISEMENT = 135, 136
 _SOLICITED_NODES = 0xFF02 << 112 | 0x1FF000000
 _LOW_24 = 0xFFFFFF
 _ND_HOP_LIMIT = 255
 
+Carry = Callable[[Journey, Move], Ending | None]
+"""Takes an outer packet to where its tunnel ends, and returns how it ended before that, if it did."""
 _Pass = Callable[[], Ending | Resend | None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Leg:
-    """A question or an answer: its name for people, the packet, who sends and gets it, and the way between."""
+    """A question or an answer: its name for people, the packet, who sends and gets it, and the way between.
+
+    ``mac`` is the MAC address that it is sent to ('' for all).
+    """
 
     word: str
     packet: Packet
     sender: Station | None
     receiver: Station | None
     way: Way
+    mac: str = ""
 
 
-def ask(
-    journey: Journey, station: Station, packet: Packet, found: Resolution, next_hop: int
-) -> Ending | None:
-    """Ask for a neighbour that the table does not know; return how the packet ends when a rule is in the way.
+def ask(journey: Journey, move: Ask, carry: Carry) -> Ending | Move:
+    """Ask for a neighbour that the table does not know; the packet ends when the question or its answer is lost.
 
     A neighbour outside of what was collected is asked too: its own firewall is not seen. Once the question has
     arrived, the neighbour knows who asked (neigh_event_ns, ndisc_recv_ns).
     """
-    answerer = found.asked
-    if answerer is None:
-        return None
+    found, packet, next_hop = move.found, move.packet, move.next_hop
+    station, answerer = Station(move.netns, move.link), found.asked
+    assert answerer is not None  # noqa: S101 - else there is nothing to ask
     journey.world.heard.add(found.mac)
     there, back = _legs(packet.family, station, found, next_hop)
-    stopped = _travels(journey, there) if found.sender or packet.family == 4 else None
+    stopped = _travels(journey, there, carry) if found.sender or packet.family == 4 else None
     if stopped is None:
         if answerer.station is not None:
             other = answerer.station
             journey.world.met[other.key, other.link.index, found.sender] = station.link.mac
-        stopped = _travels(journey, back)
-    return None if stopped is None else _unreachable(journey, station, packet, next_hop, stopped)
+        stopped = _travels(journey, back, carry)
+    if stopped is None:
+        return Transmit(move.netns, move.link, packet, next_hop, found)
+    return _unreachable(journey, station, packet, next_hop, stopped)
 
 
 def _legs(family: int, station: Station, found: Resolution, target: int) -> tuple[_Leg, _Leg]:
@@ -76,13 +83,13 @@ def _legs(family: int, station: Station, found: Resolution, target: int) -> tupl
         reply = _arp(target, found.sender, ArpOperation.REPLY, found.mac)
         return (
             _Leg("ARP request", request, station, other, there),
-            _Leg("ARP reply", reply, other, station, back),
+            _Leg("ARP reply", reply, other, station, back, station.link.mac),
         )
     solicitation = _icmp6(found.sender, _SOLICITED_NODES | target & _LOW_24, SOLICITATION, station.link.mac)
     advertisement = _icmp6(target, found.sender, ADVERTISEMENT, found.mac)
     return (
         _Leg("neighbour solicitation", solicitation, station, other, there),
-        _Leg("neighbour advertisement", advertisement, other, station, back),
+        _Leg("neighbour advertisement", advertisement, other, station, back, station.link.mac),
     )
 
 
@@ -94,10 +101,10 @@ def _icmp6(source: int, destination: int, kind: int, mac: str) -> Packet:
     return Packet(6, source, destination, 58, icmp_type=kind, ttl=_ND_HOP_LIMIT, source_mac=mac)
 
 
-def _travels(journey: Journey, leg: _Leg) -> tuple[str, Ending, Journey] | None:
+def _travels(journey: Journey, leg: _Leg, carry: Carry) -> tuple[str, Ending, Journey] | None:
     """Send a question or an answer past all rules; return where it ended, or None when it arrives."""
     scratch = Journey(journey.world, leg.word, depth=journey.depth)
-    for pass_one in (*_born(scratch, leg), *_crossings(scratch, leg), *_received(scratch, leg)):
+    for pass_one in (*_born(scratch, leg), *_crossings(scratch, leg, carry), *_received(scratch, leg)):
         ended = pass_one()
         if isinstance(ended, Ending):
             return leg.word, ended, scratch
@@ -143,14 +150,17 @@ def _filtered(crossing: Crossing | None, packet: Packet) -> bool:
     return calls_netfilter(crossing.bridge.netns, crossing.bridge, packet.family, crossing.tag)
 
 
-def _crossings(scratch: Journey, leg: _Leg) -> Iterator[_Pass]:
+def _crossings(scratch: Journey, leg: _Leg, carry: Carry) -> Iterator[_Pass]:
     """Yield the hooks of netdev and bridge, and of IPv6 in bridges, in the order in which a frame meets them."""
     before = leg.sender
     for crossing in leg.way:
         if before is not None and crossing.station.key != before.key:
             _forget(leg.packet)
         before = crossing.station
-        yield from _ON[crossing.place](scratch, leg.packet, crossing)
+        if crossing.place is Place.TUNNEL:
+            yield partial(_over_tunnel, scratch, leg, crossing, carry)
+        else:
+            yield from _ON[crossing.place](scratch, leg.packet, crossing)
 
 
 def _forget(packet: Packet) -> None:
@@ -205,8 +215,16 @@ def _out_of_bridge(scratch: Journey, packet: Packet, at: Crossing) -> Iterator[_
     yield lambda: pass_device_chains(scratch, netns, packet, "bridge", "postrouting", out_link=out)
 
 
-def _over_tunnel(_scratch: Journey, _packet: Packet, _at: Crossing) -> Iterator[_Pass]:
-    yield from ()
+def _over_tunnel(scratch: Journey, leg: _Leg, at: Crossing, carry: Carry) -> Ending | None:
+    """Wrap the frame, and send the outer packet through all that it meets; outside, nobody sees it lost."""
+    assert at.other is not None  # noqa: S101 - a tunnel's crossing has its far end
+    outer = outer_to(scratch.topology, at.station, at.other, leg.packet, leg.mac)
+    if outer is None:
+        return None
+    scratch.depth += 1
+    ended = carry(scratch, outer)
+    lost = ended is not None and ended.disposition is not Disposition.EXITS_CLUSTER
+    return ended if lost else None
 
 
 _ON: dict[Place, Callable[[Journey, Packet, Crossing], Iterator[_Pass]]] = {
@@ -216,7 +234,6 @@ _ON: dict[Place, Callable[[Journey, Packet, Crossing], Iterator[_Pass]]] = {
     Place.UP: _up,
     Place.FORWARD: _from_port_to_port,
     Place.OUTPUT: _out_of_bridge,
-    Place.TUNNEL: _over_tunnel,
 }
 
 
@@ -231,25 +248,19 @@ def _unreachable(
     step = scratch.steps[-1]
     place = f"{ended.netns.host} ({journey.topology.label(ended.netns)})"
     target = packet.address(next_hop)
-    undecided = ended.disposition is Disposition.UNKNOWN
+    undecided = ended.disposition in {Disposition.UNKNOWN, Disposition.OPAQUE}
+    filtered = "ndp-filtered" if packet.family == 6 else "arp-filtered"
+    # What stops an outer packet stops more than questions: it is the cause by its own name.
+    own = undecided or scratch.depth > journey.depth
     return journey.end(
         Disposition.UNKNOWN if undecided else Disposition.HOST_UNREACHABLE,
         station.netns,
         packet,
         f"nobody answers for {target} on {station.link.name}: the {word} is {ended.reason} on {place}",
-        cause=step.cause if undecided else "ndp-filtered" if packet.family == 6 else "arp-filtered",
+        cause=step.cause if own else filtered,
         link=station.link,
         evidence=step.evidence,
         error=Unreachable.HOST,
         kind=StepKind.NEIGHBOUR,
         unknown=step.unknown,
     )
-
-
-def whose_answer(journey: Journey, station: Station, address: str, names: tuple[str, ...]) -> int:
-    """Return the place of the one whose answer counts, where several answer: a race, walked each way."""
-    where = f"{station.link.name} of {journey.topology.label(station.netns)}"
-    reason = f"{', '.join(names)} all answer for {address} on {where}: whose answer is heard is a race"
-    options = tuple((f"{name} answers", 1.0) for name in names)
-    key = ("whose answer", station.key, station.link.index, address)
-    return journey.world.choices.pick(ChoiceKind.UNKNOWN, reason, options, key=key)

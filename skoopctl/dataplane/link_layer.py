@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from skoopctl.dataplane import mtu
 from skoopctl.dataplane.arp import Answerer, neighbour_evidence, resolve, what_stops
-from skoopctl.dataplane.asking import ask, whose_answer
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence, sysctl_evidence
 from skoopctl.dataplane.moves import (
     Arrive,
+    Ask,
     Cross,
     Encapsulate,
     IntoBridge,
@@ -21,6 +21,7 @@ from skoopctl.dataplane.moves import (
     OutOfBridge,
     Output,
     Receive,
+    Transmit,
 )
 from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
@@ -56,19 +57,32 @@ def output(journey: Journey, move: Output) -> Ending | Move:
 
     def pick(answers: tuple[Answerer, ...]) -> Answerer:
         names = tuple(journey.topology.label(a.station.netns) for a in answers if a.station is not None)
-        return answers[whose_answer(journey, station, packet.address(next_hop), names)]
+        return answers[_whose_answer(journey, station, packet.address(next_hop), names)]
 
     found = resolve(journey.topology, station, next_hop, packet.family, packet.source, met, pick)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
     journey.world.heard.add(link.mac)
-    if (ended := ask(journey, station, packet, found, next_hop)) is not None:
-        return ended
+    return (Ask if found.asked is not None else Transmit)(netns, link, packet, next_hop, found)
+
+
+def _whose_answer(journey: Journey, station: Station, address: str, names: tuple[str, ...]) -> int:
+    """Return the place of the one whose answer counts, where several answer: a race, walked each way."""
+    where = f"{station.link.name} of {journey.topology.label(station.netns)}"
+    reason = f"{', '.join(names)} all answer for {address} on {where}: whose answer is heard is a race"
+    options = tuple((f"{name} answers", 1.0) for name in names)
+    key = ("whose answer", station.key, station.link.index, address)
+    return journey.world.choices.pick(ChoiceKind.UNKNOWN, reason, options, key=key)
+
+
+def transmit(journey: Journey, move: Transmit) -> Ending | Move:
+    """Put a packet into a frame for its next hop, and hand that to the device."""
+    netns, link, packet, next_hop, found = move.netns, move.link, move.packet, move.next_hop, move.found
     if found.mac or link.kind not in TUNNELS:
         mac = found.mac or "an unseen MAC"
         decision = f"{packet.address(next_hop)} is at {mac}"
         journey.step(StepKind.NEIGHBOUR, netns, link, decision, packet, evidence=found.evidence)
-    return _transmit(journey, station, packet, found.mac, next_hop)
+    return _transmit(journey, Station(netns, link), packet, found.mac, next_hop)
 
 
 def _down(journey: Journey, netns: NetNamespace, link: Link, packet: Packet) -> Ending:

@@ -7,11 +7,15 @@ packet can be in is a row in one table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from skoopctl.dataplane.packet import Packet
 from skoopctl.dataplane.topology import Station
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
+
+if TYPE_CHECKING:
+    from skoopctl.dataplane.arp import Resolution
 
 
 @dataclass(slots=True)
@@ -69,6 +73,28 @@ class Output:
     link: Link
     packet: Packet
     next_hop: int
+
+
+@dataclass(slots=True)
+class Ask:
+    """A packet waits until its next hop's MAC address has been asked for."""
+
+    netns: NetNamespace
+    link: Link
+    packet: Packet
+    next_hop: int
+    found: Resolution
+
+
+@dataclass(slots=True)
+class Transmit:
+    """A packet goes out of a device to a next hop whose MAC address is known."""
+
+    netns: NetNamespace
+    link: Link
+    packet: Packet
+    next_hop: int
+    found: Resolution
 
 
 @dataclass(slots=True)
@@ -148,6 +174,8 @@ Move = (
     | Deliver
     | Resend
     | Output
+    | Ask
+    | Transmit
     | Arrive
     | Cross
     | LeaveHost

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from skoopctl.dataplane import bridging, delivery, ip, link_layer, moves
+from skoopctl.dataplane import asking, bridging, delivery, ip, link_layer, moves
 from skoopctl.dataplane.journey import Ending, Journey
 from skoopctl.dataplane.tunnels import wrapping
 
@@ -17,6 +17,8 @@ _STEPS: dict[type, Step] = {
     moves.Deliver: delivery.deliver,
     moves.Resend: ip.resend,
     moves.Output: link_layer.output,
+    moves.Ask: lambda journey, move: asking.ask(journey, move, _to_far_end),
+    moves.Transmit: link_layer.transmit,
     moves.Arrive: link_layer.arrive,
     moves.Cross: link_layer.cross,
     moves.LeaveHost: link_layer.leave_host,
@@ -32,4 +34,15 @@ def travel(journey: Journey, move: moves.Move) -> Ending:
     now: Ending | moves.Move = move
     while not isinstance(now, Ending):
         now = _STEPS[type(now)](journey, now)
+    return now
+
+
+def _to_far_end(journey: Journey, move: moves.Move) -> Ending | None:
+    """Follow an outer packet to the end of its tunnel; return how it ended before."""
+    now: Ending | moves.Move = move
+    while not isinstance(now, Ending | moves.Decapsulate):
+        now = _STEPS[type(now)](journey, now)
+    if isinstance(now, moves.Decapsulate):
+        journey.depth -= 1
+        return None
     return now

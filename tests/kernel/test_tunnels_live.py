@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 
 import pytest
@@ -290,3 +291,30 @@ def test_a_tunnel_as_a_bridges_port(net: LiveHosts) -> None:
             there = arrives(client, accepted)
     assert result.outcome is Outcome.CONNECTED
     assert there is (result.verdict is Verdict.PASS)
+
+
+@pytest.mark.parametrize("where", ["", "n2", "n1"])
+def test_arp_goes_through_the_tunnel_as_well(net: LiveHosts, where: str) -> None:
+    """Without fixed neighbours ARP is wrapped too: where the outer packets are dropped, the host is unreachable.
+
+    A drop at the far end loses the question, one at this end the answer.
+    """
+    for node, other in (("n1", "n2"), ("n2", "n1")):
+        vxlan(net, node, f"remote {UNDERLAY[4][other]}", entries=False)
+        net.run(node, "sysctl -qw net.ipv4.neigh.vx.retrans_time_ms=150")
+    if where:
+        net.run(where, "iptables -A INPUT -p udp --dport 8472 -j DROP")
+    with net.listen("b", POD_B, PORT) as server:
+        result = net.walk(POD_A, POD_B, PORT)
+        try:
+            client, accepted = net.connect("a", server)
+            client.close()
+            accepted.close()
+            heard = ""
+        except OSError as error:
+            heard = errno.errorcode.get(error.errno or 0, "timeout")
+    assert heard == ("EHOSTUNREACH" if where else "")
+    assert result.branches[0].errno == heard
+    if where:
+        last = result.branches[0].forward.last
+        assert (last.cause, last.evidence[-1].node) == ("netfilter-drop", where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skoopctl.dataplane.moves import Send
 from skoopctl.dataplane.packet import Packet, Wrapping
 from skoopctl.dataplane.routing import Answer, Query
 from skoopctl.dataplane.topology import Station, Topology
@@ -101,6 +102,19 @@ def far_ends(topology: Topology, station: Station, asking: Packet) -> Iterator[S
     for remote in found:
         outer, _ = make_outer(topology, station, below, remote, asking, "")
         yield from _takers(topology, station, outer)
+
+
+def outer_to(topology: Topology, station: Station, far: Station, packet: Packet, mac: str) -> Send | None:
+    """Return the outer packet that takes a frame to one far end, ready to be sent; None where it is not known."""
+    below = underlay(topology, station)
+    found = TUNNELS[station.link.kind].remotes(Sending(topology, station.netns, station.link, packet, mac))
+    if isinstance(found, Stop) or below is None:
+        return None
+    for remote in found:
+        outer, _ = make_outer(topology, station, below, remote, packet, mac)
+        if far in _takers(topology, station, outer):
+            return Send(below, outer, remote.oif)
+    return None
 
 
 def _takers(topology: Topology, station: Station, outer: Packet) -> Iterator[Station]:

@@ -77,6 +77,25 @@ def test_the_drop_may_hit_only_the_answer() -> None:
     assert end(result) == (Disposition.DROPPED, "netfilter-drop", "n1", 1)
 
 
+@pytest.mark.parametrize("where", ["", "n1", "n2"])
+def test_arp_over_the_tunnel_meets_what_outer_packets_meet(where: str) -> None:
+    """Without fixed neighbours a dropped outer packet is a lost question, or a lost answer: unreachable."""
+    made = cluster()
+    for node, remote in ((made.n1, "192.168.3.87"), (made.n2, "192.168.3.86")):
+        node.neighbours.clear()
+        node.fdb.clear()
+        node.forward_to("flannel.1", "00:00:00:00:00:00", remote)
+    if where:
+        getattr(made, where).iptables(filter_table("-A INPUT -p udp -m udp --dport 8472 -j DROP"))
+    result = made.walk(made.a, made.b)
+    if not where:
+        assert result.verdict is Verdict.PASS
+        return
+    last = result.branches[0].forward.last
+    assert (result.disposition, last.cause) == (Disposition.HOST_UNREACHABLE, "netfilter-drop")
+    assert (result.branches[0].errno, last.evidence[-1].node) == ("EHOSTUNREACH", where)
+
+
 def test_a_missing_forwarding_entry_ends_the_packet() -> None:
     """Without an entry for the MAC address the kernel does not know which node to send to."""
     made = cluster()
