@@ -7,7 +7,7 @@ from collections.abc import Callable
 from skoopctl.dataplane import nft_types as types
 from skoopctl.dataplane.nft_compare import WORD, Scalar, Span
 from skoopctl.dataplane.nft_fields import AbsentError, Field, Reader, ether_type, unknown
-from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.scene import Cast, Hook, Scene
 from skoopctl.kernel.link import Link
 
 Side = Callable[[Scene], Link | None]
@@ -97,6 +97,8 @@ def _transport(scene: Scene) -> Scalar:
 
 
 def _packet_type(scene: Scene) -> Scalar:
+    if scene.cast is not Cast.UNICAST:
+        return scene.cast.value
     # A bridge's port sees most frames as addressed to somebody else (eth_type_trans); IP gets none of those.
     if scene.in_link is not None and scene.in_link.master and scene.in_link.kind != "bridge":
         return Span(0, 3, "whether the frame is for the port's own address")

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from skoopctl.dataplane.choice import ChoiceKind, Choices
 from skoopctl.dataplane.conntrack import Table
-from skoopctl.dataplane.packet import Packet
+from skoopctl.dataplane.packet import ArpOperation, Packet
 from skoopctl.dataplane.routing import Router
 from skoopctl.dataplane.topology import Topology
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.dataplane.truth import Split, Undecided, Unknown
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
+
+
+class Cast(IntEnum):
+    """PACKET_* of include/uapi/linux/if_packet.h, as far as a device takes it in for itself."""
+
+    UNICAST = 0
+    BROADCAST = 1
+    MULTICAST = 2
 
 
 class Hook(StrEnum):
@@ -59,6 +67,16 @@ class Scene:
     def born_here(self) -> bool:
         """Whether the packet was sent by this namespace itself, so that no device has received it."""
         return self.packet.birthplace == (self.netns.host, self.netns.inode)
+
+    @property
+    def cast(self) -> Cast:
+        """How the frame was addressed when it came in (eth_type_trans); what is born here counts as unicast."""
+        if self.in_link is None:
+            return Cast.UNICAST
+        if self.packet.arp is ArpOperation.REQUEST:
+            return Cast.BROADCAST
+        multicast = self.packet.family == 6 and self.packet.destination >> 120 == 0xFF
+        return Cast.MULTICAST if multicast else Cast.UNICAST
 
     def decide(self, undecided: Undecided, label: str, key: object) -> bool:
         """Turn an undecided match into one of its branches, and narrow the packet's ports to it."""

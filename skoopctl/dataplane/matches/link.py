@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skoopctl.dataplane.matches.registry import NotUnderstoodError, Predicate, option, whole
-from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.scene import Cast, Hook, Scene
 from skoopctl.dataplane.truth import Truth, Unknown
 from skoopctl.kernel.iptables import Match, Option
 from skoopctl.kernel.link import Link
@@ -65,11 +65,12 @@ def physdev(match: Match) -> Predicate:
 
 @option("pkttype", "pkt-type")
 def pkttype(opt: Option, _match: Match) -> Predicate:
-    """``--pkt-type unicast|broadcast|multicast``: the walk's packets are unicast."""
-    if opt.values[0] not in {"unicast", "host", "broadcast", "multicast"}:
+    """``--pkt-type unicast|broadcast|multicast``: of the walk's packets only solicitations are multicast."""
+    name = "UNICAST" if opt.values[0] == "host" else opt.values[0].upper()
+    if name not in Cast.__members__:
         raise NotUnderstoodError(opt.values[0])
-    unicast = opt.values[0] in {"unicast", "host"}
-    return lambda _scene: unicast
+    wanted = Cast[name]
+    return lambda scene: scene.cast is wanted
 
 
 @whole("mac", "mac-source")

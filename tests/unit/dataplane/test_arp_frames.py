@@ -51,6 +51,7 @@ def cause(result: PathResult) -> str:
         ("arp-filtered", [field("arp", "daddr ip", "10.244.1.11"), DROP]),
         ("arp-filtered", [match({"ct": {"key": "state"}}, "invalid"), DROP]),
         ("arp-filtered", [{"reject": None}]),
+        ("arp-filtered", [match({"meta": {"key": "pkttype"}}, "broadcast"), DROP]),
         ("netfilter-drop", [field("ip", "daddr", "10.244.1.11"), DROP]),
         ("netfilter-drop", [field("tcp", "dport", 80), DROP]),
         ("netfilter-drop", [field("th", "dport", 80), DROP]),

@@ -38,6 +38,7 @@ def causes(result: PathResult) -> set[str]:
         ("a", "-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 136/0 -j DROP"),
         ("c", "-A INPUT -m conntrack ! --ctstate ESTABLISHED,RELATED -p ipv6-icmp -j DROP"),
         ("c", "-A INPUT -d ff02::/16 -j DROP"),
+        ("c", "-A INPUT -m pkttype --pkt-type multicast -j DROP"),
     ],
 )
 def test_a_dropped_discovery_makes_the_neighbour_unreachable(made: Cluster, who: str, text: str) -> None:

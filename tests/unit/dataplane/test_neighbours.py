@@ -105,6 +105,23 @@ def test_proxy_arp_answers_for_what_it_routes(proxy: int) -> None:
     assert (made.walk(made.a, made.b).verdict is Verdict.PASS) is bool(proxy)
 
 
+def test_a_proxy_whose_rules_are_uncertain_answers() -> None:
+    """What a policy rule leaves open is asked when the packet itself is routed, not of ARP as well."""
+    made = cluster()
+    made.a.routes = [r for r in made.a.routes if r.table == 255]
+    made.a.route("169.254.1.1/32", dev="eth0", scope=253)
+    made.a.route("default", "169.254.1.1", "eth0", prefsrc=made.a.addresses[-1].ip)
+    made.n1.rule(0, table=255)
+    made.n1.rule(100, table=100, undecoded=("nonsense",))
+    made.n1.rule(32766, table=254)
+    made.n1.route("10.244.2.0/24", dev="eth0", table=100)
+    for proxy in (0, 1):
+        made.n1.set("net/ipv4/conf/cni0/proxy_arp", proxy)
+        ends = {branch.forward.last.cause for branch in made.walk(made.a, made.b).branches}
+        assert (ends == {"neighbour-unreachable"}) is not bool(proxy)
+    assert "nonsense is outside the model" in "".join(made.walk(made.a, made.b).unknowns)
+
+
 def test_a_proxy_entry_answers_for_one_address() -> None:
     """``ip neigh add proxy`` answers for the one address, on a router that has a way to it."""
     world, host, pod = pair()
