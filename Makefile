@@ -15,6 +15,8 @@ BENCH_VENV ?= .venv-bench
 LOCK_VENV ?= .venv-lock
 PYTHON := $(VENV)/bin/python
 ARGS ?=
+# Most tests wait for a kernel rather than compute: more processes than cores.
+WORKERS ?= 4
 
 RUN_LOCKS := requirements/build.txt requirements/run.txt
 DEV_LOCKS := $(RUN_LOCKS) requirements/dev.txt
@@ -40,7 +42,7 @@ wheel: $(VENV)/dev.stamp ## Build dist/: the wheel and the source archive
 ##@ Check
 .PHONY: test
 test: test-packages $(VENV)/dev.stamp ## Run every test, on a real kernel with real SSH servers (root)
-	@exec .ci/with-lab $(PYTHON) -m pytest -m "not vm" $(ARGS)
+	@exec .ci/with-lab $(PYTHON) -m pytest -m "not vm" -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-vm
 test-vm: vm-packages $(VENV)/dev.stamp ## Run the tests that boot a Debian guest, with every module (root, QEMU)

@@ -1,10 +1,40 @@
-"""What holds for every test: hypothesis measures no time, for a busy machine is no fault of a parser."""
+"""What holds for every test.
+
+Hypothesis measures no time, for a busy machine is no fault of a parser. Tests that share something on this machine
+run in one process, one after the other, when pytest runs in several (`make test`): the lab, of which there is one,
+and the namespaces that a file of `tests/kernel` makes under names of its own.
+"""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile(
     "anywhere", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("anywhere")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Give each process whole files, and all of the lab's files to one."""
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/lab" if file.startswith("tests/lab/") else file
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests counted."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    lines = [text for report in reports for name, text in report.user_properties if name == "counted"]
+    if lines:
+        terminalreporter.section("counted")
+    for text in lines:
+        terminalreporter.write_line(str(text))

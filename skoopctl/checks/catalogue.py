@@ -213,8 +213,8 @@ _DOCS = (
         "martian",
         "A packet has an address that may not come in from outside",
         Severity.FATAL,
-        "Packets from or to 127.0.0.0/8 are dropped on any device but loopback unless route_localnet is on; so "
-        "are multicast and broadcast sources, and 0.0.0.0/8.",
+        "Packets from or to 127.0.0.0/8 are dropped on any device but loopback unless route_localnet is on, where "
+        "they come in and where they leave; so are multicast and broadcast sources, and 0.0.0.0/8.",
         "Set net.ipv4.conf.all.route_localnet=1 if a node port on 127.0.0.1 is wanted.",
         ("sysctl -a --pattern route_localnet",),
     ),
@@ -281,6 +281,17 @@ _DOCS = (
         "Accept ICMPv6 types 133 to 137 before the rule that drops: they are untracked, so ESTABLISHED does "
         "not let them in.",
         ("ip6tables-save -c", "nft -a list ruleset", "ip -6 neigh"),
+    ),
+    Doc(
+        "arp-filtered",
+        "A firewall drops ARP",
+        Severity.FATAL,
+        "IPv4 asks for MAC addresses with ARP, whose frames meet nft's chains of the families bridge and netdev on "
+        "their way. Where they are dropped, nobody who does not know the address yet can reach it: every flow "
+        "of this neighbour fails as unreachable, and those who know it fail when their entry has aged.",
+        "Let the rule look at IP only (ether type ip), or accept ARP before it (ether type arp accept): ct state "
+        "invalid matches every ARP frame.",
+        ("nft -a list ruleset", "ip neigh"),
     ),
     Doc(
         "echo-ignored",

@@ -22,6 +22,9 @@ from skoopctl.kernel.neighbour import FdbEntry, Neighbour, NeighbourState
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import TABLE_MAIN, NextHop, Route
 
+_SYSCTL_PATH = str.maketrans("./", "/.")
+"""From the name that sysctl(8) prints to the file under /proc/sys."""
+
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
@@ -160,7 +163,7 @@ def _key(step: Step) -> NsKey:
 # --- firewall rules ------------------------------------------------------------------------------------------
 
 
-@proposes("netfilter-drop", "netfilter-reject", "ndp-filtered")
+@proposes("netfilter-drop", "netfilter-reject", "ndp-filtered", "arp-filtered")
 def delete_rule(cause: Cause, _branch: Branch, _snapshot: Snapshot) -> Iterable[Remedy]:
     """Delete the rule that decided, or give the chain another policy."""
     if not cause.evidence:
@@ -312,9 +315,12 @@ def forward(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remed
 
 @proposes("rp-filter")
 def loosen(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
-    """Make the reverse path filter loose."""
-    values = {f"net/ipv4/conf/{cause.step.device}/rp_filter": "2"}
-    yield _sysctl_remedy(_key(cause.step), values, snapshot)
+    """Make the reverse path filter loose, on the node that filters: of a question (ARP) that is not the step's."""
+    path, key = f"net/ipv4/conf/{cause.step.device}/rp_filter", _key(cause.step)
+    for item in cause.evidence:
+        if item.kind == "sysctl" and (item.node, item.netns) != key:
+            path, key = item.location.translate(_SYSCTL_PATH), (item.node, item.netns)
+    yield _sysctl_remedy(key, {path: "2"}, snapshot)
 
 
 @proposes("martian")
@@ -340,7 +346,7 @@ def bridge_netfilter(_cause: Cause, branch: Branch, snapshot: Snapshot) -> Itera
 def off(cause: Cause, _branch: Branch, snapshot: Snapshot) -> Iterable[Remedy]:
     """Turn the sysctl off that decided."""
     for item in cause.evidence:
-        path = item.location.translate(str.maketrans("./", "/."))
+        path = item.location.translate(_SYSCTL_PATH)
         key = item.node, item.netns
         if item.kind == "sysctl" and snapshot.netns(key).sysctls.integer(path):
             yield _sysctl_remedy(key, {path: "0"}, snapshot)

@@ -13,6 +13,11 @@ from enum import StrEnum
 from skoopctl.dataplane.packet import Flags, Packet, Ports, Tuple5
 from skoopctl.kernel.ipset import Member, Value
 
+# Echo requests and replies (nf_conntrack_proto_icmp.c: invmap), and whether each answers.
+_ECHOES = {8: False, 0: True, 128: False, 129: True}
+# nf_conntrack_icmpv6_error: router and neighbour discovery is no connection.
+_DISCOVERY = frozenset(range(133, 138))
+
 
 class CtState(StrEnum):
     """``--ctstate`` of iptables-extensions(8)."""
@@ -112,27 +117,38 @@ class Table:
         self.set_changes: dict[str, dict[tuple[Value, ...], Member | None] | None] = {}
         self.recent_stamps: dict[tuple[str, int], int] = {}
 
-    def find(self, key: Tuple5, zone: int, zone_reply: int | None = None) -> tuple[Entry, bool] | None:
+    def find(
+        self, key: Tuple5, zone: int, zone_reply: int | None = None, *, is_reply: bool | None = None
+    ) -> tuple[Entry, bool] | None:
         """Return the entry of a tuple and whether the tuple is its reply direction.
 
         Each direction of an entry is in a zone of its own (nf_conntrack.h: nf_ct_key_equal); ``zone_reply`` is
-        ``zone`` when it is not given.
+        ``zone`` when it is not given. ``is_reply`` looks for one direction only.
         """
         reply = zone if zone_reply is None else zone_reply
         for entry in self.entries:
-            if entry.zone == zone and entry.original.covers(key):
+            if is_reply is not True and entry.zone == zone and entry.original.covers(key):
                 return entry, False
-            if entry.zone_reply == reply and entry.reply.covers(key):
+            if is_reply is not False and entry.zone_reply == reply and entry.reply.covers(key):
                 return entry, True
         return None
 
+    def _find(self, packet: Packet) -> tuple[Entry, bool] | None:
+        """Find a packet's entry. ICMP's type is part of its tuple: an echo's says which direction it has."""
+        is_reply = None
+        if packet.protocol in {1, 58} and packet.icmp_type in _ECHOES:
+            is_reply = _ECHOES[packet.icmp_type]
+        return self.find(packet.tuple5, packet.zone, packet.zone_reply, is_reply=is_reply)
+
     def track(self, packet: Packet) -> Tracking:
         """Attach conntrack's view to a packet that enters this namespace, or is born in it."""
+        if packet.protocol == 58 and packet.icmp_type in _DISCOVERY:
+            packet.untracked = True
         if packet.untracked:
             return Tracking(CtState.UNTRACKED)
         if packet.error is not None:
             return self._track_error(packet)
-        found = self.find(packet.tuple5, packet.zone, packet.zone_reply)
+        found = self._find(packet)
         if found is None:
             return self._first_packet(packet)
         entry, is_reply = found
@@ -151,7 +167,7 @@ class Table:
             return Tracking(CtState.INVALID)
         if packet.flags is Flags.ACK and not self.loose:
             return Tracking(CtState.INVALID)
-        if packet.protocol in {1, 58} and packet.icmp_type in {0, 129}:
+        if packet.protocol in {1, 58} and _ECHOES.get(packet.icmp_type):
             return Tracking(CtState.INVALID)
         key = packet.tuple5
         return Tracking(CtState.NEW, Entry(key, key.inverse(), packet.zone, packet.zone_reply))

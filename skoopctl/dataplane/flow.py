@@ -418,10 +418,9 @@ class _Attempt:
         if at_sender and ending.rerouted and self.question.protocol in {"tcp", "sctp"}:
             # ip_route_me_harder's error becomes a drop, which connect() does not see.
             return self._result(disposition, clients.TIMEOUT, ending.reason)
-        if at_sender and disposition is Disposition.BLACKHOLE:
-            return self._result(
-                disposition, clients.not_sent(disposition), f"{ending.reason}; the sender gets EINVAL"
-            )
+        if at_sender and (disposition is Disposition.BLACKHOLE or journey.steps[-1].cause == "martian"):
+            invalid = clients.not_sent(Disposition.BLACKHOLE)
+            return self._result(disposition, invalid, f"{ending.reason}; the sender gets EINVAL")
         refused = clients.not_permitted(self.question.protocol, self.question.family)
         if at_sender and refused is not None and _at_output(journey):
             return self._result(disposition, refused, f"{ending.reason}; the sender gets EPERM")

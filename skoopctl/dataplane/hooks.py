@@ -71,6 +71,8 @@ def pass_hook(
     )
     before = packet.view()
     decided = run_hook(scene)
+    for assumption in scene.assumptions:
+        journey.world.assume(assumption)
     device = out_link if hook in _SENDING else in_link
     if decided.ruling.action is Action.ACCEPT:
         _record(journey, scene, device, before, empty=plan.empty)
@@ -97,6 +99,8 @@ def pass_device_chains(
     device = in_link or out_link
     chains = device_stages(journey.topology, netns, hook, family, device.name if device else "")
     for each in chains:
+        if packet.arp and each.evaluator.table.family == "inet":
+            continue  # nft_do_chain_inet_ingress: what is not IP is accepted
         scene = Scene(
             topology=journey.topology,
             netns=netns,

@@ -25,7 +25,7 @@ from skoopctl.dataplane.packet import NO_PORTS, Packet, Unreachable, describe
 from skoopctl.dataplane.query import Answer, Query
 from skoopctl.dataplane.rule_choice import deciding
 from skoopctl.dataplane.scene import Hook
-from skoopctl.dataplane.source_check import Refusal, is_broadcast, martian, source_refused
+from skoopctl.dataplane.source_check import Refusal, is_broadcast, martian, source_refused, stays_inside
 from skoopctl.dataplane.trace import Disposition, Evidence, StepKind
 from skoopctl.dataplane.ttl import count_down
 from skoopctl.dataplane.vrf import answering_vrf, into_vrf, out_of_vrf, refused_by_sockets
@@ -64,6 +64,8 @@ def send(journey: Journey, move: Send) -> Ending | Move:
     mtu.at_birth(journey, packet, answer.route, out_link)
     journey.step(StepKind.SEND, netns, None, f"sends {describe(packet)}", packet)
     _record_route(journey, netns, answer, hop, out_link, packet)
+    if (kept := stays_inside(netns, out_link, packet)) is not None:
+        return _refuse(journey, netns, out_link, packet, kept)
     give_birth(netns, packet, out_link)
     before = (packet.destination, packet.mark)
     ended = out_of_vrf(journey, netns, out_link, packet) or pass_hook(
@@ -79,6 +81,8 @@ def send(journey: Journey, move: Send) -> Ending | Move:
         answer, hop = again, _pick_hop(journey, netns, again, packet, born_here=True)
         out_link = _out_link(netns, answer, hop)
         _record_route(journey, netns, answer, hop, out_link, packet)
+        if (kept := stays_inside(netns, out_link, packet)) is not None:
+            return replace(_refuse(journey, netns, out_link, packet, kept), rerouted=True)
         mtu.at_forwarding(journey, netns, packet, answer.route, out_link)
     return _leave(journey, netns, packet, answer, hop, out_link)
 
@@ -442,7 +446,9 @@ def _validate_source(
     return None if refused is None else _refuse(journey, netns, link, packet, refused)
 
 
-def _refuse(journey: Journey, netns: NetNamespace, link: Link, packet: Packet, refused: Refusal) -> Ending:
+def _refuse(
+    journey: Journey, netns: NetNamespace, link: Link | None, packet: Packet, refused: Refusal
+) -> Ending:
     """End at a packet whose addresses are not accepted: nobody is told."""
     evidence = (sysctl_evidence(netns, refused.sysctl),) if refused.sysctl else ()
     back = _route_evidence(netns, refused.back) if refused.back is not None else ()

@@ -6,7 +6,8 @@ Sources: net/ipv4/ip_output.c (ip_finish_output2), arp.c (arp_process), drivers/
 from __future__ import annotations
 
 from skoopctl.dataplane import mtu
-from skoopctl.dataplane.arp import ipv6_switch, neighbour_evidence, resolve, what_stops
+from skoopctl.dataplane.arp import Answerer, neighbour_evidence, resolve, what_stops
+from skoopctl.dataplane.asking import ask, whose_answer
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence, sysctl_evidence
@@ -21,7 +22,6 @@ from skoopctl.dataplane.moves import (
     Output,
     Receive,
 )
-from skoopctl.dataplane.ndp import solicit
 from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.segment import Block
@@ -53,14 +53,16 @@ def output(journey: Journey, move: Output) -> Ending | Move:
         return ended
     station = Station(netns, link)
     met = journey.world.met
-    found = resolve(journey.topology, station, next_hop, packet.family, packet.source, met)
+
+    def pick(answers: tuple[Answerer, ...]) -> Answerer:
+        names = tuple(journey.topology.label(a.station.netns) for a in answers if a.station is not None)
+        return answers[whose_answer(journey, station, packet.address(next_hop), names)]
+
+    found = resolve(journey.topology, station, next_hop, packet.family, packet.source, met, pick)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
     journey.world.heard.add(link.mac)
-    if found.by is not None:
-        journey.world.heard.add(found.mac)
-        met[found.by.key, found.by.link.index, found.sender] = link.mac
-    if packet.family == 6 and (ended := solicit(journey, station, packet, found, next_hop)) is not None:
+    if (ended := ask(journey, station, packet, found, next_hop)) is not None:
         return ended
     if found.mac or link.kind not in TUNNELS:
         mac = found.mac or "an unseen MAC"
@@ -89,7 +91,7 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
     if not link.carrier:
         evidence = (*evidence, link_evidence(netns, link))
     reason, cause = f"nobody answers for {target} on {link.name}", "neighbour-unreachable"
-    block = what_stops(journey.topology, Station(netns, link), next_hop, packet.family)
+    block = what_stops(journey.topology, Station(netns, link), next_hop, packet.family, packet.source)
     if block is not None:
         reason, cause = f"{reason}: {block.reason}", block.cause
         evidence = (*evidence, _of_block(block))
@@ -109,8 +111,8 @@ def _unreachable(journey: Journey, netns: NetNamespace, link: Link, packet: Pack
 def _of_block(block: Block) -> Evidence:
     """Return the line that shows what stopped a question for a neighbour."""
     netns, link = block.station.netns, block.station.link
-    if block.cause == "ipv6-disabled":
-        return sysctl_evidence(netns, ipv6_switch(link))
+    if block.sysctl:
+        return sysctl_evidence(netns, block.sysctl)
     return link_evidence(netns, link, membership_text(link) if block.cause == "vlan-not-allowed" else "")
 
 

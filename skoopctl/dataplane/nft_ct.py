@@ -66,6 +66,15 @@ def _family(scene: Scene) -> Scalar:
     return 2 if scene.packet.family == 4 else 10
 
 
+def _zone(direction: str) -> Callable[[Scene], Scalar]:
+    """Without a direction, a zone that is for one of them only is told all the same."""
+    if direction == "reply":
+        return _of_entry(lambda entry: entry.zone_reply)
+    if direction == "original":
+        return _of_entry(lambda entry: entry.zone)
+    return _of_entry(lambda entry: entry.zone or entry.zone_reply)
+
+
 _OF_TUPLE: dict[str, tuple[Callable[[Tuple5], Scalar], types.Datatype]] = {
     "saddr": (lambda key: key.source, types.ADDRESS),
     "daddr": (lambda key: key.destination, types.ADDRESS),
@@ -80,7 +89,6 @@ _CT: dict[str, Field] = {
     "direction": Field(lambda scene: int(_tracking(scene)[0].is_reply), types.CT_DIRECTION),
     "protocol": Field(_of_entry(lambda entry: entry.original.protocol), types.PROTOCOL),
     "l3proto": Field(_family, types.NFPROTO),
-    "zone": Field(_of_entry(lambda entry: entry.zone)),
     "id": Field(_with_entry("the connection's id")),
     "label": Field(_with_entry("the connection's labels"), _LABEL),
     "expiration": Field(_with_entry("when the connection expires")),
@@ -108,6 +116,8 @@ def ct_field(expression: Ct) -> Field:
             return of_tuple(entry.reply if reply else entry.original)
 
         return Field(read, datatype)
+    if key == "zone":
+        return Field(_zone(expression.direction))
     known = _CT.get(key)
     if known is None:
         raise UnclearError(f"ct {key} is not modelled")

@@ -67,7 +67,15 @@ def reject(statement: RejectStatement) -> Effect:
         ruling = Ruling(Action.REJECT, None)
     else:
         ruling = Ruling(Action.REJECT, _REJECTIONS.get(statement.code, Unreachable.PORT))
-    return lambda _scene: ruling
+    # nft asks for TCP, or for the family of the ICMP, before it (evaluate.c: stmt_evaluate_reject) and hides that.
+    of_ip = bool(statement.type) and statement.type != "icmpx"
+
+    def act(scene: Scene) -> Ruling:
+        if scene.packet.arp and of_ip:
+            raise AbsentError
+        return ruling
+
+    return act
 
 
 # --- marks, zones, headers -----------------------------------------------------------------------------------
@@ -147,10 +155,21 @@ def _set_ct_mark(scene: Scene, value: int) -> None:
         tracking.entry.mark = value & WORD
 
 
-def _set_zone(scene: Scene, value: int) -> None:
-    # A packet that is tracked already keeps its zone (nft_ct.c: nft_ct_set_zone_eval).
-    if scene.packet.tracking is None:
-        scene.packet.zone = value
+def _zone_setter(direction: str) -> Callable[[Scene, int], None]:
+    """Put the connection into a zone, in one direction or both (nft_ct.c: nft_ct_set_zone_eval).
+
+    A packet that is tracked, or has a zone, keeps it. A zone for one direction leaves the other in zone 0. It takes
+    the place of a ``notrack`` that came before.
+    """
+
+    def act(scene: Scene, value: int) -> None:
+        packet = scene.packet
+        if packet.tracking is None and not packet.zone and not packet.zone_reply:
+            packet.untracked = False
+            packet.zone = value & 0xFFFF if direction != "reply" else 0
+            packet.zone_reply = value & 0xFFFF if direction != "original" else 0
+
+    return act
 
 
 def _set_source(scene: Scene, value: int) -> None:
@@ -193,8 +212,8 @@ def _setter(key: Expression) -> Callable[[Scene, int], None]:
         return _set_mark
     if isinstance(key, Ct) and key.key == "mark":
         return _set_ct_mark
-    if isinstance(key, Ct) and key.key == "zone" and not key.direction:
-        return _set_zone
+    if isinstance(key, Ct) and key.key == "zone":
+        return _zone_setter(key.direction)
     if isinstance(key, Payload) and key.field in _HEADER_SETTERS:
         return _guarded(key.protocol, _HEADER_SETTERS[key.field])
     raise UnclearError("it sets something that is not modelled")
@@ -219,10 +238,11 @@ def _guarded(protocol: str, setter: Callable[[Scene, int], None]) -> Callable[[S
 
 
 def notrack(scene: Scene) -> None:
-    """Make the packet UNTRACKED, unless it belongs to a connection already (nft_ct.c: nft_notrack_eval)."""
-    tracking = scene.packet.tracking
-    if tracking is None or tracking.entry is None:
-        scene.packet.untracked = True
+    """Make the packet UNTRACKED, unless it has a connection or a zone already (nft_ct.c: nft_notrack_eval)."""
+    packet = scene.packet
+    zoned = packet.zone or packet.zone_reply
+    if not zoned and (packet.tracking is None or packet.tracking.entry is None):
+        packet.untracked = True
 
 
 # --- sets ----------------------------------------------------------------------------------------------------
@@ -266,6 +286,9 @@ class _Target:
     def act(self, scene: Scene) -> Ruling:
         tracking = scene.packet.tracking
         entry = tracking.entry if tracking and not tracking.is_reply else None
+        # ``snat ip`` in a table of the inet family leaves IPv6 alone: no verdict (nft_nat_inet_eval).
+        if _FAMILIES.get(self.statement.family, scene.packet.family) != scene.packet.family:
+            raise AbsentError
         if entry is None:
             return ACCEPT
         if self.statement.kind == "masquerade":
@@ -274,6 +297,8 @@ class _Target:
             return self._redirect(scene, entry)
         address, ports = self._target(scene)
         packet = scene.packet
+        if address is not None and address.bit_length() > (32 if packet.family == 4 else 128):
+            raise UnclearError("NAT to an address of another family")
         if self.statement.kind == "dnat":
             bind_destination(
                 entry, packet.destination if address is None else address, ports or packet.destination_ports

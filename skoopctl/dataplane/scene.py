@@ -34,6 +34,7 @@ class Scene:
     """One packet at one hook of one namespace. ``in_port`` and ``out_port`` are bridge ports (physdev).
 
     ``next_hop`` is the address that the packet is sent to on ``out_link`` (POSTROUTING; for MASQUERADE).
+    ``assumptions`` are what a decision rests on and what was not seen.
     """
 
     topology: Topology
@@ -52,6 +53,7 @@ class Scene:
     evidence: list[Evidence] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unknowns: list[str] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
 
     @property
     def born_here(self) -> bool:

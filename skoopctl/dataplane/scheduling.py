@@ -40,6 +40,11 @@ def choose(scene: Scene, service: VirtualService) -> RealServer | None:
     kept = _kept(scene, service)
     if kept is not None:
         return kept
+    if any(server.upper is None for server in service.servers):
+        scene.assumptions.append(
+            f"no server of {service_name(service)} on {scene.netns.host} is over a threshold of connections: "
+            "IPVS's thresholds were not read"
+        )
     kind, weigh = _SCHEDULERS.get(service.scheduler, (ChoiceKind.UNKNOWN, _willing))
     candidates = weigh(service)
     if any(server is not None and server.overloaded is None for server, _ in candidates):

@@ -59,6 +59,18 @@ def martian(netns: NetNamespace, link: Link, packet: Packet) -> Refusal | None:
     return None
 
 
+def stays_inside(netns: NetNamespace, link: Link | None, packet: Packet) -> Refusal | None:
+    """A loopback source may not leave by a device without route_localnet (route.c: __mkroute_output)."""
+    if packet.family != 4 or packet.source >> 24 != _LOOPBACK_NET or link is None:
+        return None
+    if link.loopback or link.kind == "vrf" or conf(netns, "route_localnet", link):
+        return None
+    reason = (
+        f"a packet from {packet.address(packet.source)} may not leave by {link.name}: route_localnet is off"
+    )
+    return Refusal("martian", reason, f"net/ipv4/conf/{link.name}/route_localnet")
+
+
 def source_refused(
     router: Router,
     link: Link,

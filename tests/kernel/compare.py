@@ -64,7 +64,8 @@ def _fits(model: Model, branch: Branch, heard: Heard) -> bool:
 
 def _fails_late(branch: Branch) -> bool:
     """Tell whether a branch fails only after the handshake."""
-    return any(walk.label == "ACK" and walk.disposition is not Disposition.DELIVERED for walk in branch.walks)
+    late = {"ACK", "data"}
+    return any(w.label in late and w.disposition is not Disposition.DELIVERED for w in branch.walks)
 
 
 def depends_on_time(case: Case) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skoopctl.dataplane.trace import Disposition, Evidence, Outcome
+from skoopctl.dataplane.trace import Disposition, Evidence, Outcome, StepKind
 from skoopctl.kernel.iptables import Backend
 from skoopctl.kernel.netns import Host, NetNamespace
 from tests.kernel.predict import COUNTED, Prediction, blamed, collect
@@ -99,6 +99,8 @@ def _expected(prediction: Prediction) -> frozenset[str]:
         return (
             REASONS["netfilter"] if last.ends in {Disposition.DROPPED, Disposition.REJECTED} else frozenset()
         )
+    if last.cause == "martian" and all(step.kind is not StepKind.RECEIVE for step in branch.fatal_walk.steps):
+        return frozenset()  # it was not received: a lookup on the way out failed, and who asked drops it
     return REASONS.get(last.cause, frozenset())
 
 

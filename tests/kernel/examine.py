@@ -83,7 +83,10 @@ def examine(
 
 
 def _ask_again(model: Model, found: Examined) -> None:
-    """Try what does not fit once more, alone: many flows at once use up ICMP errors and skip rp_filter."""
+    """Try what does not fit once more, alone, and without the neighbours that other flows have met.
+
+    Many flows at once use up ICMP errors and skip rp_filter, too.
+    """
     doubtful = [n for n, case in enumerate(found.cases) if case.answer is Answer.DISAGREES]
     for turn in range(2):
         left = [n for n in doubtful if found.cases[n].answer is Answer.DISAGREES][:MOST_ALONE]
@@ -92,6 +95,7 @@ def _ask_again(model: Model, found: Examined) -> None:
         for n in left:
             if depends_on_time(found.cases[n]):
                 time.sleep(REFILL_S)
+            stage.forget_neighbours()
             prediction = found.cases[n].prediction
             (heard,), _ = try_flows([prediction.flow], ALONE_S)
             found.cases[n] = judge(model, prediction, heard)

@@ -77,6 +77,16 @@ def clear() -> None:
     )
 
 
+def forget_neighbours() -> None:
+    """Have every place forget the neighbours that it has met; those that were set by hand stay.
+
+    A flow that asks for a neighbour is known to it from then on (net/core/neighbour.c: neigh_event_ns): another
+    flow then finds an address for which it would get no answer of its own.
+    """
+    for name in plan.NAMES:
+        run(name, ["ip", "neigh", "flush", "all"])
+
+
 def _must(argv: list[str], stdin: str = "") -> None:
     done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:

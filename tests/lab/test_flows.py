@@ -8,7 +8,6 @@ real SSH, and the two are compared row by row. UNKNOWN is counted, listed, and m
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -195,14 +194,9 @@ def disagreements(rows: list[Row], title: str, report: Callable[[str], None]) ->
 
 
 @pytest.fixture
-def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Return a function that prints a line whatever pytest captures: the counts belong to the record."""
-
-    def line(text: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{text}")
-
-    return line
+def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return a function that keeps a line for the end of the run: the counts belong to the record."""
+    return lambda text: record_property("counted", text)
 
 
 @pytest.mark.parametrize(("proxy", "backend"), MODES, ids=lambda mode: mode.value)

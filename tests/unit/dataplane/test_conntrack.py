@@ -96,6 +96,17 @@ def test_zones_keep_equal_tuples_apart() -> None:
     assert other.state is CtState.NEW
 
 
+@pytest.mark.parametrize(("protocol", "request_type", "reply_type"), [(1, 8, 0), (58, 128, 129)])
+def test_a_ping_to_oneself_has_two_directions(protocol: int, request_type: int, reply_type: int) -> None:
+    """Where both ends of an echo are one address, its type tells the reply: ESTABLISHED, not NEW."""
+    me = "10.0.0.1" if protocol == 1 else "fd00::1"
+    asked = packet(me, me, protocol=protocol, icmp_type=request_type)
+    table, _ = established(asked)
+    assert table.track(asked).state is CtState.NEW
+    reply = table.track(packet(me, me, protocol=protocol, icmp_type=reply_type))
+    assert (reply.state, reply.is_reply) == (CtState.ESTABLISHED, True)
+
+
 def test_an_icmp_error_is_related_to_what_it_is_about() -> None:
     """An error about a packet of a known connection is RELATED, in the direction of the answer."""
     syn = packet()

@@ -65,6 +65,19 @@ def test_each_server_gets_its_turn() -> None:
     assert {branch.choices for branch in result.branches} == {(f"{B}:80",), ("10.244.2.99:80",)}
 
 
+@pytest.mark.parametrize("unread", [False, True])
+def test_thresholds_that_were_not_read_are_assumed_not_to_be_reached(unread: bool) -> None:
+    """/proc/net/ip_vs does not show thresholds: the verdict rests on there being none, and says so."""
+    made = balanced(B)
+    found: Ipvs = made.n1.more["ipvs"]
+    (only,) = found.services
+    servers = tuple(replace(server, upper=None if unread else 0) for server in only.servers)
+    made.n1.more["ipvs"] = replace(found, services=(replace(only, servers=servers),))
+    result = made.walk(made.a, SERVICE)
+    assert result.verdict is Verdict.PASS
+    assert any("thresholds were not read" in text for text in result.assumptions) is unread
+
+
 def test_the_hooks_that_a_request_meets() -> None:
     """INPUT's filter sees the service, OUTPUT and POSTROUTING the server; FORWARD sees neither."""
     made = balanced(B)

@@ -424,6 +424,31 @@ def test_snat_rewrites_the_source(text: str, source: str) -> None:
     assert [found for _, found, _ in ways] == [source]
 
 
+def _nat_rule(body: dict[str, Any]) -> Box:
+    made = Box("n1", "n1", 1000, is_host=True)
+    made.link("eth0")
+    place = {"family": "inet", "table": "t"}
+    base = {"name": "base", "type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"}
+    rule = {"chain": "base", "handle": 1, "expr": [body]}
+    made.nftables({"table": {"family": "inet", "name": "t"}}, {"chain": place | base}, {"rule": place | rule})
+    return made
+
+
+@pytest.mark.parametrize(("family", "source"), [(4, "10.9.9.9"), (6, "fd00::7")])
+def test_nat_of_one_family_leaves_the_other_alone(family: int, source: str) -> None:
+    """``snat ip to`` in an inet table translates IPv4, and IPv6 packets go on with the next rule."""
+    made = _nat_rule({"snat": {"family": "ip", "addr": "10.9.9.9"}})
+    item = packet() if family == 4 else packet("fd00::7", "fd00::8")
+    (way,) = through(At(made, Hook.POSTROUTING, out_dev="eth0"), tracked(item))
+    assert way.scene.packet.address(way.scene.packet.source) == source
+
+
+def test_nat_to_an_address_that_does_not_fit_is_unknown() -> None:
+    """A rule that gives an IPv4 packet an IPv6 address is no rule of a kernel: it may do anything."""
+    made = _nat_rule({"snat": {"addr": "fd00::9"}})
+    assert says(At(made, Hook.POSTROUTING, out_dev="eth0"), tracked(packet())) == "unknown"
+
+
 def test_masquerade_without_an_address_drops() -> None:
     """A device without an address has nothing to masquerade as: the kernel drops."""
     made = box("masquerade", hook="postrouting", chain_type="nat", priority=100)

@@ -239,3 +239,39 @@ def test_a_flag_that_nobody_knows_is_open() -> None:
     data = packet(flags=Flags.ACK)
     assert says(At(box(match(flags, "psh", "in"))), data) == "unknown"
     assert says(At(box(match({"&": [flags, ["syn", "ack"]]}, "ack"))), data) == "hit"
+
+
+def zone(number: int, **more: str) -> list[Any]:
+    """Return ``ct zone set NUMBER``."""
+    return [{"mangle": {"key": ct("zone", **more), "value": number}}]
+
+
+@pytest.mark.parametrize(
+    ("rules", "zones"),
+    [
+        ([zone(5)], (5, 5)),
+        ([zone(5, dir="original")], (5, 0)),
+        ([zone(5, dir="reply")], (0, 5)),
+        ([zone(5), zone(6)], (5, 5)),
+        ([zone(5), [{"notrack": None}]], (5, 5)),
+        ([[{"notrack": None}], zone(5)], (5, 5)),
+    ],
+)
+def test_zones_are_set_once_for_one_direction_or_both(rules: list[Any], zones: tuple[int, int]) -> None:
+    """The first zone stays, whatever comes after it, and takes the place of a notrack before it."""
+    made = box(*rules, hook="prerouting", priority=-300)
+    (way,) = through(At(made, Hook.PREROUTING, in_dev="eth0"), packet())
+    tracking = way.scene.packet.tracking
+    assert tracking is not None
+    assert tracking.entry is not None
+    assert (tracking.entry.zone, tracking.entry.zone_reply) == zones
+
+
+@pytest.mark.parametrize(
+    ("direction", "zones", "told"),
+    [("", (5, 0), 5), ("", (0, 5), 5), ("original", (0, 5), 0), ("reply", (5, 0), 0), ("reply", (0, 5), 5)],
+)
+def test_a_zone_is_told_by_direction(direction: str, zones: tuple[int, int], told: int) -> None:
+    """``ct reply zone`` is the answers' zone; ``ct zone`` tells one that is for one direction only, too."""
+    rule = match(ct("zone", **({"dir": direction} if direction else {})), told)
+    assert says(At(box(rule)), tracked(packet(), "NEW", zone=zones[0], zone_reply=zones[1])) == "hit"

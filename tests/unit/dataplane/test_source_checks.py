@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skoopctl.dataplane.trace import Disposition, PathResult, Verdict
+from skoopctl.dataplane.trace import Disposition, Outcome, PathResult, Verdict
 from skoopctl.kernel.route import RouteType
 from tests.support.worlds import Cluster, cluster
 
@@ -80,6 +80,37 @@ def test_loopback_addresses_are_martians_on_a_device() -> None:
     made.n1.set("net/ipv4/conf/cni0/route_localnet", 1)
     result = made.walk(made.a, "127.0.0.1", 22)
     assert result.branches[0].forward.disposition is Disposition.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("protocol", "outcome", "errno"), [("tcp", Outcome.TIMEOUT, ""), ("udp", Outcome.UNREACHABLE, "EINVAL")]
+)
+def test_a_loopback_source_may_not_leave(protocol: str, outcome: Outcome, errno: str) -> None:
+    """A packet from 127.0.0.1 that DNAT sends elsewhere needs route_localnet on the device that it leaves by."""
+    made = cluster()
+    made.b.listen(80, "udp")
+    made.n1.address("lo", "127.0.0.1/8")
+    to = f"-A OUTPUT -p {protocol} -d 127.0.0.1 -j DNAT --to-destination {made.b.ip}:80"
+    made.n1.iptables(
+        f"*nat\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n{to}\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n"
+    )
+    result = made.walk(made.n1, "127.0.0.1", protocol=protocol)
+    assert end(result) == (Disposition.DROPPED, "martian", "n1", "flannel.1")
+    assert (result.outcome, result.branches[0].errno) == (outcome, errno)
+    made.n1.set("net/ipv4/conf/flannel.1/route_localnet", 1)
+    assert made.walk(made.n1, "127.0.0.1", protocol=protocol).verdict is Verdict.PASS
+
+
+def test_an_answer_from_loopback_may_not_leave_either() -> None:
+    """DNAT to 127.0.0.1 needs route_localnet where the request comes in and where the answer goes out."""
+    made = cluster()
+    made.n2.listen(80)
+    made.n2.address("lo", "127.0.0.1/8")
+    to = "-A PREROUTING -p tcp -j DNAT --to-destination 127.0.0.1:80"
+    made.n2.iptables(f"*nat\n:PREROUTING ACCEPT\n{to}\nCOMMIT\n")
+    made.n2.set("net/ipv4/conf/eth0/route_localnet", 1)
+    ended = end(made.walk(made.a, made.n2.ip))
+    assert ended == (Disposition.DROPPED, "martian", "n2", "flannel.1")
 
 
 def test_forwarding_counts_on_the_device_that_the_packet_came_in_on() -> None:
