@@ -283,6 +283,17 @@ _DOCS = (
         ("ip6tables-save -c", "nft -a list ruleset", "ip -6 neigh"),
     ),
     Doc(
+        "arp-filtered",
+        "A firewall drops ARP",
+        Severity.FATAL,
+        "IPv4 asks for MAC addresses with ARP, whose frames meet nft's chains of the families bridge and netdev on "
+        "their way. Where they are dropped, nobody who does not know the address yet can reach it: every flow "
+        "of this neighbour fails as unreachable, and those who know it fail when their entry has aged.",
+        "Let the rule look at IP only (ether type ip), or accept ARP before it (ether type arp accept): ct state "
+        "invalid matches every ARP frame.",
+        ("nft -a list ruleset", "ip neigh"),
+    ),
+    Doc(
         "echo-ignored",
         "The destination ignores echo requests",
         Severity.FATAL,

@@ -160,7 +160,7 @@ def _key(step: Step) -> NsKey:
 # --- firewall rules ------------------------------------------------------------------------------------------
 
 
-@proposes("netfilter-drop", "netfilter-reject", "ndp-filtered")
+@proposes("netfilter-drop", "netfilter-reject", "ndp-filtered", "arp-filtered")
 def delete_rule(cause: Cause, _branch: Branch, _snapshot: Snapshot) -> Iterable[Remedy]:
     """Delete the rule that decided, or give the chain another policy."""
     if not cause.evidence:

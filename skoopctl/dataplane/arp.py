@@ -6,15 +6,16 @@ arp_fwd_proxy), devinet.c (inet_confirm_addr), net/ipv6/ndisc.c (ndisc_recv_ns).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from skoopctl.dataplane.device_conf import conf
+from skoopctl.dataplane.ip6 import is_link_local
 from skoopctl.dataplane.l3mdev import l3_master_index
 from skoopctl.dataplane.packet import Packet
 from skoopctl.dataplane.query import Query
 from skoopctl.dataplane.routing import Router
-from skoopctl.dataplane.segment import Block, Segment
+from skoopctl.dataplane.segment import Block, Crossing, Place, Segment, Way
 from skoopctl.dataplane.source_address import SCOPE_HOST, SCOPE_LINK, same_subnet
 from skoopctl.dataplane.source_check import martian, source_refused
 from skoopctl.dataplane.stacking import shares_wire
@@ -43,15 +44,27 @@ _FIXED = frozenset({NeighbourState.PERMANENT, NeighbourState.NOARP})
 class Resolution:
     """A MAC address ('' when nobody here can know it, such as a router outside), and how it was found.
 
-    ``asked`` is true where the table has no valid entry, so that the kernel asks (ARP, neighbour discovery).
-    ``by`` is who would answer for it now: it knows then that ``sender`` is at the asking device.
+    ``asked`` is set where the table has no valid entry, so that the kernel asks (ARP, neighbour discovery): who
+    answers, which knows then that ``sender`` is at the asking device.
     """
 
     mac: str
     evidence: tuple[Evidence, ...] = ()
-    asked: bool = False
-    by: Station | None = None
+    asked: Answerer | None = None
     sender: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """A device that answers a question, and the ways of question and answer; None for one outside of what is seen."""
+
+    station: Station | None
+    there: Way = ()
+    back: Way = ()
+
+
+Pick = Callable[[tuple[Answerer, ...]], Answerer]
+"""Says whose answer counts."""
 
 
 def resolve(
@@ -61,11 +74,13 @@ def resolve(
     family: int,
     source: int = 0,
     met: Mapping[tuple[NsKey, int, int], str] | None = None,
+    pick: Pick = lambda answers: answers[0],
 ) -> Resolution | None:
     """Return the MAC address of a next hop, or None when nobody answers for it.
 
     ``source`` is the packet's, which the question names as its sender where the device allows it. ``met`` are
-    the neighbours of this flow so far (`World.met`).
+    the neighbours of this flow so far (`World.met`). ``pick`` is asked where several would answer, with other
+    MAC addresses.
     """
     netns, link = station.netns, station.link
     tunnel = TUNNELS.get(link.kind)
@@ -79,14 +94,25 @@ def resolve(
         return Resolution(known)
     if entry is not None and entry.state in _VALID and entry.mac:
         return Resolution(entry.mac, neighbour_evidence(netns, link, address))
-    sender = _sender(topology.router(netns), link, address, source) if family == 4 else source
-    found = answer(topology, station, address, family, sender)
-    if found is None and entry is None and _may_be_outside(topology, station, address):
-        return Resolution("", asked=True)
-    if found is None:
+    sender = (_sender4 if family == 4 else _sender6)(topology.router(netns), link, address, source)
+    found = answers(topology, station, address, family, sender)
+    if not found and entry is None and _may_be_outside(topology, station, address):
+        return Resolution(
+            "", asked=Answerer(None, (Crossing(Place.OUT, station),), (_into(station),)), sender=sender
+        )
+    if not found:
         return None
     evidence = neighbour_evidence(netns, link, address)
-    return Resolution(found.link.mac, evidence, True, found, sender)
+    chosen = found[0] if len({_mac(each) for each in found}) == 1 else pick(found)
+    return Resolution(_mac(chosen), evidence, chosen, sender)
+
+
+def _mac(answerer: Answerer) -> str:
+    return answerer.station.link.mac if answerer.station is not None else ""
+
+
+def _into(station: Station) -> Crossing:
+    return Crossing(Place.IN, station)
 
 
 def _may_be_outside(topology: Topology, station: Station, address: int) -> bool:
@@ -115,7 +141,7 @@ def neighbour_evidence(netns: NetNamespace, link: Link, address: int) -> tuple[E
     return (Evidence("neighbour", text, link.name, node=netns.host, netns=netns.inode),)
 
 
-def _sender(router: Router, link: Link, target: int, source: int) -> int:
+def _sender4(router: Router, link: Link, target: int, source: int) -> int:
     """Return the address that asks (arp_solicit): the packet's own, or what arp_announce allows."""
     announce = conf(router.netns, "arp_announce", link)
     if announce < 2 and source and router.address_type(source, 4) is RouteType.LOCAL:
@@ -128,33 +154,49 @@ def _sender(router: Router, link: Link, target: int, source: int) -> int:
     return router.addresses.select4(link.index, target, SCOPE_LINK) or 0
 
 
-def answer(
+def _sender6(router: Router, link: Link, _target: int, source: int) -> int:
+    """Return the address that asks (ndisc_solicit): the packet's if the device holds it, else its link-local one."""
+    own = [int(a.ip) for a in router.addresses.by_index.get(link.index, ()) if a.ip.version == 6]
+    if source in own:
+        return source
+    return next((address for address in own if is_link_local(address)), 0)
+
+
+def answers(
     topology: Topology, station: Station, address: int, family: int, sender: int = 0
-) -> Station | None:
-    """Return the device that would answer for an address on this segment."""
+) -> tuple[Answerer, ...]:
+    """Return the devices that would answer for an address on this segment."""
     known = topology.caches.setdefault("who answers", {})
     assert isinstance(known, dict)  # noqa: S101 - this module's own entry
     key = station.key, station.link.index, address, family, sender
     if key not in known:
-        known[key] = _find_answer(topology, station, address, family, sender)
-    found: Station | None = known[key]
+        known[key] = tuple(_find_answers(topology, station, address, family, sender))
+    found: tuple[Answerer, ...] = known[key]
     return found
 
 
-def _find_answer(
+def _find_answers(
     topology: Topology, station: Station, address: int, family: int, sender: int
-) -> Station | None:
+) -> Iterator[Answerer]:
     segment = Segment(topology, multicast=family == 6)
+    near = False
     for heard, _ in segment.hears(station):
-        answers = _answers(topology, heard, address, family, sender, station.link.mac)
-        if answers and any(back == station for back, _ in Segment(topology, answer=True).hears(heard)):
-            return heard
-    for leaving, _ in segment.outward:
+        if not _answers(topology, heard, address, family, sender, station.link.mac):
+            continue
+        way = segment.way
+        back = Segment(topology, answer=station.link.mac)
+        returned = next((back.way for there, _ in back.hears(heard) if there == station), None)
+        if returned is not None:
+            near = True
+            yield Answerer(heard, way, returned)
+    if near:
+        return
+    for leaving, way in segment.outward:
         owners = topology.underlay_owners(address, leaving.key)
         found = next((o for o in owners if o.link.up and not shares_wire(topology, station, o)), None)
         if found is not None:
-            return found
-    return None
+            yield Answerer(found, (*way, _into(found)), (Crossing(Place.OUT, found), _into(station)))
+            return
 
 
 def what_stops(topology: Topology, station: Station, address: int, family: int) -> Block | None:

@@ -21,6 +21,7 @@ from skoopctl.dataplane.moves import (
     OutOfBridge,
     Receive,
 )
+from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.routing import Query
 from skoopctl.dataplane.scene import Hook
@@ -106,6 +107,12 @@ def _upwards(
     journey.step(StepKind.BRIDGE, netns, port.link, f"to {bridge.link.name} itself", packet)
     if packet.vlan:
         return Arrive(netns, bridge.link, packet, bridge.link.mac, above_bridge=True)
+    # br_netif_receive_skb: the frame is received once more, on the bridge's own device.
+    stopped = at_device(journey, netns, bridge.link, packet, "into") or pass_device_chains(
+        journey, netns, packet, "netdev", "ingress", in_link=bridge.link
+    )
+    if stopped is not None:
+        return stopped
     return Receive(netns, bridge.link, packet, prerouted=filtered, in_port=port.link)
 
 
@@ -259,6 +266,12 @@ def _forward(
     ended = _out_hooks(journey, bridge, port, out, packet)
     if ended is not None:
         return ended
+    # br_dev_queue_push_xmit: a port sends like any device.
+    ended = at_device(journey, netns, out.link, packet, "out of") or pass_device_chains(
+        journey, netns, packet, "netdev", "egress", out_link=out.link
+    )
+    if ended is not None:
+        return ended
     mtu.at_frame(journey, out, packet)
     if out.link.kind in TUNNELS:
         return Encapsulate(netns, out.link, packet, mac, next_hop or packet.destination)
@@ -321,9 +334,10 @@ def _out_port(
 ) -> tuple[Station | None, tuple[Evidence, ...]]:
     """Return the port for a MAC: by the database, else by flooding to whoever has that MAC."""
     netns = bridge.netns
+    moved = _moved_to(journey, bridge, mac)
     for entry in netns.fdb:
         here = entry.master == bridge.link.index and entry.index in netns.links
-        if entry.mac == mac and here and vlan in {entry.vlan, UNREAD}:
+        if entry.mac == mac and here and vlan in {entry.vlan, UNREAD} and moved in {0, entry.index}:
             evidence = (Evidence("fdb", entry.text, bridge.link.name, node=netns.host, netns=netns.inode),)
             return Station(netns, netns.links[entry.index]), evidence
     for candidate in journey.topology.ports(bridge):
@@ -343,6 +357,21 @@ def _out_port(
     members = [p for p in outward if egress(bridge.link, p.link, vlan, 0).allowed is not False]
     chosen = members or outward
     return (chosen[0], ()) if chosen else (None, ())
+
+
+def _moved_to(journey: Journey, bridge: Station, mac: str) -> int:
+    """Return the port by which an address has sent a frame, if the port learns: even a static entry follows it there.
+
+    br_fdb_update: only an entry that is sticky, or the bridge's own, stays. 0: the database is as it was.
+    """
+    if mac not in journey.world.heard:
+        return 0
+    for port in journey.topology.ports(bridge):
+        end, info = journey.topology.peer(port), port.link.port
+        learns = info is not None and info.learning and not _refuses(bridge, None, port)
+        if learns and end is not None and _is_behind(journey.topology, end, mac):
+            return port.link.index
+    return 0
 
 
 def _is_behind(topology: Topology, peer: Station, mac: str) -> bool:

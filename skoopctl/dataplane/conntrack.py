@@ -15,6 +15,8 @@ from skoopctl.kernel.ipset import Member, Value
 
 # Echo requests and replies (nf_conntrack_proto_icmp.c: invmap), and whether each answers.
 _ECHOES = {8: False, 0: True, 128: False, 129: True}
+# nf_conntrack_icmpv6_error: router and neighbour discovery is no connection.
+_DISCOVERY = frozenset(range(133, 138))
 
 
 class CtState(StrEnum):
@@ -120,6 +122,8 @@ class Table:
 
     def track(self, packet: Packet) -> Tracking:
         """Attach conntrack's view to a packet that enters this namespace, or is born in it."""
+        if packet.protocol == 58 and packet.icmp_type in _DISCOVERY:
+            packet.untracked = True
         if packet.untracked:
             return Tracking(CtState.UNTRACKED)
         if packet.error is not None:

@@ -81,6 +81,8 @@ def pass_device_chains(
     device = in_link or out_link
     chains = device_stages(journey.topology, netns, hook, family, device.name if device else "")
     for each in chains:
+        if packet.arp and each.evaluator.table.family == "inet":
+            continue  # nft_do_chain_inet_ingress: what is not IP is accepted
         scene = Scene(
             topology=journey.topology,
             netns=netns,

@@ -34,9 +34,8 @@ class World:
     ``uncollected`` names the hosts that could not be asked, by their addresses. ``heard`` are the MAC addresses
     that have sent a frame for this flow, which the bridges on the way have learned; ``met`` the neighbours that
     a namespace's device knows because they have asked it for an address (neigh_event_ns). ``vrfs`` are the VRFs
-    that connections of a namespace belong to (inet_request_bound_dev_if). ``learned`` are IPv6 neighbours that
-    a device has heard of on the way. ``endpoints`` are where a WireGuard peer's packets came
-    from (family, address, port): it is answered there from then on.
+    that connections of a namespace belong to (inet_request_bound_dev_if). ``endpoints`` are where a WireGuard
+    peer's packets came from (family, address, port): it is answered there from then on.
     """
 
     topology: Topology
@@ -45,7 +44,6 @@ class World:
     connections: dict[NsKey, Table] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
     endpoints: dict[Peer, tuple[int, int, int]] = field(default_factory=dict)
-    learned: set[tuple[NsKey, int, int]] = field(default_factory=set)
     heard: set[str] = field(default_factory=set)
     met: dict[tuple[NsKey, int, int], str] = field(default_factory=dict)
     vrfs: dict[NsKey, int] = field(default_factory=dict)

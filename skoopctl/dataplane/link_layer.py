@@ -6,7 +6,8 @@ Sources: net/ipv4/ip_output.c (ip_finish_output2), arp.c (arp_process), drivers/
 from __future__ import annotations
 
 from skoopctl.dataplane import mtu
-from skoopctl.dataplane.arp import ipv6_switch, neighbour_evidence, resolve, what_stops
+from skoopctl.dataplane.arp import Answerer, ipv6_switch, neighbour_evidence, resolve, what_stops
+from skoopctl.dataplane.asking import ask, whose_answer
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.hooks import pass_device_chains
 from skoopctl.dataplane.journey import Ending, Journey, link_evidence, sysctl_evidence
@@ -21,7 +22,6 @@ from skoopctl.dataplane.moves import (
     Output,
     Receive,
 )
-from skoopctl.dataplane.ndp import solicit
 from skoopctl.dataplane.opaque import at_device
 from skoopctl.dataplane.packet import Packet, Unreachable
 from skoopctl.dataplane.segment import Block
@@ -53,14 +53,16 @@ def output(journey: Journey, move: Output) -> Ending | Move:
         return ended
     station = Station(netns, link)
     met = journey.world.met
-    found = resolve(journey.topology, station, next_hop, packet.family, packet.source, met)
+
+    def pick(answers: tuple[Answerer, ...]) -> Answerer:
+        names = tuple(journey.topology.label(a.station.netns) for a in answers if a.station is not None)
+        return answers[whose_answer(journey, station, packet.address(next_hop), names)]
+
+    found = resolve(journey.topology, station, next_hop, packet.family, packet.source, met, pick)
     if found is None:
         return _unreachable(journey, netns, link, packet, next_hop)
     journey.world.heard.add(link.mac)
-    if found.by is not None:
-        journey.world.heard.add(found.mac)
-        met[found.by.key, found.by.link.index, found.sender] = link.mac
-    if packet.family == 6 and (ended := solicit(journey, station, packet, found, next_hop)) is not None:
+    if (ended := ask(journey, station, packet, found, next_hop)) is not None:
         return ended
     if found.mac or link.kind not in TUNNELS:
         mac = found.mac or "an unseen MAC"

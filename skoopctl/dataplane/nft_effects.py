@@ -67,7 +67,15 @@ def reject(statement: RejectStatement) -> Effect:
         ruling = Ruling(Action.REJECT, None)
     else:
         ruling = Ruling(Action.REJECT, _REJECTIONS.get(statement.code, Unreachable.PORT))
-    return lambda _scene: ruling
+    # nft asks for TCP, or for the family of the ICMP, before it (evaluate.c: stmt_evaluate_reject) and hides that.
+    of_ip = bool(statement.type) and statement.type != "icmpx"
+
+    def act(scene: Scene) -> Ruling:
+        if scene.packet.arp and of_ip:
+            raise AbsentError
+        return ruling
+
+    return act
 
 
 # --- marks, zones, headers -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from skoopctl.dataplane import nft_types as types
 from skoopctl.dataplane.nft_compare import Bits, DestinationPorts, Scalar, SourcePorts, Span
 from skoopctl.dataplane.nft_types import Datatype
-from skoopctl.dataplane.packet import Packet
+from skoopctl.dataplane.packet import ArpOperation, Packet
 from skoopctl.dataplane.scene import Scene
 
 Reader = Callable[[Scene], Scalar]
@@ -63,6 +63,8 @@ def flags_of(packet: Packet) -> Scalar:
 
 def source_port(packet: Packet) -> Scalar:
     """Return what stands where TCP and UDP have the source port."""
+    if packet.arp:
+        raise AbsentError
     if packet.protocol in _ICMP:
         kind, code = packet.icmp
         return kind << 8 | code
@@ -73,6 +75,8 @@ def source_port(packet: Packet) -> Scalar:
 
 def destination_port(packet: Packet) -> Scalar:
     """Return what stands where TCP and UDP have the destination port."""
+    if packet.arp:
+        raise AbsentError
     if packet.protocol in _ICMP:
         return NO_PORT
     if packet.protocol not in _PORTED.values():
@@ -83,7 +87,7 @@ def destination_port(packet: Packet) -> Scalar:
 def _of_family(family: int, fields: dict[str, Field]) -> dict[str, Field]:
     def guarded(read: Reader) -> Reader:
         def value(scene: Scene) -> Scalar:
-            if scene.packet.family != family:
+            if scene.packet.family != family or scene.packet.arp:
                 raise AbsentError
             return read(scene)
 
@@ -199,7 +203,10 @@ def _mac(which: str) -> Reader:
     return read
 
 
-def _ether_type(scene: Scene) -> Scalar:
+def ether_type(scene: Scene) -> Scalar:
+    """Return what the frame says it carries: ARP, IPv4 or IPv6."""
+    if scene.packet.arp:
+        return 0x0806
     return 0x0800 if scene.packet.family == 4 else 0x86DD
 
 
@@ -216,7 +223,36 @@ def _never(_scene: Scene) -> Scalar:
 _ETHER = {
     "saddr": Field(_mac("saddr"), types.MAC),
     "daddr": Field(_mac("daddr"), types.MAC),
-    "type": Field(_ether_type, types.ETHER_TYPE),
+    "type": Field(ether_type, types.ETHER_TYPE),
+}
+
+
+def _of_arp(fields: dict[str, Field]) -> dict[str, Field]:
+    def guarded(read: Reader) -> Reader:
+        def value(scene: Scene) -> Scalar:
+            if not scene.packet.arp:
+                raise AbsentError
+            return read(scene)
+
+        return value
+
+    return {name: Field(guarded(field.read), field.type) for name, field in fields.items()}
+
+
+def _target_mac(scene: Scene) -> Scalar:
+    return 0 if scene.packet.arp is ArpOperation.REQUEST else Span(0, (1 << 48) - 1, "who asked")
+
+
+_ARP = {
+    "htype": Field(fixed(1)),
+    "ptype": Field(fixed(0x0800), types.ETHER_TYPE),
+    "hlen": Field(fixed(6)),
+    "plen": Field(fixed(4)),
+    "operation": Field(lambda scene: int(scene.packet.arp), types.ARP_OPERATION),
+    "saddr ether": Field(_mac("saddr"), types.MAC),
+    "saddr ip": Field(lambda scene: scene.packet.source, types.ADDRESS),
+    "daddr ether": Field(_target_mac, types.MAC),
+    "daddr ip": Field(lambda scene: scene.packet.destination, types.ADDRESS),
 }
 _VLAN = {name: Field(_tag) for name in ("id", "pcp", "dei", "cfi")} | {"type": Field(_tag, types.ETHER_TYPE)}
 _NEVER = Field(_never)
@@ -234,8 +270,9 @@ FIELDS: dict[str, dict[str, Field]] = {
     "icmpv6": _of_protocol((58,), _icmp_fields(types.ICMPV6_TYPE, types.ICMPV6_CODE)),
     "ether": _ETHER,
     "vlan": _VLAN,
+    "arp": _of_arp(_ARP),
 }
-NEVER_SENT = frozenset({"arp", "ah", "esp", "comp", "igmp", "gre", "geneve", "gretap", "vxlan"})
+NEVER_SENT = frozenset({"ah", "esp", "comp", "igmp", "gre", "geneve", "gretap", "vxlan"})
 """Headers that no packet of a walk has where a rule looks for them: a tunnel's outer packet is UDP or IP."""
 
 
@@ -282,6 +319,8 @@ def raw_bits(packet: Packet, base: str, offset: int, length: int) -> Scalar:
 
 def _layout(packet: Packet, base: str) -> list[tuple[int, int, int | None]]:
     """Return (offset, length, value) in bits of what is known of a header."""
+    if packet.arp:
+        return []
     if base == "nh" and packet.family == 4:
         return [
             (0, 8, 0x45),

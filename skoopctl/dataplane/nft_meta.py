@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from skoopctl.dataplane import nft_types as types
 from skoopctl.dataplane.nft_compare import WORD, Scalar, Span
-from skoopctl.dataplane.nft_fields import AbsentError, Field, Reader, unknown
+from skoopctl.dataplane.nft_fields import AbsentError, Field, Reader, ether_type, unknown
 from skoopctl.dataplane.scene import Hook, Scene
 from skoopctl.kernel.link import Link
 
@@ -89,6 +89,13 @@ def _l3_device(scene: Scene) -> Link | None:
     return link if master is not None and master.kind == "vrf" else None
 
 
+def _transport(scene: Scene) -> Scalar:
+    """The protocol on top of IP; ARP has none (NFT_PKTINFO_L4PROTO is not set)."""
+    if scene.packet.arp:
+        raise AbsentError
+    return scene.packet.protocol
+
+
 def _packet_type(scene: Scene) -> Scalar:
     # A bridge's port sees most frames as addressed to somebody else (eth_type_trans); IP gets none of those.
     if scene.in_link is not None and scene.in_link.master and scene.in_link.kind != "bridge":
@@ -112,9 +119,9 @@ def _owner(what: str) -> Reader:
 
 META: dict[str, Field] = {
     "mark": Field(lambda scene: scene.packet.mark, types.MARK),
-    "l4proto": Field(lambda scene: scene.packet.protocol, types.PROTOCOL),
+    "l4proto": Field(_transport, types.PROTOCOL),
     "nfproto": Field(lambda scene: 2 if scene.packet.family == 4 else 10, types.NFPROTO),
-    "protocol": Field(lambda scene: 0x0800 if scene.packet.family == 4 else 0x86DD, types.ETHER_TYPE),
+    "protocol": Field(ether_type, types.ETHER_TYPE),
     "iif": Field(_index(_in)),
     "oif": Field(_index(_out)),
     "iifname": Field(_name(_in), types.NAME),

@@ -82,6 +82,10 @@ CT_STATUS = Datatype(
 )
 CT_DIRECTION = Datatype("conntrack direction", {"original": 0, "reply": 1})
 NFPROTO = Datatype("protocol family", {"ipv4": 2, "ipv6": 10})
+ARP_OPERATION = Datatype(
+    "ARP operation",
+    {"request": 1, "reply": 2, "rrequest": 3, "rreply": 4, "inrequest": 8, "inreply": 9, "nak": 10},
+)
 ETHER_TYPE = Datatype(
     "EtherType",
     {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
@@ -88,6 +88,14 @@ _FLAG_NAMES: dict[Flags, frozenset[str]] = {
     Flags.ACK: frozenset({"ACK"}),
     Flags.RST: frozenset({"RST", "ACK"}),
 }
+
+
+class ArpOperation(IntEnum):
+    """What an ARP packet is (include/uapi/linux/if_arp.h); a packet of IP is none."""
+
+    NONE = 0
+    REQUEST = 1
+    REPLY = 2
 
 
 class Tuple5(NamedTuple):
@@ -226,6 +234,7 @@ class Packet:
     ``birthplace`` is the namespace (host, inode) that sent it. ``zone`` and ``zone_reply`` are conntrack's, for
     the connection's original direction and for its answers.
     ``tos`` is the TOS byte or traffic class, ``vlan`` the 802.1Q tag of the frame around it (0: untagged).
+    ``arp`` is set for an ARP packet, whose addresses are those of its sender and its target.
     """
 
     family: int
@@ -254,6 +263,7 @@ class Packet:
     source_mac: str = ""
     birthplace: tuple[str, int] | None = None
     vlan: int = 0
+    arp: ArpOperation = ArpOperation.NONE
 
     @property
     def tuple5(self) -> Tuple5:

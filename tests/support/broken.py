@@ -128,6 +128,18 @@ def drop_icmpv6_nft(made: Cluster) -> None:
     )
 
 
+def drop_frames_without_connection(made: Cluster) -> None:
+    """Drop what belongs to no connection in the bridge of n1: every ARP frame is INVALID."""
+    place = {"family": "bridge", "table": "fw", "chain": "frames"}
+    base = {"type": "filter", "hook": "forward", "prio": -200, "policy": "accept"}
+    invalid = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "invalid"}}
+    made.n1.nftables(
+        {"table": {"family": "bridge", "name": "fw"}},
+        {"chain": {"family": "bridge", "table": "fw", "name": "frames"} | base},
+        {"rule": place | {"handle": 7, "expr": [invalid, {"drop": None}]}},
+    )
+
+
 FILTER_INPUT = {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"}
 
 
@@ -572,6 +584,12 @@ CASES = (
     Case("conntrack-table-full", full_table),
     Case("ndp-filtered", drop_icmpv6, "accept ICMPv6 in INPUT on n1", asked=V6),
     Case("ndp-filtered", drop_icmpv6_nft, "delete rule 1 of chain input", asked=V6, name="nft"),
+    Case(
+        "arp-filtered",
+        drop_frames_without_connection,
+        "delete rule 1 of chain frames",
+        asked=("10.244.1.10", "10.244.1.11"),
+    ),
     Case(
         "echo-ignored",
         lambda made: made.b.set("net/ipv4/icmp_echo_ignore_all", 1),

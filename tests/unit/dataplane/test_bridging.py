@@ -132,7 +132,26 @@ def test_the_forwarding_database_decides_the_port() -> None:
     assert any(e.kind == "fdb" and "veth-c" in e.text for s in steps for e in s.evidence)
     made.n1.fdb.clear()
     made.n1.learned("veth-a", made.c.dev("eth0").mac)
+    made.a.neighbour("eth0", "10.244.1.11", made.c.dev("eth0").mac)
     assert end(made.walk(made.a, made.c))[1] == "hairpin-off"
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_an_entry_follows_its_address_to_the_port_that_it_sends_by(learning: bool) -> None:
+    """Who answers ARP is learned from that, even over a static entry, but not by a port that does not learn."""
+    made = cluster()
+    made.n1.learned("veth-a", made.c.dev("eth0").mac)
+    made.n1.port("veth-c", "cni0", learning=learning)
+    assert (made.walk(made.a, made.c).verdict is Verdict.PASS) is learning
+
+
+def test_an_answer_goes_where_the_database_has_the_one_who_asked() -> None:
+    """A port that does not learn leaves a wrong entry as it is: the answer to ARP goes there, and is lost."""
+    made = cluster()
+    made.n1.learned("veth-c", made.a.dev("eth0").mac)
+    assert made.walk(made.a, made.c).verdict is Verdict.PASS
+    made.n1.port("veth-a", "cni0", learning=False)
+    assert end(made.walk(made.a, made.c))[:2] == (Disposition.HOST_UNREACHABLE, "neighbour-unreachable")
 
 
 def test_an_unknown_mac_is_flooded_to_its_owner() -> None:
@@ -156,6 +175,7 @@ def test_the_bridge_family_filters_frames(hook: str) -> None:
         {"table": {"family": "bridge", "name": "b"}},
         {"chain": place | {"name": "c", "type": "filter", "hook": hook, "prio": 0, "policy": "drop"}},
     )
+    made.a.neighbour("eth0", "10.244.1.11", made.c.dev("eth0").mac)
     result = made.walk(made.a, made.c)
     assert result.disposition is Disposition.DROPPED
     assert result.branches[0].forward.last.hook == f"bridge {hook}"

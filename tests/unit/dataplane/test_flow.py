@@ -414,6 +414,8 @@ def test_ingress_chains_drop_before_everything() -> None:
     place = {"family": "netdev", "table": "d"}
     base = {"name": "c", "type": "filter", "hook": "ingress", "prio": 0, "policy": "drop", "dev": "eth0"}
     made.n2.nftables({"table": {"family": "netdev", "name": "d"}}, {"chain": place | base})
+    assert made.walk(made.a, made.b).branches[0].forward.last.cause == "arp-filtered"
+    made.n1.neighbour("eth0", "192.168.3.87", made.n2.dev("eth0").mac)
     result = made.walk(made.a, made.b)
     assert (result.disposition, result.branches[0].forward.last.hook) == (
         Disposition.DROPPED,

@@ -97,3 +97,53 @@ def test_a_rule_that_cannot_be_decided_leaves_discovery_unknown(made: Cluster) -
     result = made.walk(FROM, TO)
     assert result.verdict is Verdict.UNKNOWN
     assert result.conditions
+
+
+def bridged(made: Cluster, *texts: str, table: str = "filter") -> None:
+    """Have n1's bridge show IPv6 to ip6tables, with these rules there."""
+    made.n1.set("net/bridge/bridge-nf-call-ip6tables", 1)
+    made.n1.iptables(filter_table(*texts, table=table), family=6)
+
+
+@pytest.mark.parametrize("switch", [0, 1])
+def test_a_bridge_shows_discovery_to_ip6tables(made: Cluster, switch: int) -> None:
+    """With bridge-nf-call-ip6tables a DROP of bridged packets drops the solicitation first."""
+    bridged(made, "-A FORWARD -m physdev --physdev-is-bridged -j DROP")
+    made.n1.set("net/bridge/bridge-nf-call-ip6tables", switch)
+    result = made.walk(FROM, TO)
+    assert (result.branches[0].errno, causes(result) & {"ndp-filtered"}) == (
+        ("EHOSTUNREACH", {"ndp-filtered"}) if switch else ("", set())
+    )
+
+
+def test_a_bridge_keeps_the_mark_that_prerouting_gives(made: Cluster) -> None:
+    """The solicitation is UNTRACKED in the bridge too, and its mark is there in FORWARD."""
+    mark = "-A PREROUTING -m conntrack --ctstate UNTRACKED -j MARK --set-xmark 0x4000/0x4000"
+    bridged(made, mark, table="mangle")
+    bridged(made, "-A FORWARD -m mark --mark 0x4000/0x4000 -j REJECT")
+    assert "ndp-filtered" in causes(made.walk(FROM, TO))
+
+
+def test_a_hop_limit_that_a_rule_sets_makes_discovery_invalid(made: Cluster) -> None:
+    """A hop limit other than 255 says that the packet was forwarded: ndisc_rcv ignores it."""
+    made.a.iptables(filter_table("-A INPUT -p ipv6-icmp -j HL --hl-set 64", table="mangle"), family=6)
+    result = made.walk(FROM, TO)
+    assert causes(result) & {"ndp-filtered"}
+    assert "hop limit to 64" in result.branches[0].forward.last.decision
+
+
+def test_of_several_routers_with_one_address_the_one_on_the_wire_is_asked(made: Cluster) -> None:
+    """Every node has fe80::1: rules of another device that has it too do not count."""
+    made.n2.link("other")
+    made.n2.change("other", mac=made.c.dev("eth0").mac)
+    made.n2.address("other", TO + "/128")
+    rule(made.n2, "-A INPUT -p ipv6-icmp -j DROP")
+    assert made.walk(FROM, TO).verdict is Verdict.PASS
+
+
+def test_who_was_asked_knows_only_the_address_that_asked(made: Cluster) -> None:
+    """A router asks from an address of its own: a pod does not learn from that where the packet came from."""
+    nat = "-A PREROUTING -d fd00:96::1/128 -p tcp -m tcp --dport 80 -j DNAT --to-destination [fd00:1::11]:80"
+    made.n1.iptables(filter_table(nat, table="nat"), family=6)
+    made.n1.set("net/bridge/bridge-nf-call-ip6tables", 0)
+    assert "answer-not-translated" in causes(made.walk(FROM, "fd00:96::1"))
