@@ -281,7 +281,9 @@ def _answers4(router: Router, link: Link, address: int, sender: int) -> bool:
     vrf = l3_master_index(netns, link.index)
     found = router.lookup(Query(address, 4, sender, iif=link.name, l3mdev=vrf))
     if found.doubt:  # what comes after this question is uncertain in the same way, and is asked there
-        return router.addresses.holds(address, 4)
+        return router.addresses.holds(address, 4) or (
+            _forwards(netns, link) and _is_proxy(netns, link, address, sender, 0)
+        )
     if found.type is RouteType.LOCAL:
         return (
             _accepts(router, link, question, 0)
