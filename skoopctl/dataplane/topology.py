@@ -142,7 +142,7 @@ class Topology:
         link = station.link
         if link.loopback or link.kind in TUNNEL_KINDS or link.kind == "dummy":
             return False
-        if link.kind == "bridge":
+        if link.kind in {"bridge", "bond", "team"}:
             return any(self.is_outward(port) for port in self.ports(station))
         if link.kind in {"vrf", "ifb", "netkit"}:
             return False

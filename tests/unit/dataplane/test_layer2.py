@@ -283,3 +283,17 @@ def test_arp_names_a_sender_that_passes_the_reverse_path_filter() -> None:
     host.set("net/ipv4/conf/all/rp_filter", 2)
     forward = world.walk(pod, host).branches[0].forward
     assert forward.last.kind is StepKind.SOCKET
+
+
+def test_behind_a_bond_of_veths_nobody_else_may_answer() -> None:
+    """A bond leads where its members lead: an address that nobody has there is unreachable, not outside."""
+    world = World()
+    host, pod = world.host("n1"), world.pod("n1", "p")
+    world.veth(pod, "p0", host, "h0")
+    pod.link("bond0", kind="bond", bond=Bond(1))
+    pod.change("p0", master=pod.index("bond0"))
+    pod.address("bond0", "10.0.0.1/24")
+    host.address("h0", "10.0.0.2/24")
+    assert cause(world.walk(pod, "10.0.0.9")) == "neighbour-unreachable"
+    host.change("h0", up=False)
+    assert cause(world.walk(pod, "10.0.0.2")) == "neighbour-unreachable"

@@ -22,9 +22,6 @@ UNDECIDED: dict[str, tuple[str, ...]] = {
 """By scenario ("" is all), parts of the reasons for which the walk may answer UNKNOWN there."""
 
 NOT_YET: dict[str, tuple[str, ...]] = {
-    # Behind a bond the question finds nobody: a host unreachable, not a silence.
-    "bond": ("c tcp 10.0.0.9 80",),
-    "bond-dead": ("c tcp 10.0.0.1 80",),
     # The next hop is asked for through the tunnel: the question arrives, the answer is dropped outside of it.
     "geneve-outer-dropped": ("s tcp 10.1.0.1 80",),
 }
