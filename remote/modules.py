@@ -17,6 +17,7 @@ class Modules:
                 self.text = file.read()
         except OSError:
             self.text = None  # a kernel without loadable modules
+        self.free = set()
 
     def can_load(self):
         """Tell whether this kernel could load a module at all."""
@@ -42,7 +43,9 @@ class Modules:
 
     def is_asked_freely(self, name):
         """Tell whether asking for something of this module loads nothing."""
-        return not self.can_load() or bool(self.is_here(name))
+        if name not in self.free and (not self.can_load() or self.is_here(name)):
+            self.free.add(name)
+        return name in self.free
 
     def require(self, name):
         """Raise an outcome unless asking for something of this module loads nothing."""

@@ -6,7 +6,9 @@ NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 REQUEST, DUMP, DUMP_INTR = 1, 0x300, 0x10
 ERROR, DONE = 2, 3
 HEADER_NL = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+HEADER_ATTRIBUTE = struct.Struct("=HH")  # length, type
 RETRIES = 4
+BUFFER = memoryview(bytearray(1 << 16))  # of all sockets: an answer is taken out before the next question
 
 # Item: (request type, body). rtmsg, fib_rule_hdr, ndmsg and tcmsg are all zero for "everything";
 # the link request skips statistics (IFLA_EXT_MASK 29 = RTEXT_FILTER_SKIP_STATS 8).
@@ -34,7 +36,6 @@ class Netlink:
         self.protocol = protocol
         self.timeout_s = timeout_s
         self.sequence = 0
-        self.buffer = bytearray(1 << 16)
         self.open()
 
     def open(self):
@@ -56,11 +57,11 @@ class Netlink:
         """Yield the datagrams that answer the last request."""
         while True:
             try:
-                size = self.socket.recv_into(self.buffer)
+                size = self.socket.recv_into(BUFFER)
             except sockets.timeout:
                 raise Outcome("timeout", "the kernel did not answer within %g s" % self.timeout_s)
-            if HEADER_NL.unpack_from(self.buffer)[3] == self.sequence:
-                yield bytes(self.buffer[:size])
+            if HEADER_NL.unpack_from(BUFFER)[3] == self.sequence:
+                yield bytes(BUFFER[:size])
 
     def dump(self, kind, body, cap, what):
         """Return the reply datagrams of a consistent dump, joined."""
@@ -135,8 +136,10 @@ def nl_messages(data):
 def attributes(data, offset):
     """Return the netlink attributes behind a fixed header as a dictionary."""
     found = {}
-    while offset + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, offset)
+    last = len(data) - 4
+    head = HEADER_ATTRIBUTE.unpack_from
+    while offset <= last:
+        length, kind = head(data, offset)
         if length < 4:
             break
         found[kind & 0x3FFF] = data[offset + 4:offset + length]
@@ -146,7 +149,7 @@ def attributes(data, offset):
 
 def filters_vlans(links):
     """Tell whether a dump of links has a bridge with vlan_filtering."""
-    for kind, data in nl_messages(links):
+    for kind, data in nl_messages(links) if b"bridge\0" in links else ():
         info = attributes(attributes(data, 16).get(18, b""), 0) if kind == 16 else {}
         if info.get(1) == b"bridge\0" and attributes(info.get(2, b""), 0).get(7) == b"\1":
             return True

@@ -1,1 +1,1 @@
-import sys,zlib,_signal,marshal,_frozen_importlib_external as e;_signal.alarm(@ALARM@);r=sys.stdin.buffer.read;h=r(24).decode();b=r(int(h[8:16],16));s=r(int(h[16:],16));u=zlib.decompress;exec(marshal.loads(u(b)) if bytes.fromhex(h[:8])==e.MAGIC_NUMBER else u(s))
+import sys,zlib,_signal,marshal,_frozen_importlib_external as e;_signal.alarm(@ALARM@);r=sys.stdin.buffer.read;h=r(24).decode();b=r(int(h[8:16],16));n=int(h[16:],16);s=r(n);u=zlib.decompress;exec(marshal.loads(u(b)) if bytes.fromhex(h[:8])==e.MAGIC_NUMBER and len(s)==n else u(s))

@@ -59,7 +59,7 @@ def device_settings(link_dump):
             array = attributes(families.get(family, b""), 0).get(conf, b"")
             values = struct.unpack("=%di" % (len(array) // 4), array[:len(array) & ~3])
             if device and len(values) > max(keys.values()):
-                found[folder, device] = [(key, values[index]) for key, index in keys.items()]
+                found[folder, device] = [(key.encode(), values[index]) for key, index in keys.items()]
     return found
 
 
@@ -96,7 +96,7 @@ class Sysctls:
                     self.read(folder + "/conf/" + device + "/" + key)
         for (folder, device), values in settings.items():
             start = b"net/" + folder.encode() + b"/conf/" + device + b"/"
-            self.lines.extend(start + ("%s=%d" % pair).encode() for pair in values)
+            self.lines.extend([start + key + b"=%d" % value for key, value in values])
 
 
 def sysctls(cap, link_dump, is_host):

@@ -156,7 +156,7 @@ def neighbour_evidence(netns: NetNamespace, link: Link, address: int) -> tuple[E
 
 
 def asks_as(router: Router, link: Link, target: int, family: int, source: int) -> int:
-    """Return the address that asks for a neighbour, 0 where none may."""
+    """Return the address that a question for a neighbour has as its sender; ``source`` is the packet's."""
     return (_sender4 if family == 4 else _sender6)(router, link, target, source)
 
 
@@ -281,8 +281,9 @@ def _answers4(router: Router, link: Link, address: int, sender: int) -> bool:
     vrf = l3_master_index(netns, link.index)
     found = router.lookup(Query(address, 4, sender, iif=link.name, l3mdev=vrf))
     if found.doubt:  # what comes after this question is uncertain in the same way, and is asked there
-        proxies = _forwards(netns, link) and bool(conf(netns, "proxy_arp", link))
-        return router.addresses.holds(address, 4) or proxies
+        return router.addresses.holds(address, 4) or (
+            _forwards(netns, link) and _is_proxy(netns, link, address, sender, 0)
+        )
     if found.type is RouteType.LOCAL:
         return (
             _accepts(router, link, question, 0)

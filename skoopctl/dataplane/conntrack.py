@@ -13,10 +13,10 @@ from enum import StrEnum
 from skoopctl.dataplane.packet import Flags, Packet, Ports, Tuple5
 from skoopctl.kernel.ipset import Member, Value
 
-# nf_conntrack_icmpv6_error: router and neighbour discovery is no connection.
-_DISCOVERY = frozenset(range(133, 138))
 # Echo requests and replies (nf_conntrack_proto_icmp.c: invmap), and whether each answers.
 _ECHOES = {8: False, 0: True, 128: False, 129: True}
+# nf_conntrack_icmpv6_error: router and neighbour discovery is no connection.
+_DISCOVERY = frozenset(range(133, 138))
 
 
 class CtState(StrEnum):

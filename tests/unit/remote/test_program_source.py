@@ -12,7 +12,14 @@ from importlib.util import MAGIC_NUMBER
 
 import pytest
 
-from skoopctl.evidence.payload import PROGRAM_FILES, bootstrap_command, bytecode, job, program_source
+from skoopctl.evidence.payload import (
+    PROGRAM_FILES,
+    bootstrap_command,
+    bytecode,
+    job,
+    program_source,
+    without_words,
+)
 from skoopctl.evidence.request import Request
 
 STANDARD_LIBRARY = {
@@ -88,9 +95,48 @@ def test_never_evaluates_or_writes(tree: ast.Module) -> None:
 
 
 def test_size_on_the_wire() -> None:
-    """Command and standard input together are at most 52 KB: the program once as source and once as bytecode."""
+    """Command and standard input together are at most 45 KB: the program once as source and once as bytecode."""
     asked = job(Request())
-    assert 10_000 < len(asked.command) + len(asked.stdin) <= 52_000
+    assert 10_000 < len(asked.command) + len(asked.stdin) <= 45_000
+
+
+@pytest.mark.parametrize("name", PROGRAM_FILES)
+def test_the_source_that_is_sent_lacks_words_only(name: str) -> None:
+    """Without docstrings and comments a file is the same program, with every statement on its own line."""
+    from skoopctl.evidence import payload
+
+    source = (payload.Path(payload.skoopctl.__file__).parent.parent / "remote" / name).read_text()
+    sent = without_words(source)
+    assert _code(sent) == _code(source)
+    assert not any(node for node in ast.walk(ast.parse(sent)) if _is_docstring(node))
+    assert not re.search(r"^ *#", sent, re.MULTILINE)
+
+
+def test_only_words_are_taken_out() -> None:
+    """A string that is not a docstring, a comment behind code and a function of words alone are told apart."""
+    source = '"""One\n\ntwo."""\nA = """x"""  # y\n# z\ndef f():\n    """Three."""\n    return A\n'
+    assert without_words(source) == '\n\n\nA = """x"""  # y\n\ndef f():\n\n    return A\n'
+    with pytest.raises(SyntaxError):
+        _code(without_words('def f():\n    """Nothing."""\n'))
+
+
+def _code(source: str) -> str:
+    """Return a program without its docstrings, with the place of everything that is left."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_docstring(each)]  # type: ignore[attr-defined]
+    return ast.dump(tree, include_attributes=True)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    """Tell whether a statement is a string that nobody uses."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def test_stdin_is_head_bytecode_and_source() -> None:
