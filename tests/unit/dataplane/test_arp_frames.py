@@ -49,7 +49,7 @@ def cause(result: PathResult) -> str:
         ("arp-filtered", [field("arp", "operation", "request"), DROP]),
         ("arp-filtered", [field("arp", "operation", "reply"), DROP]),
         ("arp-filtered", [field("arp", "daddr ip", "10.244.1.11"), DROP]),
-        ("arp-filtered", [match({"ct": {"key": "state"}}, "invalid"), DROP]),
+        ("arp-filtered", [match({"ct": {"key": "state"}}, "untracked"), DROP]),
         ("arp-filtered", [{"reject": None}]),
         ("arp-filtered", [field("ether", "daddr", "ff:ff:ff:ff:ff:ff"), DROP]),
         ("arp-filtered", [match({"meta": {"key": "pkttype"}}, "broadcast"), DROP]),
