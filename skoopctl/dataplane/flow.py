@@ -202,6 +202,8 @@ class _Attempt:
             return self._lost_answer(back, ending)
         if not self._is_expected(back.packet):
             return self._stranger(journey, back)
+        # Rules may have picked a part of the client's ports on the way: what follows is of that part.
+        self.expected = back.packet.tuple5
         if ending.disposition is Disposition.EXITS_CLUSTER:
             return self._beyond(ending)
         return self._confirm()
@@ -268,18 +270,21 @@ class _Attempt:
         ):
             reason = f"the answer does not come back to the client: {back.reason}"
             return self._result(Disposition.DROPPED, clients.TIMEOUT, reason)
-        return self._result(back.disposition, self._asked_again(), back.reason)
+        return self._result(back.disposition, self._asked_again(ending.packet), back.reason)
 
-    def _asked_again(self) -> clients.Seen:
+    def _asked_again(self, arrived: Packet) -> clients.Seen:
         """Send the SYN again, as TCP does after a second without an answer (tcp_retransmit_timer).
 
         The connection is ESTABLISHED for conntrack since the answer passed, wherever it was lost: a rule that
-        rejects such packets now tells the client.
+        rejects such packets now tells the client. It is of the same port as the one that ``arrived``: of the same part
+        of the range, where rules divided it.
         """
         client, expected = self.question.client, self.expected
         if self.question.protocol != "tcp" or client is None or expected is None:
             return clients.TIMEOUT
         first = expected.inverse()
+        if arrived.source == first.source and arrived.source_ports.within(first.source_ports):
+            first = first._replace(source_ports=arrived.source_ports)
         syn = Packet(
             family=self.question.family,
             source=first.source,

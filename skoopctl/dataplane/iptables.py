@@ -156,14 +156,14 @@ class TableEvaluator:
 
     def _matches(self, compiled: _Compiled, scene: Scene) -> bool:
         """Kleene AND over the predicates; what stays undecided is decided by a branch."""
-        undecided: list[Undecided] = []
+        undecided: list[Undecided] | None = None
         for predicate in compiled.predicates:
             truth = predicate(scene)
             if truth is False:
                 return False
             if truth is not True:
-                undecided.append(truth)
-        if not undecided:
+                undecided = [*(undecided or ()), truth]
+        if undecided is None:
             return True
         if compiled.harmless:
             return False

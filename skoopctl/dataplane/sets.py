@@ -24,7 +24,6 @@ MAX_PORTS = 256
 
 Key = tuple[Value, ...]
 Changes = Mapping[Key, Member | None]
-_ADDRESSES = frozenset({Dimension.IP, Dimension.NET})
 _NONE: Changes = {}
 
 
@@ -33,6 +32,9 @@ class Found(NamedTuple):
 
     truth: Truth
     member: Member | None = None
+
+
+_OUTSIDE = Found(truth=False)
 
 
 class SetIndex:
@@ -202,7 +204,7 @@ def _in_members(scene: Scene, ipset: IpSet, flags: Sequence[str], return_nomatch
     index = index_of(scene, ipset)
     wanted = key_of(scene, ipset, flags)
     if wanted is None:
-        return Found(truth=False)
+        return _OUTSIDE
     if isinstance(wanted, Unknown):
         return Found(wanted if ipset.members or changes else False)
     values, ports = wanted
@@ -213,7 +215,7 @@ def _in_members(scene: Scene, ipset: IpSet, flags: Sequence[str], return_nomatch
 
 def _decided(member: Member | None, return_nomatch: bool) -> Found:
     """Say what an entry decides; with ``--return-nomatch`` only the exceptions match (ip_set_test)."""
-    return Found(member is not None and member.nomatch == return_nomatch, member)
+    return _OUTSIDE if member is None else Found(member.nomatch == return_nomatch, member)
 
 
 class _PortsAt(NamedTuple):
@@ -238,7 +240,7 @@ def _in_range(index: SetIndex, values: Key, where: _PortsAt, changes: Changes, r
         ):
             known.add(port.port)
     if not known:
-        return Found(truth=False)
+        return _OUTSIDE
     name = index.ipset.name
     if len(known) > MAX_PORTS and index.ipset.type != "bitmap:port":
         return Found(Unknown(f"the {side} port may be any of {len(known)} in the set {name}"))
@@ -276,7 +278,7 @@ def key_of(scene: Scene, ipset: IpSet, flags: Sequence[str]) -> tuple[Key, _Port
 
 def _value(scene: Scene, ipset: IpSet, dimension: Dimension, *, source: bool) -> Value | _PortsAt | Unknown:
     packet = scene.packet
-    if dimension in _ADDRESSES:
+    if dimension is Dimension.IP or dimension is Dimension.NET:
         address = packet.source if source else packet.destination
         if ipset.mask:
             address &= ipset.mask
@@ -306,8 +308,8 @@ def _port(packet: Packet, ipset: IpSet, *, source: bool) -> ProtocolPort | _Port
     if packet.protocol not in {6, 17, 132, 136}:
         return ProtocolPort(protocol, 0)
     ports = packet.source_ports if source else packet.destination_ports
-    if ports.single is not None:
-        return ProtocolPort(protocol, ports.single)
+    if ports.low == ports.high:
+        return ProtocolPort(protocol, ports.low)
     return _PortsAt(-1, protocol, ports, "source" if source else "destination")
 
 

@@ -465,3 +465,29 @@ def test_every_step_keeps_its_place_and_the_packet() -> None:
     assert (steps[0].kind, steps[0].node, steps[0].namespace) == (StepKind.SEND, "n1", "a")
     assert (steps[-1].kind, steps[-1].node, steps[-1].namespace) == (StepKind.SOCKET, "n2", "b")
     assert all(s.before is not None and s.after is not None for s in steps)
+
+
+_DIVIDED = (
+    "*nat\n:PREROUTING ACCEPT\n"
+    "-A PREROUTING -p tcp -m tcp --sport 40000:65535 -j DNAT --to-destination 10.244.2.10\nCOMMIT\n"
+)
+
+
+def test_what_follows_is_of_the_port_that_a_rule_picked() -> None:
+    """Where a rule divides the client's ports, the ACK is of the SYN's part: ESTABLISHED on every node."""
+    made = cluster()
+    made.n1.iptables(_DIVIDED)
+    made.n2.iptables(filter_table("-A FORWARD -p tcp -m tcp ! --syn -m conntrack --ctstate NEW -j DROP"))
+    result = made.walk(made.a, made.b)
+    assert len(result.branches) == 2
+    assert (result.verdict, result.outcome) == (Verdict.PASS, Outcome.CONNECTED)
+
+
+def test_a_syn_that_is_sent_again_is_of_that_port_too() -> None:
+    """A SYN-ACK that is rejected makes the connection ESTABLISHED; the next SYN meets the rule and is refused."""
+    made = cluster()
+    made.n1.iptables(_DIVIDED)
+    made.n2.iptables(filter_table("-A FORWARD -p tcp -m conntrack --ctstate ESTABLISHED -j REJECT"))
+    result = made.walk(made.a, made.b)
+    assert {branch.outcome for branch in result.branches} == {Outcome.REFUSED}
+    assert all("SYN again" in [walk.label for walk in branch.walks] for branch in result.branches)
