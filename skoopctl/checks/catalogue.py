@@ -289,8 +289,8 @@ _DOCS = (
         "IPv4 asks for MAC addresses with ARP, whose frames meet nft's chains of the families bridge and netdev on "
         "their way. Where they are dropped, nobody who does not know the address yet can reach it: every flow "
         "of this neighbour fails as unreachable, and those who know it fail when their entry has aged.",
-        "Let the rule look at IP only (ether type ip), or accept ARP before it (ether type arp accept): ct state "
-        "invalid matches every ARP frame.",
+        "Let the rule look at IP only (ether type ip), or accept ARP before it (ether type arp accept): a rule that "
+        "asks for a device or a MAC address alone sees ARP too, and to ct state ARP is untracked.",
         ("nft -a list ruleset", "ip neigh"),
     ),
     Doc(

@@ -32,6 +32,7 @@ SOLICITATION, ADVERTISEMENT = 135, 136
 _SOLICITED_NODES = 0xFF02 << 112 | 0x1FF000000
 _LOW_24 = 0xFFFFFF
 _ND_HOP_LIMIT = 255
+_BROADCAST = "ff:ff:ff:ff:ff:ff"
 
 Carry = Callable[[Journey, Move], Ending | None]
 """Takes an outer packet to where its tunnel ends, and returns how it ended before that, if it did."""
@@ -79,26 +80,37 @@ def _legs(family: int, station: Station, found: Resolution, target: int) -> tupl
     assert found.asked is not None  # noqa: S101 - the caller looked
     other, there, back = found.asked.station, found.asked.there, found.asked.back
     if family == 4:
-        request = _arp(found.sender, target, ArpOperation.REQUEST, station.link.mac)
-        reply = _arp(target, found.sender, ArpOperation.REPLY, found.mac)
+        request = _arp(found.sender, target, ArpOperation.REQUEST, (station.link.mac, _BROADCAST))
+        reply = _arp(target, found.sender, ArpOperation.REPLY, (found.mac, station.link.mac))
         return (
             _Leg("ARP request", request, station, other, there),
             _Leg("ARP reply", reply, other, station, back, station.link.mac),
         )
-    solicitation = _icmp6(found.sender, _SOLICITED_NODES | target & _LOW_24, SOLICITATION, station.link.mac)
-    advertisement = _icmp6(target, found.sender, ADVERTISEMENT, found.mac)
+    group = _SOLICITED_NODES | target & _LOW_24
+    asks, answers = (station.link.mac, _multicast(group)), (found.mac, station.link.mac)
+    solicitation = _icmp6(found.sender, group, SOLICITATION, asks)
+    advertisement = _icmp6(target, found.sender, ADVERTISEMENT, answers)
     return (
         _Leg("neighbour solicitation", solicitation, station, other, there),
         _Leg("neighbour advertisement", advertisement, other, station, back, station.link.mac),
     )
 
 
-def _arp(source: int, destination: int, operation: ArpOperation, mac: str) -> Packet:
-    return Packet(4, source, destination, 0, arp=operation, source_mac=mac)
+def _multicast(group: int) -> str:
+    """Return the MAC address of a multicast group (RFC 2464, 7: 33:33 and its last four bytes)."""
+    return ":".join(("33", "33", *(f"{byte:02x}" for byte in (group & 0xFFFFFFFF).to_bytes(4, "big"))))
 
 
-def _icmp6(source: int, destination: int, kind: int, mac: str) -> Packet:
-    return Packet(6, source, destination, 58, icmp_type=kind, ttl=_ND_HOP_LIMIT, source_mac=mac)
+def _arp(source: int, destination: int, operation: ArpOperation, macs: tuple[str, str]) -> Packet:
+    packet = Packet(4, source, destination, 0, arp=operation)
+    packet.source_mac, packet.destination_mac = macs
+    return packet
+
+
+def _icmp6(source: int, destination: int, kind: int, macs: tuple[str, str]) -> Packet:
+    packet = Packet(6, source, destination, 58, icmp_type=kind, ttl=_ND_HOP_LIMIT)
+    packet.source_mac, packet.destination_mac = macs
+    return packet
 
 
 def _travels(journey: Journey, leg: _Leg, carry: Carry) -> tuple[str, Ending, Journey] | None:

@@ -17,7 +17,7 @@ def give_birth(netns: NetNamespace, packet: Packet, out_link: Link | None) -> No
     segment size is that of its route: `mtu.at_birth`.
     """
     packet.birthplace = (netns.host, netns.inode)
-    packet.source_mac = ""
+    packet.source_mac = packet.destination_mac = ""
     packet.ttl = packet.ttl or _initial_ttl(netns, packet, out_link)
     if packet.error is not None and packet.family == 4:
         packet.tos |= _INTERNETWORK_CONTROL

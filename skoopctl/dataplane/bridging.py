@@ -72,7 +72,7 @@ def into_bridge(journey: Journey, move: IntoBridge) -> Ending | Move:
             redirected = _after_dnat(journey, bridge, packet)
             if isinstance(redirected, Ending):
                 return redirected
-            mac = redirected
+            mac = packet.destination_mac = redirected
     admitted = ingress(bridge.link, port.link, packet.vlan)
     barred = _vlan_ends(journey, bridge, port, packet, admitted, packet.vlan)
     if barred is not None:

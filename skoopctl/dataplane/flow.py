@@ -191,6 +191,8 @@ class _Attempt:
             self.server = (ending.netns.host, ending.netns.inode)
             self.responder = self.world.topology.label(ending.netns)
         reply = _inverse(packet, self.exchange.answer_flags)
+        if self._has_other_source(ending, packet):
+            reply.source = 0
         journey = Journey(self.world, self.exchange.answer)
         self.answered = reply.tuple5
         self._note_source(ending, packet)
@@ -207,6 +209,19 @@ class _Attempt:
         if ending.disposition is Disposition.EXITS_CLUSTER:
             return self._beyond(ending)
         return self._confirm()
+
+    def _has_other_source(self, ending: Ending, packet: Packet) -> bool:
+        """Tell whether a UDP server may not answer from where it was asked, for no device has that address.
+
+        ip6_datagram_send_ctl wants an address that is assigned, and a local route alone assigns none; the server
+        that does not say where it answers from gets what routing picks.
+        """
+        socket, netns = ending.socket, ending.netns
+        if self.question.protocol != "udp" or packet.family == 4 or socket is None:
+            return False
+        assigned = self.world.topology.router(netns).addresses.holds(packet.destination, 6)
+        nonlocal_bind = netns.sysctls.integer("net/ipv6/ip_nonlocal_bind") == 1
+        return socket.ip.is_unspecified and not assigned and not nonlocal_bind
 
     def _note_source(self, ending: Ending, packet: Packet) -> None:
         """A UDP server that does not say which address it sends from gets the one that routing picks."""

@@ -6,6 +6,7 @@ from skoopctl.dataplane.hook_order import Before
 from skoopctl.dataplane.journey import Ending, Journey, gap
 from skoopctl.dataplane.moves import Resend
 from skoopctl.dataplane.netfilter import (
+    CONNTRACK_PRIORITY,
     DeviceChain,
     HookRuling,
     device_stages,
@@ -101,6 +102,9 @@ def pass_device_chains(
     for each in chains:
         if packet.arp and each.evaluator.table.family == "inet":
             continue  # nft_do_chain_inet_ingress: what is not IP is accepted
+        if packet.arp and (family, hook) == ("bridge", "prerouting"):
+            # nf_conntrack_bridge.c (nf_ct_bridge_pre): what is not IP is UNTRACKED from there on.
+            packet.untracked = packet.untracked or (each.chain.priority or 0) >= CONNTRACK_PRIORITY
         scene = Scene(
             topology=journey.topology,
             netns=netns,

@@ -133,7 +133,7 @@ def _of_block(block: Block) -> Evidence:
 def _transmit(journey: Journey, station: Station, packet: Packet, mac: str, next_hop: int) -> Ending | Move:
     """Hand a frame to the device."""
     netns, link = station.netns, station.link
-    packet.source_mac = link.mac
+    packet.source_mac, packet.destination_mac = link.mac, mac
     if link.kind == "bridge":
         return OutOfBridge(station, packet, mac, next_hop)
     if link.kind in TUNNELS:

@@ -197,7 +197,7 @@ def _icmp_fields(kind: Datatype, code: Datatype) -> dict[str, Field]:
 
 def _mac(which: str) -> Reader:
     def read(scene: Scene) -> Scalar:
-        known = scene.packet.source_mac if which == "saddr" else ""
+        known = scene.packet.source_mac if which == "saddr" else scene.packet.destination_mac
         number = types.number_of(known) if known else None
         return Span(0, (1 << 48) - 1, f"the frame's {which}") if number is None else number
 

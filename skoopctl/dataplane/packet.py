@@ -231,7 +231,8 @@ class Packet:
     ``ipvs`` is set once IPVS has dealt with it (skb->ipvs_property): it looks at no packet twice.
     ``bridge_port`` is the port's ifindex while netfilter remembers that the packet came in by a bridge.
     ``tos`` is the TOS or traffic class octet; ``ttl`` the TTL or hop limit (0: not known); ``mss`` the segment
-    size that a SYN announces (0: none, or not known). ``source_mac`` is the frame's ('' : not known).
+    size that a SYN announces (0: none, or not known). ``source_mac`` and ``destination_mac`` are the frame's ('' : not
+    known).
     ``birthplace`` is the namespace (host, inode) that sent it. ``zone`` and ``zone_reply`` are conntrack's, for
     the connection's original direction and for its answers.
     ``tos`` is the TOS byte or traffic class, ``vlan`` the 802.1Q tag of the frame around it (0: untagged).
@@ -262,6 +263,7 @@ class Packet:
     ttl: int = 0
     mss: int = 0
     source_mac: str = ""
+    destination_mac: str = ""
     birthplace: tuple[str, int] | None = None
     vlan: int = 0
     arp: ArpOperation = ArpOperation.NONE

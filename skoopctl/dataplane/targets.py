@@ -275,7 +275,9 @@ def masquerade_as(scene: Scene, ports: Ports | None, *, fully_random: bool) -> R
     entry = nat_entry(scene)
     if entry is None or scene.out_link is None:
         return ACCEPT
-    address = scene.router.select_source(scene.out_link.index, scene.next_hop, scene.packet.family)
+    # nf_nat_masquerade_ipv4 looks at the next hop, nf_nat_masquerade_ipv6 at the destination.
+    towards = scene.next_hop if scene.packet.family == 4 else scene.packet.destination
+    address = scene.router.select_source(scene.out_link.index, towards, scene.packet.family)
     if address is None:
         scene.notes.append(f"MASQUERADE: {scene.out_link.name} has no address, the kernel drops")
         return DROP

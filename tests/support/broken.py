@@ -128,15 +128,15 @@ def drop_icmpv6_nft(made: Cluster) -> None:
     )
 
 
-def drop_frames_without_connection(made: Cluster) -> None:
-    """Drop what belongs to no connection in the bridge of n1: every ARP frame is INVALID."""
+def drop_frames_of_no_connection(made: Cluster) -> None:
+    """Drop what conntrack does not follow in the bridge of n1: ARP is UNTRACKED."""
     place = {"family": "bridge", "table": "fw", "chain": "frames"}
-    base = {"type": "filter", "hook": "forward", "prio": -200, "policy": "accept"}
-    invalid = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "invalid"}}
+    base = {"type": "filter", "hook": "prerouting", "prio": -200, "policy": "accept"}
+    untracked = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "untracked"}}
     made.n1.nftables(
         {"table": {"family": "bridge", "name": "fw"}},
         {"chain": {"family": "bridge", "table": "fw", "name": "frames"} | base},
-        {"rule": place | {"handle": 7, "expr": [invalid, {"drop": None}]}},
+        {"rule": place | {"handle": 7, "expr": [untracked, {"drop": None}]}},
     )
 
 
@@ -586,7 +586,7 @@ CASES = (
     Case("ndp-filtered", drop_icmpv6_nft, "delete rule 1 of chain input", asked=V6, name="nft"),
     Case(
         "arp-filtered",
-        drop_frames_without_connection,
+        drop_frames_of_no_connection,
         "delete rule 1 of chain frames",
         asked=("10.244.1.10", "10.244.1.11"),
     ),

@@ -49,8 +49,9 @@ def cause(result: PathResult) -> str:
         ("arp-filtered", [field("arp", "operation", "request"), DROP]),
         ("arp-filtered", [field("arp", "operation", "reply"), DROP]),
         ("arp-filtered", [field("arp", "daddr ip", "10.244.1.11"), DROP]),
-        ("arp-filtered", [match({"ct": {"key": "state"}}, "invalid"), DROP]),
+        ("arp-filtered", [match({"ct": {"key": "state"}}, "untracked"), DROP]),
         ("arp-filtered", [{"reject": None}]),
+        ("arp-filtered", [field("ether", "daddr", "ff:ff:ff:ff:ff:ff"), DROP]),
         ("arp-filtered", [match({"meta": {"key": "pkttype"}}, "broadcast"), DROP]),
         ("netfilter-drop", [field("ip", "daddr", "10.244.1.11"), DROP]),
         ("netfilter-drop", [field("tcp", "dport", 80), DROP]),
@@ -114,3 +115,13 @@ def test_two_that_answer_for_one_address_are_a_race() -> None:
     assert result.verdict is Verdict.UNKNOWN
     assert {branch.outcome for branch in result.branches} == {Outcome.CONNECTED, Outcome.REFUSED}
     assert "all answer for 10.244.1.11" in result.unknowns[0]
+
+
+def test_a_rule_for_a_frames_goal_drops_what_is_sent_to_it() -> None:
+    """The destination's MAC address is known once the neighbour is: the question is for all, the packet for one."""
+    made = cluster()
+    macs = made.c.dev("eth0").mac, made.a.dev("eth0").mac
+    for mac, expected in ((macs[0], "netfilter-drop"), (macs[1], "arp-filtered"), ("02:00:00:00:00:77", "")):
+        seen = filtered(field("ether", "daddr", mac), DROP)
+        result = seen.walk(seen.a, seen.c)
+        assert (result.verdict is not Verdict.UNKNOWN, cause(result)) == (True, expected)

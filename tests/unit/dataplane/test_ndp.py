@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skoopctl.dataplane.trace import Disposition, Outcome, PathResult, Verdict
+from skoopctl.kernel.route import RouteType
 from tests.support.broken import dual_stack
 from tests.support.worlds import Box, Cluster, cluster, filter_table
 
@@ -148,3 +149,30 @@ def test_who_was_asked_knows_only_the_address_that_asked(made: Cluster) -> None:
     made.n1.iptables(filter_table(nat, table="nat"), family=6)
     made.n1.set("net/bridge/bridge-nf-call-ip6tables", 0)
     assert "answer-not-translated" in causes(made.walk(FROM, "fd00:96::1"))
+
+
+def test_masquerade_of_ipv6_looks_at_the_destination(made: Cluster) -> None:
+    """With a link-local next hop the source is global all the same (nf_nat_masquerade_ipv6)."""
+    gateway = "fe80::1"
+    made.n1.address("cni0", gateway + "/64")
+    made.a.address("eth0", "fe80::10/64")
+    made.a.routes = [r for r in made.a.routes if r.destination is None or str(r.destination) != "::/0"]
+    made.a.route("fd00:96::/64", gateway, "eth0")
+    nat = "-A PREROUTING -d fd00:96::1/128 -p tcp -m tcp --dport 80 -j DNAT --to-destination [fd00:1::11]:80"
+    made.n1.iptables(filter_table(nat, "-A POSTROUTING -j MASQUERADE", table="nat"), family=6)
+    made.a.iptables(filter_table("-A POSTROUTING -j MASQUERADE", table="nat"), family=6)
+    result = made.walk(FROM, "fd00:96::1")
+    assert (result.verdict, result.branches[0].seen_source) == (Verdict.PASS, "fd00:1::1")
+    assert any(
+        s.before and s.before.source == FROM for s in result.branches[0].forward.steps if s.node == "n1"
+    )
+
+
+def test_a_local_route_alone_is_no_source_for_udp(made: Cluster) -> None:
+    """A server answers UDP over IPv6 only from an address that a device has; TCP does not mind."""
+    made.c.route("fd00:1::77/128", dev="lo", type=RouteType.LOCAL, table=255)
+    made.a.route("fd00:1::77/128", TO, "eth0")
+    assert made.walk(FROM, "fd00:1::77").verdict is Verdict.PASS
+    assert made.walk(FROM, "fd00:1::77", protocol="udp").outcome is Outcome.TIMEOUT
+    made.c.set("net/ipv6/ip_nonlocal_bind", 1)
+    assert made.walk(FROM, "fd00:1::77", protocol="udp").outcome is Outcome.CONNECTED
