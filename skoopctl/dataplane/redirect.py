@@ -5,6 +5,7 @@ Source: net/netfilter/nf_nat_redirect.c (nf_nat_redirect_ipv4, nf_nat_redirect_i
 
 from __future__ import annotations
 
+from skoopctl.dataplane.ip6 import is_link_local
 from skoopctl.dataplane.scene import Hook, Scene
 
 _LOOPBACK = {4: 0x7F000001, 6: 1}
@@ -13,15 +14,16 @@ _LOOPBACK = {4: 0x7F000001, 6: 1}
 def redirect_address(scene: Scene) -> int | None:
     """Return the new destination, or None where the device has no address for it: the kernel drops then.
 
-    A pod's device on its node often has none (Calico). IPv6 wants an address of the destination's scope.
+    A pod's device on its node often has none (Calico). For an IPv6 destination of link scope only an
+    address of that scope will do; for others the device's first one, which is of the widest scope
+    (nf_nat_redirect_ipv6_usable; ipv6_link_dev_addr keeps them in that order).
     """
     packet, link = scene.packet, scene.in_link
     if scene.hook is Hook.OUTPUT or link is None:
         return _LOOPBACK[packet.family]
-    link_local = packet.family == 6 and packet.destination >> 118 == 0xFE80 >> 6
-    for address in scene.netns.addresses:
-        if address.index != link.index or address.ip.version != packet.family:
-            continue
-        if packet.family == 4 or address.ip.is_link_local == link_local:
-            return int(address.ip)
-    return None
+    own = [a for a in scene.netns.addresses if a.index == link.index and a.ip.version == packet.family]
+    if packet.family == 6:
+        near = is_link_local(packet.destination)
+        usable = [a for a in own if not a.tentative and (a.ip.is_link_local or not near)]
+        own = sorted(usable, key=lambda a: a.ip.is_link_local)
+    return int(own[0].ip) if own else None

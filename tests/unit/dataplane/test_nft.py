@@ -457,3 +457,26 @@ def test_masquerade_without_an_address_drops() -> None:
     assert (
         verdict(At(made, Hook.POSTROUTING, out_dev="tun0", next_hop="10.1.0.9"), tracked(packet())) == "DROP"
     )
+
+
+@pytest.mark.parametrize(
+    ("addresses", "destination", "expected"),
+    [
+        (["fe80::5/64"], "fd00::8", "fe80::5"),
+        (["fe80::5/64", "fd00::5/64"], "fd00::8", "fd00::5"),
+        (["fe80::5/64", "fd00::5/64"], "fe80::8", "fe80::5"),
+        (["fd00::5/64"], "fe80::8", ""),
+        ([], "fd00::8", ""),
+    ],
+)
+def test_an_ipv6_redirect_goes_to_an_address_of_the_device(
+    addresses: list[str], destination: str, expected: str
+) -> None:
+    """The widest scope first; for a destination of link scope only such an address; without one: dropped."""
+    made = box("redirect", hook="prerouting", chain_type="nat", priority=-100)
+    made.link("cali1")
+    for address in addresses:
+        made.address("cali1", address)
+    (way,) = through(At(made, Hook.PREROUTING, in_dev="cali1"), packet("fd00::7", destination))
+    found = way.scene.packet.address(way.scene.packet.destination)
+    assert (way.word, found if expected else "") == ("ACCEPT" if expected else "DROP", expected)
