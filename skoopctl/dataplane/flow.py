@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from skoopctl.dataplane import client as clients
 from skoopctl.dataplane.client import Seen
-from skoopctl.dataplane.conntrack import CtState, Tracking
+from skoopctl.dataplane.conntrack import CtState
+from skoopctl.dataplane.exchange import EXCHANGES, answering, icmp_error, inverse
 from skoopctl.dataplane.full_size import Direction, Sized, full_size, small_only
 from skoopctl.dataplane.journey import Ending, Journey, World
 from skoopctl.dataplane.moves import Arrive, Cross, Send
@@ -23,11 +24,10 @@ from skoopctl.dataplane.packet import (
     Tuple5,
     Unreachable,
     icmp_name,
-    icmp_number,
 )
 from skoopctl.dataplane.passage import Narrow
-from skoopctl.dataplane.routing import Query
-from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.routes.routing import Query
+from skoopctl.dataplane.rules.scene import Hook
 from skoopctl.dataplane.topology import NsKey, Station
 from skoopctl.dataplane.trace import Disposition, Outcome, PathMtu, Step, StepKind, Walk
 from skoopctl.dataplane.travel import travel
@@ -38,39 +38,6 @@ _DEFAULT_EPHEMERAL = Ports(32768, 60999)
 _PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "sctp": 132}
 ECHO_REQUEST = 8
 
-
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    """A protocol's first packets: their names for people, and their flags.
-
-    ``more`` follow the answer, in turn from the client and from the server; ``connects_at_answer`` tells
-    whether connect() returns before them.
-    """
-
-    request: str
-    answer: str
-    flags: Flags = Flags.NONE
-    answer_flags: Flags = Flags.NONE
-    refusal: Flags = Flags.RST
-    more: tuple[Flags, ...] = ()
-    connects_at_answer: bool = True
-
-
-_EXCHANGES = {
-    "tcp": _Exchange("SYN", "SYN-ACK", Flags.SYN, Flags.SYN_ACK, more=(Flags.ACK,)),
-    "udp": _Exchange("request", "answer"),
-    "icmp": _Exchange("echo request", "echo reply"),
-    # RFC 9260, 5.1: connect() returns when the COOKIE-ACK has come.
-    "sctp": _Exchange(
-        "INIT",
-        "INIT-ACK",
-        Flags.INIT,
-        Flags.INIT_ACK,
-        Flags.ABORT,
-        (Flags.COOKIE_ECHO, Flags.COOKIE_ACK),
-        connects_at_answer=False,
-    ),
-}
 
 _SILENT = frozenset(
     {
@@ -127,7 +94,7 @@ class _Attempt:
 
     def __init__(self, question: Question, world: World) -> None:
         self.question = question
-        self.exchange = _EXCHANGES[question.protocol]
+        self.exchange = EXCHANGES[question.protocol]
         self.world = world
         self.walks: list[Walk] = []
         self.reply: Walk | None = None
@@ -190,7 +157,7 @@ class _Attempt:
         if ending.disposition is Disposition.DELIVERED:
             self.server = (ending.netns.host, ending.netns.inode)
             self.responder = self.world.topology.label(ending.netns)
-        reply = _inverse(packet, self.exchange.answer_flags)
+        reply = inverse(packet, self.exchange.answer_flags)
         if self._has_other_source(ending, packet):
             reply.source = 0
         journey = Journey(self.world, self.exchange.answer)
@@ -417,7 +384,7 @@ class _Attempt:
     def _error_home(self, narrow: Narrow, about: Journey) -> tuple[Ending, Walk]:
         """Send "fragmentation needed" (or "packet too big") from where a packet did not fit."""
         error = Unreachable.FRAGMENTATION_NEEDED
-        news = _icmp_error(narrow.packet, error, from_destination=False)
+        news = icmp_error(narrow.packet, error, from_destination=False)
         journey = Journey(self.world, f"ICMP error ({error.value}, about the {about.label}'s way)")
         back = travel(journey, Send(narrow.netns, news))
         return back, journey.walk(back.disposition)
@@ -464,12 +431,12 @@ class _Attempt:
             local = self.world.topology.router(ending.netns).is_local(
                 ending.packet.destination, ending.packet.family
             )
-            news = _icmp_error(ending.packet, ending.error, from_destination=local)
+            news = icmp_error(ending.packet, ending.error, from_destination=local)
             journey = Journey(self.world, f"ICMP error ({icmp_name(ending.error, ending.packet.family)})")
         else:
-            news = _inverse(ending.packet, self.exchange.refusal)
+            news = inverse(ending.packet, self.exchange.refusal)
             if ending.disposition is Disposition.REJECTED:
-                news.tracking = _answering(ending.packet, CtState.ESTABLISHED)
+                news.tracking = answering(ending.packet, CtState.ESTABLISHED)
             journey = Journey(self.world, self.exchange.refusal.value)
         back = self._send_news(journey, ending, news)
         self.reply = journey.walk(back.disposition)
@@ -534,48 +501,6 @@ def _at_output(journey: Journey) -> bool:
     last = journey.steps[-1]
     rules = {"netfilter-drop", "netfilter-reject"}
     return last.hook in {Hook.OUTPUT.value, Hook.POSTROUTING.value} and last.cause in rules
-
-
-def _inverse(packet: Packet, flags: Flags) -> Packet:
-    """Return the packet that answers."""
-    echo = {8: 0, 128: 129}
-    return Packet(
-        family=packet.family,
-        source=packet.destination,
-        destination=packet.source,
-        protocol=packet.protocol,
-        source_ports=packet.destination_ports,
-        destination_ports=packet.source_ports,
-        flags=flags,
-        icmp_type=echo.get(packet.icmp_type, packet.icmp_type),
-    )
-
-
-def _icmp_error(packet: Packet, error: Unreachable, *, from_destination: bool) -> Packet:
-    """Return the ICMP error about a packet (icmp_send).
-
-    A host that was the destination answers from that address; a router from one that routing chooses.
-
-    It belongs to the packet's connection from the start (icmp_glue_bits: nf_ct_attach).
-    """
-    return Packet(
-        family=packet.family,
-        source=packet.destination if from_destination else 0,
-        destination=packet.source,
-        protocol=1 if packet.family == 4 else 58,
-        error=error,
-        about=packet.tuple5,
-        icmp_type=icmp_number(error, packet.family)[0],
-        tracking=_answering(packet, CtState.RELATED),
-    )
-
-
-def _answering(packet: Packet, state: CtState) -> Tracking | None:
-    """Return the conntrack view of what answers a packet within its own connection (nf_ct_attach)."""
-    tracking = packet.tracking
-    if tracking is None or tracking.entry is None:
-        return None
-    return Tracking(state, tracking.entry, is_reply=not tracking.is_reply)
 
 
 def _ending(step: Step) -> Step:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from skoopctl.dataplane.journey import Ending, Journey, World, link_evidence
-from skoopctl.dataplane.mtu import HEADERS
 from skoopctl.dataplane.packet import Packet
 from skoopctl.dataplane.passage import UNLIMITED, Narrow, TooBig
+from skoopctl.dataplane.routes.size import HEADERS
 from skoopctl.dataplane.topology import NsKey
 from skoopctl.dataplane.trace import Disposition, PathMtu, Step, StepKind, Walk
 from skoopctl.kernel.netns import NetNamespace

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from skoopctl.dataplane.hook_order import Before
 from skoopctl.dataplane.journey import Ending, Journey, gap
 from skoopctl.dataplane.moves import Resend
-from skoopctl.dataplane.netfilter import (
+from skoopctl.dataplane.packet import Packet
+from skoopctl.dataplane.rules.hook_order import Before
+from skoopctl.dataplane.rules.netfilter import (
     CONNTRACK_PRIORITY,
     DeviceChain,
     HookRuling,
@@ -14,9 +15,8 @@ from skoopctl.dataplane.netfilter import (
     plan_of,
     run_hook,
 )
-from skoopctl.dataplane.packet import Packet
-from skoopctl.dataplane.ruling import Action, Ruling
-from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.rules.ruling import Action, Ruling
+from skoopctl.dataplane.rules.scene import Hook, Scene
 from skoopctl.dataplane.topology import Topology
 from skoopctl.dataplane.trace import Disposition, Evidence, PacketView, StepKind
 from skoopctl.kernel.link import Link

@@ -15,7 +15,7 @@ from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
 if TYPE_CHECKING:
-    from skoopctl.dataplane.arp import Resolution
+    from skoopctl.dataplane.frames.arp import Resolution
 
 
 @dataclass(slots=True)

@@ -10,32 +10,16 @@ from __future__ import annotations
 from skoopctl.dataplane.journey import Journey
 from skoopctl.dataplane.packet import Flags, Packet
 from skoopctl.dataplane.passage import UNLIMITED, Narrow, TooBig
-from skoopctl.dataplane.routing import Answer
+from skoopctl.dataplane.routes.size import HEADERS, LARGEST, of_route
 from skoopctl.dataplane.topology import Station
 from skoopctl.dataplane.tunnels.registry import Remote
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import Route
 
-HEADERS = {4: 20 + 20, 6: 40 + 20}
-"""IP and TCP headers without options."""
-_LARGEST = 65535
 _VLAN_HEADER = 4
 _IPV6_LEAST = 1280
 _CUT_UNDERWAY = frozenset({"VXLAN", "Geneve", "WireGuard"})
-
-
-def of_route(route: Route | None, link: Link | None) -> int:
-    """Return the MTU of a route: its own, else its device's (dst_mtu)."""
-    if route is not None and route.mtu:
-        return route.mtu
-    return min(link.mtu, _LARGEST) if link is not None and link.mtu else UNLIMITED
-
-
-def of_answer(netns: NetNamespace, answer: Answer) -> int:
-    """Return the MTU of what a lookup found, on its first next hop."""
-    link = netns.links.get(answer.hops[0].index) if answer.hops else None
-    return of_route(answer.route, link)
 
 
 def at_birth(journey: Journey, packet: Packet, route: Route | None, link: Link | None) -> None:
@@ -43,7 +27,7 @@ def at_birth(journey: Journey, packet: Packet, route: Route | None, link: Link |
     passage = journey.passage
     if journey.depth or passage.born:
         return
-    passage.born = min(of_route(route, link), _LARGEST)
+    passage.born = min(of_route(route, link), LARGEST)
     passage.largest = passage.born
     if packet.protocol == 6 and packet.flags in {Flags.SYN, Flags.SYN_ACK}:
         packet.mss = max(passage.born - HEADERS[packet.family], 1)

@@ -322,6 +322,8 @@ class Packet:
 
 
 _FIELDS = tuple(each.name for each in fields(Packet) if each.init)
+_LINK_LOCAL = 0xFE80 << 112
+_LINK_LOCAL_MASK = 0xFFC0 << 112
 _fields = attrgetter(*_FIELDS)
 
 
@@ -351,6 +353,11 @@ def _view(family: int, header: Tuple5, flags: str, mark: int, state: str, inner:
         state=str(state),
         encapsulates=inner,
     )
+
+
+def is_link_local(address: int) -> bool:
+    """Tell whether an IPv6 address is of link scope (fe80::/10)."""
+    return (address & _LINK_LOCAL_MASK) == _LINK_LOCAL
 
 
 def describe(packet: Packet) -> str:

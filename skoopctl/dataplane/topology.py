@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from skoopctl.dataplane.routing import Router
+from skoopctl.dataplane.routes.routing import Router
 from skoopctl.kernel.address import IPAddress
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import Host, NetNamespace

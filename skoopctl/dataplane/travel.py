@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from skoopctl.dataplane import asking, bridging, delivery, ip, link_layer, moves
+from skoopctl.dataplane import moves
+from skoopctl.dataplane.frames import asking, bridging, link_layer
+from skoopctl.dataplane.ip import delivery
+from skoopctl.dataplane.ip import layer as ip
 from skoopctl.dataplane.journey import Ending, Journey
 from skoopctl.dataplane.tunnels import wrapping
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from skoopctl.dataplane.fib import REFUSING
 from skoopctl.dataplane.packet import Packet, Ports
-from skoopctl.dataplane.query import Answer, Query
-from skoopctl.dataplane.routing import Router
-from skoopctl.dataplane.source_check import martian, source_refused
+from skoopctl.dataplane.routes.fib import REFUSING
+from skoopctl.dataplane.routes.query import Answer, Query
+from skoopctl.dataplane.routes.routing import Router
+from skoopctl.dataplane.routes.source_check import martian, source_refused
 from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.route import RouteType
 from tests.support.kernel_dump import inside, ip, namespaces

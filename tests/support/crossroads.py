@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from skoopctl.dataplane import iptables
 from skoopctl.dataplane.choice import Choices
 from skoopctl.dataplane.flow import Question, attempt
 from skoopctl.dataplane.journey import World as Walking
 from skoopctl.dataplane.packet import Flags
-from skoopctl.dataplane.scene import Scene
+from skoopctl.dataplane.rules import iptables
+from skoopctl.dataplane.rules.scene import Scene
 from skoopctl.dataplane.topology import Topology
 from skoopctl.dataplane.truth import all_of
 from skoopctl.kernel.ipset_save import decode_ipset_save

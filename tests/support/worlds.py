@@ -15,11 +15,11 @@ from typing import Any
 from skoopctl.dataplane.choice import ChoiceKind, Choices, explore
 from skoopctl.dataplane.conntrack import CtState, Entry, Tracking
 from skoopctl.dataplane.conntrack import Table as Connections
-from skoopctl.dataplane.netfilter import run_hook
 from skoopctl.dataplane.packet import Flags, Packet, Ports
 from skoopctl.dataplane.path import Network, walk
-from skoopctl.dataplane.ruling import Ruling
-from skoopctl.dataplane.scene import Hook, Scene
+from skoopctl.dataplane.rules.netfilter import run_hook
+from skoopctl.dataplane.rules.ruling import Ruling
+from skoopctl.dataplane.rules.scene import Hook, Scene
 from skoopctl.dataplane.topology import NsKey, Topology
 from skoopctl.dataplane.trace import Flow, PathResult
 from skoopctl.kernel.address import Address

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from skoopctl.dataplane.moves import Send
 from skoopctl.dataplane.packet import Packet, Wrapping
-from skoopctl.dataplane.routing import Answer, Query
+from skoopctl.dataplane.routes.routing import Answer, Query
 from skoopctl.dataplane.topology import Station, Topology
 from skoopctl.dataplane.tunnels import TUNNELS
 from skoopctl.dataplane.tunnels.registry import Remote, Sending, Stop, taker, underlay

@@ -10,7 +10,8 @@ from skoopctl.dataplane import mtu
 from skoopctl.dataplane.journey import Ending, Journey
 from skoopctl.dataplane.moves import Arrive, Decapsulate, Encapsulate, Move, Send
 from skoopctl.dataplane.packet import Packet, Unreachable, Wrapping
-from skoopctl.dataplane.routing import Answer
+from skoopctl.dataplane.routes.routing import Answer
+from skoopctl.dataplane.routes.size import of_answer
 from skoopctl.dataplane.topology import Station
 from skoopctl.dataplane.trace import Disposition, StepKind
 from skoopctl.dataplane.tunnels import TUNNELS
@@ -44,7 +45,7 @@ def encapsulate(journey: Journey, move: Encapsulate) -> Ending | Move:
     outer, answer = make_outer(topology, station, below, remote, packet, move.mac)
     if journey.depth >= MAX_DEPTH or _leads_into(answer, below, station):
         return _circular(journey, netns, link, packet, outer)
-    mtu.at_tunnel(journey, station, packet, remote, mtu.of_answer(below, answer))
+    mtu.at_tunnel(journey, station, packet, remote, of_answer(below, answer))
     journey.depth += 1
     journey.step(StepKind.ENCAPSULATE, netns, link, remote.words, outer, evidence=remote.evidence)
     return Send(below, outer, remote.oif)

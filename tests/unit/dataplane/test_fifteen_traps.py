@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.rules.scene import Hook
 from skoopctl.dataplane.trace import Disposition, Outcome, PathResult, StepKind, Verdict
 from skoopctl.kernel.iptables import Backend
 from skoopctl.kernel.route import TABLE_LOCAL, TABLE_MAIN, RouteType, RuleAction

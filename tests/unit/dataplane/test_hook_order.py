@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from skoopctl.dataplane.netfilter import stages_at
-from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.rules.netfilter import stages_at
+from skoopctl.dataplane.rules.scene import Hook
 from skoopctl.dataplane.topology import Topology
 from skoopctl.kernel.iptables import Backend
 from skoopctl.kernel.netns import Host

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from skoopctl.dataplane.choice import ChoiceKind, Choices, explore
-from skoopctl.dataplane.netfilter import run_hook
-from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.rules.netfilter import run_hook
+from skoopctl.dataplane.rules.scene import Hook
 from skoopctl.kernel.iptables import Backend
 from tests.support.worlds import At, Box, filter_table, packet, says, through, verdict
 

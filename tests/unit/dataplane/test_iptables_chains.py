@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from skoopctl.dataplane.conntrack import Entry
 from skoopctl.dataplane.packet import Ports, Unreachable
-from skoopctl.dataplane.scene import Hook
-from skoopctl.dataplane.targets import TARGETS
+from skoopctl.dataplane.rules.scene import Hook
+from skoopctl.dataplane.rules.targets.registry import TARGETS
 from skoopctl.kernel.iptables import Backend
 from tests.support.worlds import At, Box, Seen, filter_table, packet, says, through, tracked
 
@@ -174,7 +174,7 @@ def test_a_long_chain_decides_as_rule_by_rule(rules: list[tuple[str, str, str]],
     told = []
     for threshold in (1, 1000):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("skoopctl.dataplane.iptables.INDEX_FROM", threshold)
+            patch.setattr("skoopctl.dataplane.rules.iptables.INDEX_FROM", threshold)
             (seen,) = through(place, packet(destination=destination))
             told.append((seen.word, seen.scene.packet.mark, seen.scene.evidence))
     assert told[0] == told[1]

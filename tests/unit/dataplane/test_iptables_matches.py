@@ -8,7 +8,7 @@ import pytest
 
 from skoopctl.dataplane.conntrack import CtState, Tracking
 from skoopctl.dataplane.packet import Flags, Ports, Tuple5, Unreachable
-from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.rules.scene import Hook
 from tests.support.worlds import At, Box, filter_table, packet, says, through, tracked
 
 UDP = {"protocol": 17}

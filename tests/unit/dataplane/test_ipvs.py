@@ -9,10 +9,10 @@ import pytest
 
 from skoopctl.dataplane.choice import ChoiceKind
 from skoopctl.dataplane.conntrack import Balanced, CtState, Entry, Table, Tracking
-from skoopctl.dataplane.netfilter import run_hook
 from skoopctl.dataplane.packet import Packet, Ports, Tuple5
-from skoopctl.dataplane.ruling import Action
-from skoopctl.dataplane.scheduling import _SCHEDULERS
+from skoopctl.dataplane.rules.netfilter import run_hook
+from skoopctl.dataplane.rules.ruling import Action
+from skoopctl.dataplane.rules.scheduling import _SCHEDULERS
 from skoopctl.dataplane.trace import Disposition, Outcome, PathResult, Verdict
 from skoopctl.kernel.ipvs import Forwarding, Ipvs, RealServer, Template, VirtualService
 from skoopctl.kernel.tunnel import IpTunnel

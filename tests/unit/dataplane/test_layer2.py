@@ -113,7 +113,7 @@ def test_vlan_devices_on_nics() -> None:
 
 def test_rules_of_a_bridge_see_tagged_frames_only_on_request() -> None:
     """bridge-nf-filter-vlan-tagged decides whether iptables sees a tagged frame."""
-    from skoopctl.dataplane.bridging import calls_netfilter
+    from skoopctl.dataplane.frames.bridging import calls_netfilter
     from skoopctl.dataplane.topology import Station
 
     made = cluster()

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from skoopctl.dataplane.matches.registry import known_modules, undecided_modules
+from skoopctl.dataplane.rules.matches.registry import known_modules, undecided_modules
 from tests.support.crossroads import CASES, case, case_names, expected_of, model, rules_of
 
 

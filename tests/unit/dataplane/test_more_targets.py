@@ -6,8 +6,8 @@ import pytest
 
 from skoopctl.dataplane.conntrack import Table
 from skoopctl.dataplane.packet import Flags, Ports, Unreachable
-from skoopctl.dataplane.ruling import Action
-from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.rules.ruling import Action
+from skoopctl.dataplane.rules.scene import Hook
 from tests.support.worlds import At, Box, filter_table, packet, says, through, tracked
 
 

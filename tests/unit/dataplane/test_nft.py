@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from skoopctl.dataplane.packet import Flags, Ports, Unreachable
-from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.rules.scene import Hook
 from tests.support.worlds import At, Box, packet, says, through, tracked, verdict
 
 CASES = json.loads((Path(__file__).parent / "cases/nft_rules.json").read_text())

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from skoopctl.dataplane.packet import Flags, Ports
-from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.rules.scene import Hook
 from tests.support.worlds import At, Box, packet, says, through, tracked
 
 CASES = Path(__file__).parent / "cases"

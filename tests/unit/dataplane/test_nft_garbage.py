@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skoopctl.dataplane.scene import Hook
+from skoopctl.dataplane.rules.scene import Hook
 from skoopctl.kernel.nft_json import decode_nft_json
 from tests.support.worlds import At, Box, packet, through, tracked
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from skoopctl.dataplane.packet import Ports
-from skoopctl.dataplane.query import Query
-from skoopctl.dataplane.routing import Router
-from skoopctl.dataplane.source_check import martian, source_refused
+from skoopctl.dataplane.routes.query import Query
+from skoopctl.dataplane.routes.routing import Router
+from skoopctl.dataplane.routes.source_check import martian, source_refused
 from skoopctl.dataplane.trace import Outcome, Verdict
 from skoopctl.kernel.address import Address
 from skoopctl.kernel.neighbour import Neighbour, NeighbourState

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from skoopctl.dataplane.iptables import TableEvaluator
-from skoopctl.dataplane.matches import compile_match, known_modules
-from skoopctl.dataplane.matches.registry import undecided_modules
-from skoopctl.dataplane.scene import Hook
-from skoopctl.dataplane.targets import TARGETS
+from skoopctl.dataplane.rules.iptables import TableEvaluator
+from skoopctl.dataplane.rules.matches import compile_match, known_modules
+from skoopctl.dataplane.rules.matches.registry import undecided_modules
+from skoopctl.dataplane.rules.scene import Hook
+from skoopctl.dataplane.rules.targets.registry import TARGETS
 from skoopctl.kernel.ipset import Dimension
 from skoopctl.kernel.ipset_save import decode_ipset_save
 from skoopctl.kernel.iptables import Backend, Rule, Table

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from skoopctl.dataplane.packet import Ports
-from skoopctl.dataplane.routing import Query, Router
+from skoopctl.dataplane.routes.routing import Query, Router
 from skoopctl.kernel.route import NextHop, RouteType, RuleAction
 from tests.support.worlds import Box
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from skoopctl.dataplane.packet import Flags
-from skoopctl.dataplane.scene import Hook
-from skoopctl.dataplane.sets import SetIndex, lookup
+from skoopctl.dataplane.rules.scene import Hook
+from skoopctl.dataplane.rules.sets import SetIndex, lookup
 from skoopctl.dataplane.truth import Split, Unknown
 from skoopctl.kernel.ipset import IpSet, Member, Net
 from skoopctl.kernel.ipset_save import decode_ipset_save

@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv6Address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skoopctl.dataplane.matches.transport import any_of
-from skoopctl.dataplane.nft_sets import all_of as _all
 from skoopctl.dataplane.packet import Flags, Packet, Ports, Tuple5, Unreachable, describe
+from skoopctl.dataplane.rules.matches.transport import any_of
+from skoopctl.dataplane.rules.nft.sets import all_of as _all
 from skoopctl.dataplane.truth import Chance, Split, Truth, Unknown, negate, ports_within
 
 port = st.integers(0, 65535)

@@ -1,0 +1,1 @@
+"""Below IP: neighbours, bridges, VLANs, and devices that stand on other devices."""

@@ -1,0 +1,1 @@
+"""The IP layer of one namespace: receive, route, forward, deliver."""

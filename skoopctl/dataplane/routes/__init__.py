@@ -1,0 +1,1 @@
+"""Where a packet goes: policy rules, routing tables, next hops, source addresses and their checks."""

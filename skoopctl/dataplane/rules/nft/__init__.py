@@ -1,0 +1,1 @@
+"""nftables: base chains, statements, expressions, sets."""
