@@ -31,6 +31,8 @@ SO_MARK = 36
 IP_RECVERR, IPV6_RECVERR = 11, 25
 IP_PKTINFO, IPV6_PKTINFO = 8, 50
 LIBC = ctypes.CDLL(None, use_errno=True)
+STREAMS = {"tcp": socket.IPPROTO_TCP, "sctp": 132}
+"""Protocols that connect, with their numbers."""
 
 
 def enter(name: str) -> None:
@@ -44,10 +46,14 @@ def enter(name: str) -> None:
 # --- servers -----------------------------------------------------------------------------------------------
 
 
+def stream(family: socket.AddressFamily, protocol: str) -> socket.socket:
+    """Return a socket that connects: SCTP's one-to-one style is used as TCP is (sctp(7))."""
+    return socket.socket(family, socket.SOCK_STREAM, STREAMS[protocol])
+
+
 def listen(family: socket.AddressFamily, protocol: str, port: int) -> socket.socket:
     """Return a server's socket, on all addresses of the namespace."""
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    sock = socket.socket(family, kind)
+    sock = stream(family, protocol) if protocol in STREAMS else socket.socket(family, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -55,7 +61,7 @@ def listen(family: socket.AddressFamily, protocol: str, port: int) -> socket.soc
     elif protocol == "udp":
         sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
     sock.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))
-    if protocol == "tcp":
+    if protocol in STREAMS:
         sock.listen(256)
     sock.setblocking(False)
     return sock
@@ -86,7 +92,7 @@ def serve(wanted: dict[str, dict[str, list[int]]]) -> None:
     selector = selectors.DefaultSelector()
     for name, ports in wanted.items():
         enter(name)
-        for protocol in ("tcp", "udp"):
+        for protocol in ("tcp", "udp", "sctp"):
             for port in ports.get(protocol, ()):
                 for family in (socket.AF_INET, socket.AF_INET6):
                     selector.register(listen(family, protocol, port), selectors.EVENT_READ, name)
@@ -134,8 +140,8 @@ class Attempt:
 
     def make(self, family: socket.AddressFamily) -> socket.socket:
         """Return the client's socket."""
-        if self.protocol == "tcp":
-            return socket.socket(family, socket.SOCK_STREAM)
+        if self.protocol in STREAMS:
+            return stream(family, self.protocol)
         if self.protocol == "udp":
             return socket.socket(family, socket.SOCK_DGRAM)
         six = family == socket.AF_INET6
@@ -150,7 +156,7 @@ class Attempt:
         code = self.sock.connect_ex(self.target)
         if code not in (0, errno.EINPROGRESS):
             return self.fail(code)
-        if self.protocol != "tcp":
+        if self.protocol not in STREAMS:
             echo = b"\x80" if self.sock.family == socket.AF_INET6 else b"\x08"
             try:
                 self.sock.send(b"?\n" if self.protocol == "udp" else echo + b"\0\0\0\0\0\0\1skoopctl")
@@ -160,12 +166,12 @@ class Attempt:
 
     def events(self) -> int:
         """Return what to wait for now."""
-        reading = self.connected or self.protocol != "tcp"
+        reading = self.connected or self.protocol not in STREAMS
         return selectors.EVENT_READ if reading else selectors.EVENT_WRITE
 
     def advance(self) -> bool:
         """Take one step after an event; return whether there is something left to wait for."""
-        if self.protocol == "tcp" and not self.connected:
+        if self.protocol in STREAMS and not self.connected:
             code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self.connected = not code
             return self.fail(code) if code else True

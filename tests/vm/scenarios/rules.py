@@ -68,6 +68,46 @@ COMMIT
     f"s {PORTS}",
 )
 scenario(
+    "sctp",
+    "associations: ports in rules, both kinds of NAT, what ABORT and ICMP tell, and a lost COOKIE-ECHO",
+    ROUTED
+    + """
+modprobe sctp; modprobe xt_sctp
+on r iptables-restore <<.
+*nat
+-A PREROUTING -i in0 -p sctp -m sctp --dport 8080 -j DNAT --to-destination 10.2.0.2:80
+-A POSTROUTING -o out -p sctp -m sctp --dport 82 -j MASQUERADE
+COMMIT
+*filter
+-A FORWARD -p sctp -m sctp --dport 83 -j DROP
+-A FORWARD -p sctp -m sctp --dport 84 -j REJECT
+-A FORWARD -p sctp -m sctp --sport 85 -j DROP
+-A FORWARD -p sctp -m multiport --dports 86,87 -j REJECT --reject-with icmp-admin-prohibited
+-A FORWARD -p sctp -m sctp --dport 88 -m conntrack --ctstate NEW -j ACCEPT
+-A FORWARD -p sctp -m sctp --dport 88 -j DROP
+-A FORWARD -m conntrack --ctstate INVALID -j DROP
+COMMIT
+.
+""",
+    """
+c sctp 10.2.0.2 80
+c sctp 10.2.0.2 81
+c sctp 10.2.0.2 82
+c sctp 10.2.0.2 83
+c sctp 10.2.0.2 84
+c sctp 10.2.0.2 85
+c sctp 10.2.0.2 86
+c sctp 10.2.0.2 87
+c sctp 10.2.0.2 88
+c sctp 10.2.0.2 99
+c sctp 10.2.0.1 80
+c sctp 10.1.0.1 8080
+s sctp 10.1.0.1 80
+c sctp 10.2.0.9 80
+""",
+    "s " + " ".join(f"sctp:{port}" for port in range(80, 90)) + "\nr sctp:80",
+)
+scenario(
     "zones",
     "conntrack zones keep connections apart: what is NEW in one zone is not known in another",
     ROUTED
