@@ -11,16 +11,14 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from skoopctl.dataplane.edit import edit_netns
-from skoopctl.dataplane.path import Network, walk
-from skoopctl.dataplane.topology import Topology
-from skoopctl.dataplane.trace import Flow, Verdict
 from skoopctl.errors import UsageError
 from skoopctl.kernel.netns import Host
 from skoopctl.kernel.nft import NftTable
 from skoopctl.kernel.nft_json import decode_nft_json
 from skoopctl.lab.kubeproxy import NodeView, ServicePort, nftables_ruleset
 from skoopctl.lab.kubeproxy.serviceport import Endpoint
-from tests.bench.figure import Figure, at_least, at_most
+from tests.bench.course import Course, walks_figure
+from tests.bench.figure import Figure, at_most
 from tests.bench.scale import (
     CLIENT,
     ENDPOINTS,
@@ -32,7 +30,7 @@ from tests.bench.scale import (
     WALKS_PER_S,
 )
 from tests.bench.setting import Setting
-from tests.bench.stopwatch import MeasurementError, cpu_of
+from tests.bench.stopwatch import cpu_of
 from tests.support import recorded
 from tests.support.kernel_dump import namespaces
 
@@ -64,33 +62,18 @@ def large_nft_cluster(setting: Setting) -> Iterator[Figure]:
 
 def _walks(setting: Setting, count: int, tables: tuple[NftTable, ...]) -> Figure:
     recording = recorded.load("nftables")
-    small = Network(Topology(recording.hosts))
-    large = Network(Topology(_with_rules(recording.hosts, tables)))
-    host, inode, source = recording.sources[CLIENT]
     walks = QUICK_WALKS if setting.quick else WALKS
-    setting.say(f"walking to {walks} of {count:,} services through nft's rules")
-    flows = [Flow(source, str(ip_address(FIRST_IP + n * count // walks)), "tcp", 80) for n in range(walks)]
-
-    def through_large() -> None:
-        for flow in flows:
-            result = walk(large, flow, (host, inode))
-            if result.verdict is not Verdict.PASS:
-                raise MeasurementError(f"{flow.destination}: the walk says {result.verdict}, not PASS")
-
-    def through_small() -> None:
-        for _ in flows:
-            walk(small, Flow(source, "10.96.10.1", "tcp", 80), (host, inode))
-
-    spent, few = (cpu_of(work, rounds=setting.rounds(3)) for work in (through_large, through_small))
-    return Figure(
+    course = Course(
         "nft-scale.walks",
         f"flows walked, {count:,} services in nft",
-        walks / spent,
-        "/s",
-        walks / few,
+        recording,
+        _with_rules(recording.hosts, tables),
+        CLIENT,
+        [str(ip_address(FIRST_IP + number * count // walks)) for number in range(walks)],
         "the same with the recording's 15 services",
-        None if setting.quick else at_least(WALKS_PER_S),
+        WALKS_PER_S,
     )
+    return walks_figure(setting, course)
 
 
 def _dump(setting: Setting, count: int) -> Path:

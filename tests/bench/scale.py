@@ -7,17 +7,15 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from skoopctl.dataplane.edit import edit_netns
-from skoopctl.dataplane.path import Network, walk
-from skoopctl.dataplane.topology import Topology
-from skoopctl.dataplane.trace import Flow, Verdict
 from skoopctl.kernel.iptables import Backend, Table
 from skoopctl.kernel.iptables_save import decode_iptables_save
 from skoopctl.kernel.netns import Host
 from skoopctl.lab.kubeproxy import NodeView, ServicePort, iptables_ruleset
 from skoopctl.lab.kubeproxy.serviceport import Endpoint
-from tests.bench.figure import Figure, at_least, at_most
+from tests.bench.course import Course, walks_figure
+from tests.bench.figure import Figure, at_most
 from tests.bench.setting import Setting
-from tests.bench.stopwatch import MeasurementError, cpu_of
+from tests.bench.stopwatch import cpu_of
 from tests.support import recorded
 
 SERVICES, QUICK_SERVICES = 10_000, 1_000
@@ -52,34 +50,18 @@ def large_cluster(setting: Setting) -> Iterator[Figure]:
 
 def _walks(setting: Setting, count: int, tables: tuple[Table, ...]) -> Figure:
     recording = recorded.load("iptables")
-    small = Network(Topology(recording.hosts))
-    large = Network(Topology(with_rules(recording.hosts, tables)))
-    host, inode, source = recording.sources[CLIENT]
     walks = QUICK_WALKS if setting.quick else WALKS
-    setting.say(f"walking to {walks} of {count:,} services")
-    steps = [1 + number * count // walks for number in range(walks)]
-    flows = [Flow(source, str(ip_address(FIRST_IP + number - 1)), "tcp", 80) for number in steps]
-
-    def through_large() -> None:
-        for flow in flows:
-            result = walk(large, flow, (host, inode))
-            if result.verdict is not Verdict.PASS:
-                raise MeasurementError(f"{flow.destination}: the walk says {result.verdict}, not PASS")
-
-    def through_small() -> None:
-        for _ in flows:
-            walk(small, Flow(source, "10.96.10.1", "tcp", 80), (host, inode))
-
-    spent, few = (cpu_of(work, rounds=setting.rounds(3)) for work in (through_large, through_small))
-    return Figure(
+    course = Course(
         "scale.walks",
         f"flows walked, {count:,} services",
-        walks / spent,
-        "/s",
-        walks / few,
+        recording,
+        with_rules(recording.hosts, tables),
+        CLIENT,
+        [str(ip_address(FIRST_IP + number * count // walks)) for number in range(walks)],
         "the same with the recording's 15 services",
-        None if setting.quick else at_least(WALKS_PER_S),
+        WALKS_PER_S,
     )
+    return walks_figure(setting, course)
 
 
 def rules_of(services: int) -> str:

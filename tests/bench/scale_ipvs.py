@@ -7,9 +7,6 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from skoopctl.dataplane.edit import edit_netns
-from skoopctl.dataplane.path import Network, walk
-from skoopctl.dataplane.topology import Topology
-from skoopctl.dataplane.trace import Flow, Verdict
 from skoopctl.kernel.address import Address
 from skoopctl.kernel.ipset import IpSet
 from skoopctl.kernel.ipset_save import decode_ipset_save
@@ -17,9 +14,10 @@ from skoopctl.kernel.ipvs import Ipvs, IpvsDump
 from skoopctl.kernel.ipvs_text import decode_proc_ip_vs
 from skoopctl.kernel.netns import Host, NetNamespace
 from skoopctl.kernel.route import TABLE_LOCAL, NextHop, Route, RouteType
-from tests.bench.figure import Figure, at_least, at_most
+from tests.bench.course import Course, walks_figure
+from tests.bench.figure import Figure, at_most
 from tests.bench.setting import Setting
-from tests.bench.stopwatch import MeasurementError, cpu_of
+from tests.bench.stopwatch import cpu_of
 from tests.support import recorded
 
 SERVICES, QUICK_SERVICES = 10_000, 1_000
@@ -63,33 +61,18 @@ def large_ipvs(setting: Setting) -> Iterator[Figure]:
 
 def _walks(setting: Setting, count: int, ipvs: Ipvs, sets: dict[str, IpSet]) -> Figure:
     recording = recorded.load_ipvs()
-    small = Network(Topology(recording.hosts))
-    large = Network(Topology(_with_services(recording.hosts, ipvs, sets)))
-    host, inode, source = recording.sources[CLIENT]
     walks = QUICK_WALKS if setting.quick else WALKS
-    setting.say(f"walking to {walks} of {count:,} services of IPVS")
-    flows = [Flow(source, _address(number * count // walks), "tcp", 80) for number in range(walks)]
-
-    def through_large() -> None:
-        for flow in flows:
-            result = walk(large, flow, (host, inode))
-            if result.verdict is not Verdict.PASS:
-                raise MeasurementError(f"{flow.destination}: the walk says {result.verdict}, not PASS")
-
-    def through_small() -> None:
-        for _ in flows:
-            walk(small, Flow(source, "10.96.10.1", "tcp", 80), (host, inode))
-
-    spent, few = (cpu_of(work, rounds=setting.rounds(3)) for work in (through_large, through_small))
-    return Figure(
+    course = Course(
         "scale.ipvs-walks",
         f"flows walked, {count:,} services in IPVS",
-        walks / spent,
-        "/s",
-        walks / few,
+        recording,
+        _with_services(recording.hosts, ipvs, sets),
+        CLIENT,
+        [_address(number * count // walks) for number in range(walks)],
         "the same with the recording's services",
-        None if setting.quick else at_least(WALKS_PER_S),
+        WALKS_PER_S,
     )
+    return walks_figure(setting, course)
 
 
 def _address(number: int) -> str:

@@ -19,7 +19,7 @@ from skoopctl.dataplane.rules.nft.compare import (
 )
 from skoopctl.dataplane.rules.nft.types import Datatype, UnclearError
 from skoopctl.dataplane.rules.scene import Scene
-from skoopctl.dataplane.truth import Truth, Unknown
+from skoopctl.dataplane.truth import Truth, Unknown, all_of
 from skoopctl.kernel.nft import (
     AnonymousSet,
     Binary,
@@ -333,16 +333,3 @@ def _several(values: tuple[Scalar, ...]) -> str:
     if any(isinstance(value, Ports) for value in values):
         return "the ephemeral port may or may not be in a set"
     return "a key that is known only in part is looked up in a set"
-
-
-def all_of(truths: Iterable[Truth]) -> Truth:
-    """Kleene AND. Of several that are undecided none can stand for all: unknown."""
-    undecided: list[Truth] = []
-    for truth in truths:
-        if truth is False:
-            return False
-        if truth is not True:
-            undecided.append(truth)
-    if len(undecided) > 1:
-        return Unknown("several parts of a concatenation are undecided")
-    return undecided[0] if undecided else True

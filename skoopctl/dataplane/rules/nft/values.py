@@ -24,10 +24,10 @@ from skoopctl.dataplane.rules.nft.ct import ct_field
 from skoopctl.dataplane.rules.nft.fib import exists_field, fib_field
 from skoopctl.dataplane.rules.nft.fields import AbsentError, field_of, raw_bits
 from skoopctl.dataplane.rules.nft.meta import META
-from skoopctl.dataplane.rules.nft.sets import Part, TableSets, all_of, constant, part_of
+from skoopctl.dataplane.rules.nft.sets import Part, TableSets, constant, part_of
 from skoopctl.dataplane.rules.nft.types import Datatype, UnclearError
 from skoopctl.dataplane.rules.scene import Scene
-from skoopctl.dataplane.truth import Truth, Unknown, negate
+from skoopctl.dataplane.truth import Truth, Unknown, all_of, negate
 from skoopctl.kernel.nft import (
     AnonymousSet,
     Binary,
