@@ -1,6 +1,7 @@
 """Programs of eBPF on a packet's way: where they are attached, and their names. Nothing is loaded; bpf(2) only reads.
 
-A node without programs for packets is asked one question; ctypes (3 ms) is imported where programs may exist.
+A node without programs is asked one question. The few C types come from what ctypes is made of: importing that
+takes 3 ms.
 """
 import posix
 import struct
@@ -21,30 +22,60 @@ RTM_GETTFILTER = 46
 TC_SIDES = {b"clsact": (0xFFFFFFF2, 0xFFFFFFF3), b"ingress": (0xFFFFFFF2,)}  # parents, by the kind of qdisc
 
 
+def c_types():
+    """Return syscall(2), c_long, c_char, addressof and get_errno, as ctypes has them."""
+    try:
+        import _ctypes
+
+        class c_long(_ctypes._SimpleCData):
+            _type_ = "l"
+
+        class c_char(_ctypes._SimpleCData):
+            _type_ = "c"
+
+        class Function(_ctypes.CFuncPtr):
+            _flags_ = 1 | 8  # FUNCFLAG_CDECL, FUNCFLAG_USE_ERRNO
+            _restype_ = c_long
+
+        syscall = Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "syscall"))
+        return syscall, c_long, c_char, _ctypes.addressof, _ctypes.get_errno
+    except (ImportError, AttributeError, TypeError):
+        import ctypes
+
+        syscall = ctypes.CDLL(None, use_errno=True).syscall
+        syscall.restype = ctypes.c_long
+        return syscall, ctypes.c_long, ctypes.c_char, ctypes.addressof, ctypes.get_errno
+
+
 class Bpf:
     """The programs of this kernel that could see packets."""
 
     def __init__(self):
         self.known = None
         self.trouble = None
+        self.c = None
 
     def call(self, command, attr):
         """Call bpf(2); ``attr`` is changed in place."""
-        import ctypes
-
         number = BPF_CALL.get(posix.uname().machine)
         if not number:
             raise Outcome("absent", "unreadable: bpf(2) has no number for this machine here")
-        libc = ctypes.CDLL(None, use_errno=True)
-        view = (ctypes.c_char * len(attr)).from_buffer(attr)
-        result = libc.syscall(ctypes.c_long(number), ctypes.c_long(command), view, ctypes.c_long(len(attr)))
+        if self.c is None:
+            self.c = c_types()
+        syscall, c_long, c_char, _, get_errno = self.c
+        view = (c_char * len(attr)).from_buffer(attr)
+        result = syscall(c_long(number), c_long(command), view, c_long(len(attr)))
         if result < 0:
-            raise OSError(ctypes.get_errno(), "bpf")
+            raise OSError(get_errno(), "bpf")
         return result
+
+    def address(self, buffer):
+        """Return where a bytearray lies, which must stay as large as it is."""
+        _, _, c_char, addressof, _ = self.c
+        return addressof((c_char * len(buffer)).from_buffer(buffer))
 
     def look(self):
         """List the programs that could see packets, once for the whole node: {id: (type, name)}."""
-        import ctypes
         import errno
 
         found = {}
@@ -64,8 +95,7 @@ class Bpf:
                 continue  # it was unloaded meanwhile
             try:
                 info = bytearray(80)
-                address = ctypes.addressof((ctypes.c_char * 80).from_buffer(info))
-                self.call(OBJ_INFO, bytearray(struct.pack("=IIQ", descriptor, 80, address)))
+                self.call(OBJ_INFO, bytearray(struct.pack("=IIQ", descriptor, 80, self.address(info))))
             finally:
                 posix.close(descriptor)
             kind, = struct.unpack_from("=I", info, 0)
@@ -75,15 +105,13 @@ class Bpf:
 
     def query(self, target, attach, flags):
         """Return the ids of the programs at one place; nothing where this kernel has no such place."""
-        import ctypes
-
-        ids = (ctypes.c_uint32 * 64)()
-        attr = bytearray(struct.pack("=IIIIQIIQQQQ", target, attach, flags, 0, ctypes.addressof(ids), 64, 0, 0, 0, 0, 0))
+        ids = bytearray(4 * 64)
+        attr = bytearray(struct.pack("=IIIIQIIQQQQ", target, attach, flags, 0, self.address(ids), 64, 0, 0, 0, 0, 0))
         try:
             self.call(PROG_QUERY, attr)
         except OSError:
             return []
-        return list(ids[:min(64, struct.unpack_from("=I", attr, 24)[0])])
+        return list(struct.unpack_from("=%dI" % min(64, struct.unpack_from("=I", attr, 24)[0]), ids))
 
     def programs(self):
         """Return the programs of the node, or raise why they cannot be read."""
