@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import subprocess
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ _TYPES = {1: RouteType.UNICAST, 2: RouteType.LOCAL, 3: RouteType.BROADCAST, 5: R
 @pytest.fixture
 def netns() -> Iterator[str]:
     """Make a namespace with three devices (their far ends are in it too), addresses of both families."""
-    name = f"t-routing-{next(_NUMBERS)}"
+    name = f"t-routing-{os.getpid()}-{next(_NUMBERS)}"
     with namespaces(name):
         for number in range(3):
             ip(name, "link", "add", f"e{number}", "type", "veth", "peer", "name", f"f{number}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -107,8 +108,8 @@ def _nsids(name: str) -> Mapping[int, str]:
 
 @contextmanager
 def live(prefix: str, *shorts: str) -> Iterator[Live]:
-    """Make namespaces ``PREFIX-SHORT`` with a listener in each."""
-    names = tuple(f"{prefix}-{short}" for short in shorts)
+    """Make namespaces ``PREFIX-PID-SHORT`` with a listener in each; other runs may have theirs at the same time."""
+    names = tuple(f"{prefix}-{os.getpid()}-{short}" for short in shorts)
     with ExitStack() as stack:
         stack.enter_context(namespaces(*names))
         made = Live(names)
