@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from skoopctl.cli.app import collect_rarely
 from skoopctl.errors import SkoopError
 from tests.bench.benchmarks import BENCHMARKS, Benchmark
 from tests.bench.figure import Figure, NotMeasured
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _print(f"{each.name:10} {each.what}")
         return 0
     _heed_signals()
+    collect_rarely()  # what is measured here in the process is what people run
     facts = machine()
     if not asked.json:
         _print(machine_line(facts) + "\n")
