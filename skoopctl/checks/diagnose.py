@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from skoopctl import __version__
-from skoopctl.checks import remedy_mtu, stale  # noqa: F401 - they register their remedies
+from skoopctl.checks import stale  # noqa: F401 - it registers its remedy
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.cause import Cause, cause_of, finding_of
 from skoopctl.checks.diagnosis import Diagnosis

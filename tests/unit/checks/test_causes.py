@@ -15,7 +15,8 @@ from skoopctl.checks.cause import cause_of
 from skoopctl.checks.diagnose import Question, diagnose
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.finding import Confidence, Finding, Severity
-from skoopctl.checks.remedy import _PROPOSERS, UNSEARCHED
+from skoopctl.checks.remedies.registry import PROPOSERS
+from skoopctl.checks.remedy import UNSEARCHED
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.trace import Verdict
 from tests.support.broken import CASES as OTHERS
@@ -94,7 +95,7 @@ def test_every_remedy_is_tried_by_a_walk(case: Case) -> None:
     client = resolve(case.asked[0], snapshot).client
     fix = found(diagnosis, case.id).fix
     assert fix is not None
-    for proposer in _PROPOSERS[cause.id]:
+    for proposer in PROPOSERS[cause.id]:
         for remedy in proposer(cause, diagnosis.path.representative, snapshot):
             if remedy.summary == fix.summary:
                 hosts = edit_netns(snapshot.hosts, remedy.key, remedy.change)
@@ -107,7 +108,7 @@ def test_every_finding_of_the_catalogue_is_produced() -> None:
     """No finding is documented that nothing can produce, and every proposer is for a known finding."""
     produced = {case.id for case in CASES}
     assert set(DOCS) - produced == set(NOT_PRODUCED)
-    assert set(_PROPOSERS) <= set(DOCS)
+    assert set(PROPOSERS) <= set(DOCS)
 
 
 ONLY_NEARBY = {"routing-loop"}
@@ -122,8 +123,8 @@ def test_every_cause_has_a_remedy_or_a_reason() -> None:
     }
     assert len(words) > 20
     assert words <= set(DOCS)
-    assert not set(UNSEARCHED) & set(_PROPOSERS)
-    assert set(DOCS) - set(UNSEARCHED) - set(_PROPOSERS) == ONLY_NEARBY
+    assert not set(UNSEARCHED) & set(PROPOSERS)
+    assert set(DOCS) - set(UNSEARCHED) - set(PROPOSERS) == ONLY_NEARBY
     assert all(reason for reason in UNSEARCHED.values())
 
 
@@ -159,12 +160,12 @@ def test_every_proposer_flips_a_verdict() -> None:
         diagnosis = diagnose(case.question, snapshot)
         cause = cause_of(diagnosis.path.representative, snapshot)
         fix = found(diagnosis, case.id).fix
-        for proposer in _PROPOSERS[cause.id]:
+        for proposer in PROPOSERS[cause.id]:
             proposed = [r.summary for r in proposer(cause, diagnosis.path.representative, snapshot)]
             if fix is not None and fix.summary in proposed:
                 taken.add(proposer)
                 break
-    assert {p for proposers in _PROPOSERS.values() for p in proposers} == taken
+    assert {p for proposers in PROPOSERS.values() for p in proposers} == taken
 
 
 COMMANDS = {

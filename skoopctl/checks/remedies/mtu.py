@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from skoopctl.checks.cause import Cause
-from skoopctl.checks.remedy import Remedy, proposes
+from skoopctl.checks.remedies.registry import Remedy, proposes
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane import edit
 from skoopctl.dataplane.topology import NsKey
