@@ -15,7 +15,7 @@ from skoopctl.errors import UsageError
 from skoopctl.kernel.netns import Host
 from skoopctl.kernel.nft import NftTable
 from skoopctl.kernel.nft_json import decode_nft_json
-from skoopctl.lab.kubeproxy import NodeView, ServicePort, nftables_ruleset
+from skoopctl.lab.kubeproxy import NodeView, nftables_ruleset
 from skoopctl.lab.kubeproxy.serviceport import Endpoint
 from tests.bench.course import Course, walks_figure
 from tests.bench.figure import Figure, at_most
@@ -28,6 +28,7 @@ from tests.bench.scale import (
     SERVICES,
     WALKS,
     WALKS_PER_S,
+    ports_of,
 )
 from tests.bench.setting import Setting
 from tests.bench.stopwatch import cpu_of
@@ -93,29 +94,16 @@ def _dump(setting: Setting, count: int) -> Path:
 
 def rules_of(services: int) -> str:
     """Return kube-proxy's table for services with a load balancer, source ranges and a local endpoint."""
-    endpoints = tuple(Endpoint(f"{ip}:8080", ip, 8080, local=False) for ip in ENDPOINTS)
     local = (Endpoint(f"{ENDPOINTS[0]}:8080", ENDPOINTS[0], 8080, local=True),)
     ports = [
-        ServicePort(
-            namespace=f"team-{number % 97}",
-            service=f"service-{number}",
-            port_name="http",
-            protocol="tcp",
-            port=80,
-            cluster_ip=str(ip_address(FIRST_IP + number)),
-            external_ips=(),
+        replace(
+            port,
             load_balancer_ips=(str(ip_address(FIRST_BALANCER + number)),),
             source_ranges=("10.0.0.0/8",),
-            node_port=0,
-            health_check_port=0,
-            internal_local=False,
             external_local=True,
-            affinity_s=0,
-            cluster=endpoints,
             local=local,
-            has_endpoints=True,
         )
-        for number in range(services)
+        for number, port in enumerate(ports_of(services))
     ]
     return nftables_ruleset(ports, NodeView("node1-c4", "192.168.3.86", "10.244.0.0/16"))
 

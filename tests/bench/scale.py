@@ -66,8 +66,13 @@ def _walks(setting: Setting, count: int, tables: tuple[Table, ...]) -> Figure:
 
 def rules_of(services: int) -> str:
     """Return kube-proxy's rules for this many services, as ``iptables-save`` prints them."""
+    return iptables_ruleset(ports_of(services), NodeView("node1-c4", "192.168.3.86", "10.244.0.0/16"))
+
+
+def ports_of(services: int) -> list[ServicePort]:
+    """Return one port each of this many services, of two endpoints each."""
     endpoints = tuple(Endpoint(f"{ip}:8080", ip, 8080, local=False) for ip in ENDPOINTS)
-    ports = [
+    return [
         ServicePort(
             namespace=f"team-{number % 97}",
             service=f"service-{number}",
@@ -89,7 +94,6 @@ def rules_of(services: int) -> str:
         )
         for number in range(services)
     ]
-    return iptables_ruleset(ports, NodeView("node1-c4", "192.168.3.86", "10.244.0.0/16"))
 
 
 def with_rules(hosts: dict[str, Host], tables: tuple[Table, ...]) -> dict[str, Host]:
