@@ -267,17 +267,8 @@ class _Attempt:
         first = expected.inverse()
         if arrived.source == first.source and arrived.source_ports.within(first.source_ports):
             first = first._replace(source_ports=arrived.source_ports)
-        syn = Packet(
-            family=self.question.family,
-            source=first.source,
-            destination=first.destination,
-            protocol=first.protocol,
-            source_ports=first.source_ports,
-            destination_ports=first.destination_ports,
-            flags=Flags.SYN,
-        )
         journey = Journey(self.world, "SYN again", request=True)
-        ending = travel(journey, Send(client, syn))
+        ending = travel(journey, Send(client, self._later_packet(first, Flags.SYN)))
         if ending.disposition in {Disposition.DELIVERED, Disposition.EXITS_CLUSTER} | _UNDECIDED:
             return clients.TIMEOUT
         answer = self.reply
