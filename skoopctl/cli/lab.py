@@ -61,11 +61,13 @@ def up(*, nodes: int, proxy: str, backend: str, flavour: str, replace: bool, as_
 
 
 @lab.command()
-def down() -> None:
+@click.option("--dead", is_flag=True, help="Only if nothing runs in it: what a crash has left.")
+def down(*, dead: bool) -> None:
     """Take the lab down, whole or half built, and leave nothing of it."""
     from skoopctl.lab import down as take_down
 
-    click.echo("lab: gone" if take_down() else "lab: there was none", err=True)
+    none = "there was no dead one" if dead else "there was none"
+    click.echo(f"lab: {'gone' if take_down(only_dead=dead) else none}", err=True)
 
 
 @lab.command()

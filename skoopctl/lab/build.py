@@ -25,7 +25,7 @@ from skoopctl.lab.network import (
 from skoopctl.lab.probe import Flow, Outcome, Source, probe_sources
 from skoopctl.lab.readiness import DEADLINE_S, SSH_PORT, wait_for_listeners
 from skoopctl.lab.rules import load_rules
-from skoopctl.lab.statefile import STATE_DIR, LabState
+from skoopctl.lab.statefile import STATE_DIR, LabState, state_held
 from skoopctl.lab.teardown import lab_remains, note_netns_dir, take_down
 from skoopctl.lab.topology import (
     ADMIN_ADDRESS,
@@ -52,7 +52,7 @@ def build_lab(options: LabOptions, progress: Progress) -> LabState:
     require_programs()
     plan = plan_lab(options)
     state = LabState(options)
-    with _cleaning_up():
+    with _cleaning_up(), state_held():
         state.save()
         _build(plan, state, progress)
         state.phase = "up"

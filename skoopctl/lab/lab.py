@@ -16,7 +16,7 @@ from skoopctl.lab.probe import Flow, ProbeResult, Source, probe_sources
 from skoopctl.lab.readiness import dead_members
 from skoopctl.lab.statefile import STATE_DIR, LabState, load_state
 from skoopctl.lab.summary import lab_summary
-from skoopctl.lab.teardown import take_down
+from skoopctl.lab.teardown import lab_is_dead, take_down
 from skoopctl.lab.topology import (
     OUTSIDE_ADDRESS,
     OUTSIDE_NAME,
@@ -157,10 +157,13 @@ def up(options: LabOptions | None = None, progress: Progress | None = None, *, r
     return Lab.of(build_lab(options or LabOptions(), progress or (lambda _: None)))
 
 
-def down() -> bool:
-    """Take down whatever there is of a lab, whole or half built; return whether there was anything."""
+def down(*, only_dead: bool = False) -> bool:
+    """Take down whatever there is of a lab, whole or half built; return whether anything was taken down.
+
+    With ``only_dead``, a lab that somebody is building or in which a process runs stays.
+    """
     require_root()
-    return take_down()
+    return (not only_dead or lab_is_dead()) and take_down()
 
 
 def _flows(flows: Iterable[Flow | tuple[str, str, int]]) -> Sequence[Flow]:

@@ -64,12 +64,31 @@ def load_state() -> LabState:
 
 
 @contextmanager
+def state_held() -> Iterator[None]:
+    """Keep the state from everybody else, and let it be known that somebody works on the lab."""
+    with (STATE_DIR / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def is_held() -> bool:
+    """Return whether some process builds the lab, breaks it or mends it now."""
+    try:
+        with (STATE_DIR / "lock").open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
 def locked_state() -> Iterator[LabState]:
     """Give the state to one process at a time, and save it at the end, also after an error."""
     if not state_exists():
         load_state()
-    with (STATE_DIR / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with state_held():
         state = load_state()
         try:
             yield state

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 
 from skoopctl.lab.cgroups import remove_cgroups
 from skoopctl.lab.commands import NETNS_DIR, run
-from skoopctl.lab.processes import kill_processes, lab_netns_names
-from skoopctl.lab.statefile import STATE_DIR, state_exists
+from skoopctl.lab.processes import kill_processes, lab_netns_names, lab_processes
+from skoopctl.lab.statefile import STATE_DIR, is_held, state_exists
 
 _NOTE = STATE_DIR / "made-netns-directory"
 _HELD = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -21,6 +21,11 @@ _HELD = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 def lab_remains() -> bool:
     """Return whether anything of a lab is on this machine."""
     return state_exists() or bool(lab_netns_names())
+
+
+def lab_is_dead() -> bool:
+    """Return whether nothing runs in what is there of a lab, and nobody is building it: a crash's leftovers."""
+    return lab_remains() and not is_held() and not any(lab_processes())
 
 
 def take_down() -> bool:

@@ -14,6 +14,7 @@ from skoopctl.errors import LabError
 from skoopctl.lab import Lab, LabOptions, ProxyMode
 from skoopctl.lab import down as take_down
 from skoopctl.lab import up as build
+from skoopctl.lab.processes import lab_processes
 
 sys.path.insert(0, str(Path(__file__).parent))
 from running_lab import CLEAN, DEADLINE_S, machines_network, remains, skoopctl, ssh
@@ -117,6 +118,27 @@ def test_without_control_groups_the_command_line_names_the_pod(monkeypatch: pyte
     pod = lab.plan.pod("tools/web-a")
     assert pod.uid in ssh(lab, pod.node, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
     assert "command line" in lab.summary()["pod_identity"]
+
+
+@pytest.mark.usefixtures("no_lab")
+def test_only_a_dead_lab_is_taken_down_when_asked_so() -> None:
+    """``lab down --dead`` leaves a lab that runs or is being built, and removes what a crash has left."""
+    with skoopctl("lab", "up") as child:
+        assert child.stderr is not None
+        child.stderr.readline()
+        assert not take_down(only_dead=True), "it is being built"
+        child.communicate(timeout=DEADLINE_S)
+    assert Lab.load().nodes
+    assert not take_down(only_dead=True), "it runs"
+    for pid in lab_processes():
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + DEADLINE_S
+    while any(lab_processes()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with skoopctl("lab", "down", "--dead") as child:
+        _, said = child.communicate(timeout=DEADLINE_S)
+    assert (child.returncode, said.strip()) == (0, "lab: gone")
+    assert remains() == CLEAN
 
 
 @pytest.mark.usefixtures("no_lab")
