@@ -260,6 +260,7 @@ def _stop(journey: Journey, scene: Scene, device: Link | None, decided: HookRuli
     last = scene.evidence[-1] if scene.evidence else None
     by = _by(last)
     note = "; ".join(scene.notes)
+    also = f" ({note})" if note else ""
     if ruling.opaque:
         disposition = Disposition.OPAQUE
         reason = ruling.reason
@@ -268,11 +269,11 @@ def _stop(journey: Journey, scene: Scene, device: Link | None, decided: HookRuli
         reason = ruling.reason
     elif ruling.action is Action.DROP:
         disposition = Disposition.DROPPED
-        reason = f"dropped by {by}" if last else f"dropped in {decided.stage}: {note}"
+        reason = f"dropped by {by}{also}" if last else f"dropped in {decided.stage}: {note}"
     else:
         disposition = Disposition.REJECTED
         how = ruling.error.value if ruling.error else "a TCP reset"
-        reason = f"rejected with {how} by {by}"
+        reason = f"rejected with {how} by {by}{also}"
     return journey.end(
         disposition,
         scene.netns,

@@ -20,8 +20,9 @@ from skoopctl.kernel.netns import NetNamespace
 from skoopctl.kernel.socket import Socket
 
 MAX_HOPS = 64
-"""A packet that is received more often than this is going in circles (the kernel's TTL ends it)."""
-
+"""So often a packet is received whose TTL is not known, before it is taken to go in circles."""
+NO_END = 1024
+"""So often one is received whose TTL is known: only a rule that raises it again and again gets here."""
 
 Peer = tuple[NsKey, int, str]
 """A tunnel's peer as its device knows it: the device's namespace and ifindex, the peer's key."""

@@ -236,7 +236,8 @@ class Packet:
     ``birthplace`` is the namespace (host, inode) that sent it. ``zone`` and ``zone_reply`` are conntrack's, for
     the connection's original direction and for its answers.
     ``tos`` is the TOS byte or traffic class, ``vlan`` the 802.1Q tag of the frame around it (0: untagged).
-    ``arp`` is set for an ARP packet, whose addresses are those of its sender and its target.
+    ``realms`` is the class that the last route lookup of its namespace gave it (dst_entry's tclassid), None where that
+    is not known. ``arp`` is set for an ARP packet, whose addresses are those of its sender and its target.
     """
 
     family: int
@@ -267,6 +268,7 @@ class Packet:
     birthplace: tuple[str, int] | None = None
     vlan: int = 0
     arp: ArpOperation = ArpOperation.NONE
+    realms: int | None = 0
     _written: tuple[tuple[object, ...], PacketView] | None = field(
         default=None, init=False, repr=False, compare=False
     )

@@ -7,18 +7,17 @@ from typing import Any
 
 from skoopctl.dataplane import moves
 from skoopctl.dataplane.frames import asking, bridging, link_layer
-from skoopctl.dataplane.ip import delivery
-from skoopctl.dataplane.ip import layer as ip
+from skoopctl.dataplane.ip import born, delivery, received
 from skoopctl.dataplane.journey import Ending, Journey
 from skoopctl.dataplane.tunnels import wrapping
 
 Step = Callable[[Journey, Any], Ending | moves.Move]
 
 _STEPS: dict[type, Step] = {
-    moves.Send: ip.send,
-    moves.Receive: ip.receive,
+    moves.Send: born.send,
+    moves.Receive: received.receive,
     moves.Deliver: delivery.deliver,
-    moves.Resend: ip.resend,
+    moves.Resend: born.resend,
     moves.Output: link_layer.output,
     moves.Ask: lambda journey, move: asking.ask(journey, move, _to_far_end),
     moves.Transmit: link_layer.transmit,

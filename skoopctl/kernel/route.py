@@ -29,7 +29,10 @@ class RouteType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """Where a route sends: a device, a gateway on it, or both. ``weight`` is 1 or more."""
+    """Where a route sends: a device, a gateway on it, or both. ``weight`` is 1 or more.
+
+    ``realms`` is RTA_FLOW: the realm of what comes from there in the upper half, of what goes there in the lower.
+    """
 
     index: int
     gateway: IPAddress | None = None
@@ -37,6 +40,7 @@ class NextHop:
     weight: int = 1
     dead: bool = False
     linkdown: bool = False
+    realms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Route:
     device's), ``mtu_locked`` forbids path MTU discovery to lower it, ``advmss`` is what its TCP announces.
     ``source`` restricts an IPv6 route to packets from there (CONFIG_IPV6_SUBTREES). ``preference`` is that of
     a router's announcement, -1, 0 or 1 (RTA_PREF). ``nexthop_id`` is the next hop object that it uses (0: none
-    of its own). ``realms`` is RTA_FLOW. ``text`` is the line as ``ip route show table all`` prints it, for people.
+    of its own). ``text`` is the line as ``ip route show table all`` prints it, for people.
     """
 
     table: int
@@ -61,7 +65,6 @@ class Route:
     protocol: int = 0
     mtu: int = 0
     text: str = ""
-    realms: int = 0
     mtu_locked: bool = False
     advmss: int = 0
     source: IPNetwork | None = None
@@ -85,7 +88,7 @@ class PolicyRule:
     """One ``ip rule``. ``undecoded`` names attributes that the model does not know: the rule may match.
 
     ``tos`` is FRA's tos byte; ``dscp`` the whole field with its mask, from ``ip rule … dscp`` (None: not asked
-    for). ``tun_id`` is 0 and ``uids`` None where the rule does not select by them.
+    for). ``tun_id`` is 0 and ``uids`` None where the rule does not select by them. ``realms`` is FRA_FLOW.
     """
 
     family: int
@@ -112,3 +115,4 @@ class PolicyRule:
     tun_id: int = 0
     uids: tuple[int, int] | None = None
     dscp: tuple[int, int] | None = None
+    realms: int = 0

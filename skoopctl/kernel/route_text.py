@@ -58,12 +58,18 @@ def render_route(route: Route, devices: Mapping[int, str], details: RouteDetails
     words = _selector(route, details)
     words += _hop(single, version, devices) if single else []
     words += _attributes(route, details)
-    words += _flags(single) if single else []
+    words += [*_flags(single), *_realms(single)] if single else []
     words += [word for pair in details.metrics for word in pair]
     if details.preference is not None:
         words += ["pref", _PREFERENCES.get(details.preference, str(details.preference))]
     for hop in route.next_hops if details.multipath else ():
-        words += ["nexthop", *_hop(hop, version, devices), "weight", str(hop.weight), *_flags(hop)]
+        words += [
+            "nexthop",
+            *_hop(hop, version, devices, inside=True),
+            "weight",
+            str(hop.weight),
+            *_flags(hop),
+        ]
     return " ".join(words)
 
 
@@ -102,8 +108,20 @@ def _network(network: IPNetwork) -> str:
     return str(network)
 
 
-def _hop(hop: NextHop, version: int, devices: Mapping[int, str]) -> list[str]:
-    words = _gateway(hop.gateway, version)
+def realms_text(realms: int) -> str:
+    """Write realms as ip(8) does: ``FROM/TO``, or ``TO`` alone."""
+    origin, towards = realms >> 16, realms & 0xFFFF
+    return f"{origin}/{towards}" if origin else str(towards)
+
+
+def _realms(hop: NextHop) -> list[str]:
+    name = "realms" if hop.realms >> 16 else "realm"
+    return [name, realms_text(hop.realms)] if hop.realms else []
+
+
+def _hop(hop: NextHop, version: int, devices: Mapping[int, str], *, inside: bool = False) -> list[str]:
+    """Write gateway and device; a hop ``inside`` a multipath route has its realms between them."""
+    words = _gateway(hop.gateway, version) + (_realms(hop) if inside else [])
     if hop.index:
         words += ["dev", devices.get(hop.index, f"if{hop.index}")]
     return words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skoopctl.kernel.address import IPNetwork
 from skoopctl.kernel.route import PolicyRule, RuleAction
-from skoopctl.kernel.route_text import PROTOCOLS, TABLE_NAMES
+from skoopctl.kernel.route_text import PROTOCOLS, TABLE_NAMES, realms_text
 
 _KERNEL = 2
 _IP_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
@@ -17,7 +17,9 @@ def render_rule(rule: PolicyRule, protocol: int = 0, detached: tuple[bool, bool]
     """
     words = [f"{rule.priority}:\t{'not ' if rule.invert else ''}from {_network(rule.source)}"]
     words += _selectors(rule, detached)
-    words += _action(rule)
+    words += _action(rule) if rule.action is RuleAction.TABLE else []
+    words += ["realms", realms_text(rule.realms)] if rule.realms else []
+    words += _action(rule) if rule.action is not RuleAction.TABLE else []
     words += [f"({name})" for name in rule.undecoded]
     if protocol not in {0, _KERNEL}:
         words += ["proto", PROTOCOLS.get(protocol, str(protocol))]

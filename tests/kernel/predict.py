@@ -134,5 +134,7 @@ def blamed(prediction: Prediction) -> Evidence | None:
     ended = [step for walk_ in branch.walks for step in walk_.steps if step.ends is not None and step.hook]
     if not ended or branch.fatal_walk.last is not ended[0]:
         return None
+    if "runs first is not known" in ended[0].decision:
+        return None  # another table has a rule that decides alike
     last = ended[0].evidence[-1:]
     return last[0] if last and last[0].kind in {"iptables-rule", "nft-rule"} else None

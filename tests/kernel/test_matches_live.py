@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_interface
 
 import pytest
 
@@ -25,6 +26,8 @@ from tests.support.crossroads import (
     DEVICES,
     GATEWAYS,
     GROUPS,
+    REALMS,
+    REALMS_RULE,
     ROUTER,
     SOURCE_PORT,
     TCP_PORT,
@@ -178,7 +181,22 @@ class Place:
             line for line in made.rules.splitlines() if not any(f"-m {name} " in line for name in lacking)
         )
         self.host.run(f"{program}-restore", stdin=rules + "\n")
+        self._route(with_realms=made.name == "realms")
         return [line for line in made.lines if line in rules]
+
+    def _route(self, *, with_realms: bool) -> None:
+        """Give the connected routes their realms, or take them back."""
+        source, of_rule = REALMS_RULE
+        steps = [f"ip rule del from {source} 2>/dev/null || true"]
+        for device, realms in REALMS.items():
+            address = ip_interface(ROUTER[device][2].split()[0])
+            words = (
+                f"ip route replace {address.network} dev {device} proto kernel scope link src {address.ip}"
+            )
+            steps.append(f"{words} realms {realms}" if with_realms else words)
+        if with_realms:
+            steps.append(f"ip rule add from {source} lookup main realms {of_rule} priority 100")
+        self.host.run("; ".join(steps))
 
     def _takes(self, program: str, rule: str) -> bool:
         """Tell whether this kernel has a match."""

@@ -138,7 +138,12 @@ class _Attempt:
         return self.flow.protocol == "tcp"
 
     def start(self) -> bool:
-        """Send the first packet; return whether something is left to wait for."""
+        """Send the first packet; return whether something is left to wait for.
+
+        An echo request goes out as ping(8) sends it: unconnected, with the source that the one lookup gives.
+        """
+        if self.flow.protocol == "icmp":
+            return self.send()
         code = self.sock.connect_ex(self.target)
         if code not in (0, errno.EINPROGRESS):
             return self.fail(code)
@@ -147,7 +152,10 @@ class _Attempt:
     def send(self) -> bool:
         """Send a datagram, or an echo request."""
         try:
-            self.sock.send(self.request())
+            if self.flow.protocol == "icmp":
+                self.sock.sendto(self.request(), self.target)
+            else:
+                self.sock.send(self.request())
         except OSError as error:
             return self.fail(error.errno or 0)
         return True

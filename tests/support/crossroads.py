@@ -18,8 +18,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from skoopctl.dataplane.choice import Choices
@@ -33,6 +33,7 @@ from skoopctl.dataplane.truth import all_of
 from skoopctl.kernel.ipset_save import decode_ipset_save
 from skoopctl.kernel.iptables import Rule
 from skoopctl.kernel.netns import Host, NetNamespace
+from skoopctl.kernel.route import TABLE_LOCAL, TABLE_MAIN
 from tests.support.worlds import Box, World, tables_of
 
 Place = tuple[str, str, int]
@@ -57,6 +58,10 @@ GROUPS = {"left": 5, "right": 6}
 GATEWAYS = {"client": "10.1.0.1 fd00:1::1", "server": "10.2.0.1 fd00:2::1", "one": "10.3.0.1 fd00:3::1"}
 GATEWAYS["two"] = GATEWAYS["one"]
 TCP_PORT, UDP_PORT, CLOSED_PORT = 80, 53, 54
+
+# The case "realms" has them on two connected routes and a rule (FROM/TO, as ip(8) writes them).
+REALMS = {"left": "3/7", "right": "4/5"}
+REALMS_RULE = ("10.3.0.0/24", "8/9")
 
 # Flow: (who sends, destination, protocol, port).
 FLOWS = {
@@ -165,7 +170,30 @@ def model(made: Case) -> dict[str, Host]:
     router.tables += tables_of(made.rules, family=made.family)
     router.more["ipsets"] = decode_ipset_save(made.sets).sets
     router.more["recent"] = {}
+    if made.name == "realms":
+        _give_realms(router)
     return world.hosts()
+
+
+def _give_realms(router: Box) -> None:
+    for device, realms in REALMS.items():
+        index = router.index(device)
+        for place, route in enumerate(router.routes):
+            if route.next_hops and route.next_hops[0].index == index and route.destination.prefixlen == 24:
+                hop = replace(route.next_hops[0], realms=_number(realms))
+                router.routes[place] = replace(route, next_hops=(hop,))
+    source, realms = REALMS_RULE
+    for priority, table, more in (
+        (0, TABLE_LOCAL, {}),
+        (100, TABLE_MAIN, {"source": ip_network(source), "realms": _number(realms)}),
+        (32766, TABLE_MAIN, {}),
+    ):
+        router.rule(priority, table=table, **more)
+
+
+def _number(realms: str) -> int:
+    origin, _, towards = realms.partition("/")
+    return int(origin) << 16 | int(towards)
 
 
 def _join(world: World, router: Box, device: str, mac: str, addresses: str, peer: str) -> None:

@@ -173,7 +173,7 @@ def arrive(journey: Journey, move: Arrive) -> Ending | Move:
     """Take a frame in on a device (__netif_receive_skb_core): programs, ingress chains, bridge, IP."""
     netns, link, packet, mac = move.netns, move.link, move.packet, move.mac
     packet.tracking, packet.untracked, packet.bridge_port = None, False, 0
-    packet.zone = packet.zone_reply = 0
+    packet.zone = packet.zone_reply = packet.realms = 0
     if not link.up:
         return _down(journey, netns, link, packet)
     ended = at_device(journey, netns, link, packet, "into") or pass_device_chains(

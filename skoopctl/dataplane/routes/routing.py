@@ -12,6 +12,7 @@ from skoopctl.dataplane.routes.fib import REFUSING, Fib, Found, Liveness, lookup
 from skoopctl.dataplane.routes.l3mdev import l3_master_index
 from skoopctl.dataplane.routes.policy import Decide, RuleList, has_custom_rules, rules_of
 from skoopctl.dataplane.routes.query import Answer, Query
+from skoopctl.dataplane.routes.realms import Realms
 from skoopctl.dataplane.routes.source_address import SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Addresses
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.dataplane.truth import Undecided
@@ -44,6 +45,7 @@ class Router:
             route.type is RouteType.LOCAL and route.protocol not in {0, _KERNEL_PROTOCOL}
             for route in netns.routes
         )
+        self.realms = Realms(netns, self.rules[4].rules)
         self._tables = self._build_tables()
         self._remembered: dict[Query, Answer] = {}
         self._evidence: dict[tuple[int, int], tuple[Answer, tuple[Evidence, ...]]] = {}

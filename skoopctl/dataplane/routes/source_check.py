@@ -16,7 +16,7 @@ from skoopctl.dataplane.routes.query import Answer, Query
 from skoopctl.dataplane.routes.routing import Router
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
-from skoopctl.kernel.route import RouteType
+from skoopctl.kernel.route import NextHop, RouteType
 
 _LOOPBACK_NET = 127
 _MULTICAST = 14
@@ -87,12 +87,36 @@ def source_refused(
     """
     netns = router.netns
     mode = conf(netns, "rp_filter", link)
-    if not mode and not _looks_closer(netns, link, oif):
+    if not mode and not router.realms.used and not _looks_closer(netns, link, oif):
         if conf(netns, "accept_local", link):
             return None
         if not router.custom_local_routes and not router.custom_rules:
             return _own(link) if router.addresses.holds(packet.source, 4) else None
     return _validate(router, link, packet, _way_back(netns, link, packet, oif, broadcast), mode, decide)
+
+
+def sender_realms(
+    router: Router,
+    link: Link,
+    packet: Packet,
+    oif: int,
+    decide: Decide | None = None,
+    *,
+    broadcast: bool = False,
+) -> int:
+    """Return the realms that the way back gives to a packet whose source was accepted (fib_combine_itag)."""
+    if not router.realms.used:
+        return 0
+    back = router.lookup(_way_back(router.netns, link, packet, oif, broadcast), decide)
+    hops = back.route.next_hops if back.route is not None else ()
+    if not _leads_to(router.netns, hops, link) and not router.addresses.has_any(link.index, 4):
+        return 0
+    return router.realms.coming(back)
+
+
+def _leads_to(netns: NetNamespace, hops: tuple[NextHop, ...], link: Link) -> bool:
+    """Tell whether a way back is by the device, or by one of the VRF that it is (fib_info_nh_uses_dev)."""
+    return any(hop.index == link.index or l3_master_index(netns, hop.index) == link.index for hop in hops)
 
 
 def _looks_closer(netns: NetNamespace, link: Link, oif: int) -> bool:
@@ -127,7 +151,7 @@ def _validate(
     if back.type not in {RouteType.UNICAST, RouteType.LOCAL}:
         return Refusal("martian", f"the source {source} is a {back.type.value} address", path, back)
     hops = back.route.next_hops if back.route is not None else back.hops
-    if any(hop.index == link.index or l3_master_index(netns, hop.index) == link.index for hop in hops):
+    if _leads_to(netns, hops, link):
         return None
     names = ", ".join(netns.links[hop.index].name for hop in hops if hop.index in netns.links)
     if not router.addresses.has_any(link.index, 4):

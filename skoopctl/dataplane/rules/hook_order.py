@@ -122,6 +122,8 @@ def _agree(
     ruling, other_ruling = (found[0] if found else ACCEPT for found in (decided, other))
     if ruling != other_ruling:
         return False
+    if decided is not None and other is not None and decided[1] is not other[1]:
+        scene.notes.append(f"{other[1].name} decides alike, and which of the two runs first is not known")
     return ruling.action is not Action.ACCEPT or _outcome(scene) == _outcome(there)
 
 

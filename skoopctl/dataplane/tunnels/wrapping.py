@@ -111,6 +111,7 @@ def decapsulate(journey: Journey, move: Decapsulate) -> Ending | Move:
     cargo = inner.copy()
     keeps = tunnel.keeps_mark and device.netns.inode == netns.inode
     cargo.mark = outer.mark if keeps else 0
+    cargo.realms = 0
     cargo.tracking, cargo.untracked, cargo.zone, cargo.ipvs = None, False, 0, outer.ipvs
     number = f" {wrapping.number}" if wrapping.number >= 0 else ""
     journey.step(

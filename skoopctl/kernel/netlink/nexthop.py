@@ -31,7 +31,7 @@ def decode_nexthops(raw: bytes) -> Dump[NextHopObject]:
     return decode_dump(raw, _RTM_NEWNEXTHOP, _nexthop)
 
 
-def make_hop(index: int, gateway: bytes | None, flags: int, weight: int = 1) -> NextHop:
+def make_hop(index: int, gateway: bytes | None, flags: int, weight: int = 1, realms: int = 0) -> NextHop:
     """Build a next hop from a message's parts."""
     return NextHop(
         index,
@@ -40,6 +40,7 @@ def make_hop(index: int, gateway: bytes | None, flags: int, weight: int = 1) -> 
         weight=weight,
         dead=bool(flags & DEAD),
         linkdown=bool(flags & LINKDOWN),
+        realms=realms,
     )
 
 

@@ -93,7 +93,6 @@ def _route(body: bytes, *, devices: Mapping[int, str], objects: Mapping[int, Nex
         tos,
         protocol,
         number32(metrics, _METRIC_MTU),
-        realms=number32(found, _FLOW),
         mtu_locked=bool(number32(metrics, _METRIC_LOCK) & 1 << _METRIC_MTU),
         advmss=number32(metrics, _METRIC_ADVMSS),
         source=network(found[_SRC], src_len, family) if _SRC in found else None,
@@ -128,7 +127,7 @@ def _hops(
     gateway = _gateway(found)
     if _OIF not in found and gateway is None:
         return (), False
-    return (make_hop(number32(found, _OIF), gateway, flags),), False
+    return (make_hop(number32(found, _OIF), gateway, flags, realms=number32(found, _FLOW)),), False
 
 
 def _gateway(found: dict[int, bytes]) -> bytes | None:
@@ -144,7 +143,7 @@ def _multipath(raw: bytes) -> Iterable[NextHop]:
         if length < 8 or offset + length > len(raw):
             raise ValueError(f"a next hop of {length} bytes")
         found = attributes(raw[offset : offset + length], 8)
-        yield make_hop(index, _gateway(found), flags, weight + 1)
+        yield make_hop(index, _gateway(found), flags, weight + 1, number32(found, _FLOW))
         offset += (length + 3) & ~3
 
 

@@ -23,7 +23,7 @@ _FIB_RULE_HDR = Struct("=BBBBBxxBI")  # family, dst_len, src_len, tos, table, ac
 _PORT_RANGE = Struct("=HH")
 _RTM_NEWRULE = 32
 _INVERT, _IIF_DETACHED, _OIF_DETACHED = 0x2, 0x8, 0x10
-_DST, _SRC, _IIFNAME, _GOTO, _PRIORITY, _FWMARK, _SUPPRESS_IFGROUP = 1, 2, 3, 4, 6, 10, 13
+_DST, _SRC, _IIFNAME, _GOTO, _PRIORITY, _FWMARK, _FLOW, _SUPPRESS_IFGROUP = 1, 2, 3, 4, 6, 10, 11, 13
 _SUPPRESS_PREFIXLEN, _TABLE, _FWMASK, _OIFNAME, _L3MDEV, _PROTOCOL = 14, 15, 16, 17, 19, 21
 _IP_PROTO, _SPORT_RANGE, _DPORT_RANGE = 22, 23, 24
 _TUN_ID, _UID_RANGE, _DSCP, _DSCP_MASK = 12, 20, 25, 30
@@ -37,8 +37,8 @@ _ACTIONS = {
     7: RuleAction.UNREACHABLE,
     8: RuleAction.PROHIBIT,
 }
-# They select nothing: who added the rule, its realm, padding.
-_WITHOUT_EFFECT = frozenset({0, 11, 18, _PROTOCOL})
+# They select nothing: who added the rule, padding.
+_WITHOUT_EFFECT = frozenset({0, 18, _PROTOCOL})
 _NAMES = {5: "unused2", 26: "flowlabel", 27: "flowlabel mask", 28: "sport mask", 29: "dport mask"}
 _PORT_MASKS = (28, 29)
 _DECODED = frozenset(
@@ -49,6 +49,7 @@ _DECODED = frozenset(
         _GOTO,
         _PRIORITY,
         _FWMARK,
+        _FLOW,
         _SUPPRESS_IFGROUP,
         _SUPPRESS_PREFIXLEN,
         _TABLE,
@@ -103,6 +104,7 @@ def _rule(body: bytes) -> PolicyRule | None:
         tun_id=_TUN.unpack_from(found[_TUN_ID])[0] if _TUN_ID in found else 0,
         uids=_uids(found.get(_UID_RANGE)),
         dscp=_dscp(found),
+        realms=number32(found, _FLOW),
     )
     protocol = found[_PROTOCOL][0] if _PROTOCOL in found else 0
     detached = (bool(flags & _IIF_DETACHED), bool(flags & _OIF_DETACHED))

@@ -64,6 +64,39 @@ def _src(draw: Draw) -> list[Line]:
     ]  # fmt: skip
 
 
+@theme("route:realms", 0.8)
+def _realms(draw: Draw) -> list[Line]:
+    """Realms on a route, on a rule or on both, and a rule that drops or marks by them. IPv6 has none."""
+    place = draw.place()
+    if draw.family == 6:
+        return [_ip(place, draw, f"route replace {_prefix(draw)} {_gateway(draw, place)} metric 3")]
+    lines = [
+        _ip(
+            place,
+            draw,
+            f"route replace {_prefix(draw)} {_gateway(draw, place)} metric 3 realms {_pair(draw)}",
+        )
+    ]
+    if draw.chance(0.4):
+        source = draw.target().replace("0.0.0.0/0", "all")
+        table = draw.one(("main", str(draw.number(100, 120))))
+        lines.append(
+            _ip(place, draw, f"rule add from {source} lookup {table} realms {_pair(draw)} priority 90")
+        )
+        if table != "main":
+            lines.append(_ip(place, draw, f"route add default {_gateway(draw, place)} table {table}"))
+    chain = draw.one(("INPUT", "FORWARD", "OUTPUT"))
+    wanted = draw.one(("0x5/0xffff", "0x60000/0xffff0000", "0x60005", "0x50000", "0x0"))
+    inverted = "! " if draw.chance(0.2) else ""
+    match = f"-m realm {inverted}--realm {wanted}"
+    lines.append(Line(place, draw.iptables(), f"filter -A {chain} {match} -j {draw.one(('DROP', 'REJECT'))}"))
+    return lines
+
+
+def _pair(draw: Draw) -> str:
+    return draw.one(("5", "6/5", "5/6", "6/0", "5/5"))
+
+
 @theme("route:multipath", 1)
 def _multipath(draw: Draw) -> list[Line]:
     place = draw.one(("a", "b", "o"))

@@ -109,6 +109,12 @@ def test_agreement_asks_nothing(first: Any, second: Any, expected: str) -> None:
     assert way.scene.unknowns == []
 
 
+def test_who_else_would_have_dropped_it_is_said() -> None:
+    """Where both tables drop, the outcome is certain and the rule is not: the other is named."""
+    (way,) = through(At(router(table("a", DROP), table("b", DROP))), packet())
+    assert way.scene.notes == ["nft ip a c0 decides alike, and which of the two runs first is not known"]
+
+
 def test_a_mark_that_the_other_reads_matters() -> None:
     """A mark that one sets and the other drops by: in one order only."""
     assert words(router(table("a", MARK), table("b", MARKED))) == ["ACCEPT", "DROP"]

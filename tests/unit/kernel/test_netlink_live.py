@@ -53,7 +53,13 @@ route add 10.13.0.0/16 nhid 3
 -6 route add fd02::/64 nexthop via fd00::3 weight 2 nexthop via fd00::4
 -6 route add unreachable fd03::/64
 -6 route add fd04::/64 dev br0 metric 5 pref high
+route add 10.14.0.0/16 via 10.1.0.9 metric 5 realms 3/7 mtu 1300
+route add 10.15.0.0/16 dev d0 metric 5 realms 7
+route add 10.16.0.0/16 nexthop via 10.1.0.9 realms 4/5 weight 2 nexthop via 10.1.0.8 realms 6
 rule add from 10.1.0.0/24 to 10.2.0.0/16 table 100 pref 1000
+rule add from 10.1.0.0/24 table 100 suppress_prefixlength 3 realms 8/2 pref 1004
+rule add from 10.1.0.0/24 prohibit realms 2 pref 1005
+rule add from 10.1.0.0/24 goto 2000 realms 2/3 pref 1006
 rule add not fwmark 0x10/0xf0 lookup 4000 pref 1001
 rule add iif br0 oif gone ipproto tcp dport 80-90 sport 5 blackhole pref 1002
 rule add fwmark 5 goto 2000 pref 1003

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from skoopctl.dataplane.packet import Flags
+from skoopctl.dataplane.routes.realms import UNKNOWN_REALMS
 from skoopctl.dataplane.rules.matches.registry import NotUnderstoodError, Predicate, always_true, option
 from skoopctl.dataplane.rules.scene import Hook, Scene
 from skoopctl.dataplane.truth import Chance, Truth, Unknown, negate
@@ -141,15 +142,17 @@ _FROM_A_SOCKET = frozenset({Flags.SYN, Flags.SYN_ACK, Flags.ACK})
 
 @option("realm", "realm")
 def realm(opt: Option, _match: Match) -> Predicate:
-    """``--realm VALUE[/MASK]``: the realm of the packet's route, 0 where none is set (xt_realm.c)."""
+    """``--realm VALUE[/MASK]``: the realms of the packet's route, 0 where none are set (xt_realm.c)."""
     value_text, slash, mask_text = opt.values[0].partition("/")
-    value, mask = int(value_text, 0), int(mask_text, 0) if slash else 0xFFFFFFFF
+    # The name of 0 in rt_realms, and the only one that iproute2 brings; other names are the node's own.
+    value = 0 if value_text == "cosmos" else int(value_text, 0)
+    mask = int(mask_text, 0) if slash else 0xFFFFFFFF
 
     def predicate(scene: Scene) -> Truth:
         if "route" in scene.netns.gaps:
             return Unknown(f"-m realm: the routes of {scene.netns.host} were not read")
-        if any(route.realms for route in scene.netns.routes):
-            return Unknown("-m realm: which realm a packet's route gives it is not modelled")
-        return (0 & mask) == value
+        if scene.packet.realms is None:
+            return Unknown(f"-m realm: {UNKNOWN_REALMS}")
+        return (scene.packet.realms & mask) == value
 
     return predicate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from skoopctl.dataplane.routes.realms import UNKNOWN_REALMS
 from skoopctl.dataplane.rules.nft import types
 from skoopctl.dataplane.rules.nft.compare import WORD, Scalar, Span
 from skoopctl.dataplane.rules.nft.fields import AbsentError, Field, Reader, ether_type, unknown
@@ -119,6 +120,15 @@ def _owner(what: str) -> Reader:
     return value
 
 
+def _realms(scene: Scene) -> Scalar:
+    """The realms of the packet's route, which it has none of before the lookup."""
+    if scene.bridged:
+        return Span(0, WORD, "whether a bridged packet has a route")
+    if scene.hook is Hook.PREROUTING and not (scene.in_link is not None and scene.in_link.loopback):
+        raise AbsentError
+    return Span(0, WORD, UNKNOWN_REALMS) if scene.packet.realms is None else scene.packet.realms
+
+
 META: dict[str, Field] = {
     "mark": Field(lambda scene: scene.packet.mark, types.MARK),
     "l4proto": Field(_transport, types.PROTOCOL),
@@ -145,7 +155,7 @@ META: dict[str, Field] = {
     "length": Field(lambda _scene: Span(20, 0xFFFF, "the packet's length")),
     "cpu": Field(unknown("the processor", WORD)),
     "priority": Field(unknown("the packet's priority", WORD)),
-    "rtclassid": Field(unknown("the route's realm", WORD)),
+    "rtclassid": Field(_realms, types.REALM),
     "random": Field(unknown("a random number", WORD)),
     "time": Field(unknown("the time", WORD << 32)),
     "hour": Field(unknown("the hour", 86_400)),

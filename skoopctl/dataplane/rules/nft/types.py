@@ -213,4 +213,5 @@ FIB_TYPE = Datatype(
         "nat": 10,
     },
 )
+REALM = Datatype("realm", {"cosmos": 0})
 DEVICE_GROUP = Datatype("device group", {"default": 0})
