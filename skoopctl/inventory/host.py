@@ -29,7 +29,10 @@ class InventoryHost:
     connection: Literal["ssh", "local"] = "ssh"
     become: bool = False
     become_user: str | None = None
-    """The user that ``sudo`` turns into; ``None`` is root."""
+    """The user that ``become_method`` turns into; ``None`` is root."""
+    become_method: Literal["sudo", "doas"] = "sudo"
+    jump: str | None = None
+    """The bastions on the way, as ``ProxyJump`` of ssh_config(5) has them: ``[user@]host[:port][,…]``."""
     python: str | None = None
     groups: tuple[str, ...] = ()
     variables: Mapping[str, object] = field(default_factory=lambda: NO_VARIABLES, hash=False)
