@@ -20,6 +20,7 @@ from types import CodeType
 
 import skoopctl
 from skoopctl.errors import EvidenceError
+from skoopctl.evidence.frames import MAGIC
 from skoopctl.evidence.request import Request
 from skoopctl.transport.base import Job
 
@@ -55,7 +56,7 @@ def job(request: Request) -> Job:
     source = program_source(request)
     code, text = zlib.compress(bytecode(source), 9), zlib.compress(source.encode(), 9)
     head = f"{MAGIC_NUMBER.hex()}{len(code):08x}{len(text):08x}"
-    return Job(command=bootstrap_command(), stdin=head.encode() + code + text)
+    return Job(command=bootstrap_command(), stdin=head.encode() + code + text, begins=MAGIC)
 
 
 @cache

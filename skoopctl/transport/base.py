@@ -8,6 +8,7 @@ whatever came before a failure is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
@@ -17,6 +18,8 @@ from skoopctl.errors import SkoopError
 from skoopctl.inventory.host import InventoryHost
 
 MIB = 1024 * 1024
+MOST_NOISE = MIB
+"""Bytes that may come before the beginning of the answer."""
 MOST_STDERR = 64 * 1024
 """Bytes of stderr that are kept: enough for a traceback, whatever a host pours out."""
 
@@ -26,7 +29,7 @@ class Deadlines:
     """The four deadlines, in seconds. All are on."""
 
     connect_s: float = 10.0
-    """From resolving the name to being logged in."""
+    """From resolving the name to being logged in. Waiting for a bastion, or for one's turn there, is not counted."""
     program_s: float = 30.0
     """From the exec to its end."""
     host_s: float = 60.0
@@ -42,6 +45,8 @@ class Job:
     command: str
     stdin: bytes = b""
     max_output: int = 256 * MIB
+    begins: bytes = b""
+    """How the answer begins. What a login shell prints before it is noise: up to :data:`MOST_NOISE` bytes."""
 
 
 class HostStatus(StrEnum):
@@ -74,9 +79,12 @@ class Answer:
     """What has arrived from one host so far."""
 
     max_output: int
+    begins: bytes = b""
     exit_status: int | None = None
     exit_signal: str | None = None
     overflowed: bool = False
+    noisy: bool = False
+    """Whether it was cut off because its beginning did not come."""
     _stdout: list[bytes] = field(default_factory=list)
     _stderr: bytearray = field(default_factory=bytearray)
     _room: int = field(init=False)
@@ -92,7 +100,14 @@ class Answer:
         self._room -= len(data)
         if data:
             self._stdout.append(data)
-        return not self.overflowed
+        self.noisy = not self._begun()
+        return not self.overflowed and not self.noisy
+
+    def _begun(self) -> bool:
+        """Return whether the beginning is here or may still come."""
+        if self.begins and self.begins in b"".join(self._stdout):
+            self.begins = b""
+        return not self.begins or self.size <= MOST_NOISE
 
     def add_stderr(self, data: bytes) -> None:
         """Keep the beginning of stderr."""
@@ -122,6 +137,14 @@ class Transport(Protocol):
         """What has not come yet, in words: said when a deadline passes."""
         ...
 
+    def turn(self, connect_s: float) -> AbstractAsyncContextManager[None]:
+        """Return what is held from before connecting until the login is over.
+
+        Entering it waits until this host may log in, however long others take; only what this host itself
+        costs is bounded, by ``connect_s`` seconds.
+        """
+        ...
+
     async def __aenter__(self) -> Self:
         """Connect and log in, or raise a :class:`~skoopctl.errors.TransportError`."""
         ...
@@ -148,6 +171,10 @@ class TransportFactory(Protocol):
 
     def __call__(self, host: InventoryHost) -> Transport:
         """Return a transport that is not connected yet."""
+        ...
+
+    async def close(self) -> None:
+        """Close what the hosts shared, at once: bastions. Called at the end of the run, whatever happened."""
         ...
 
 

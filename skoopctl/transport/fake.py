@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,8 @@ class Script:
     stdout: bytes = b""
     stderr: bytes = b""
     exit_status: int | None = 0
+    turn_s: float = 0.0
+    """How long it waits before it may connect."""
     connect_s: float = 0.0
     run_s: float = 0.0
     refuses: SkoopError | None = None
@@ -39,11 +42,17 @@ class FakeTransports:
     """Hosts that are connected now."""
     most_open: int = 0
     closed: list[str] = field(default_factory=list)
+    over: bool = False
+    """Whether the run has closed what its hosts share."""
 
     def __call__(self, host: InventoryHost) -> FakeTransport:
         """Return the scripted transport of a host."""
         missing = Script(refuses=UnreachableError(host.name, "no script for this host"))
         return FakeTransport(host, self.scripts.get(host.name, missing), self)
+
+    async def close(self) -> None:
+        """Note the end of the run."""
+        self.over = True
 
 
 @dataclass(slots=True)
@@ -54,6 +63,13 @@ class FakeTransport:
     script: Script
     log: FakeTransports
     waiting_for: str = "the script"
+
+    @asynccontextmanager
+    async def turn(self, connect_s: float) -> AsyncIterator[None]:
+        """Wait as the script says."""
+        del connect_s
+        await asyncio.sleep(self.script.turn_s)
+        yield
 
     async def __aenter__(self) -> Self:
         await asyncio.sleep(self.script.connect_s)

@@ -47,8 +47,11 @@ async def run_fleet(
     end = asyncio.get_running_loop().time() + limits.run_s
     factory = transports or _real_transports()
     run = _Run(job, limits, factory, observer, end, _turns(len(hosts), forks))
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(run.ask(host), name=f"ask {host.name}") for host in hosts]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run.ask(host), name=f"ask {host.name}") for host in hosts]
+    finally:
+        await factory.close()
     results = [task.result() for task in tasks]
     if observer is not None:
         observer.run_finished(results)
@@ -90,7 +93,7 @@ class _Run:
     async def ask(self, host: InventoryHost) -> HostResult:
         """Wait for this host's turn, ask it, and turn whatever happens into its result."""
         loop = asyncio.get_running_loop()
-        answer = Answer(self.job.max_output)
+        answer = Answer(self.job.max_output, self.job.begins)
         started = loop.time()
         error: SkoopError | None = None
         try:
@@ -98,8 +101,7 @@ class _Run:
                 started = loop.time()
                 if self.observer is not None:
                     self.observer.host_started(host)
-                async with deadline(host.name, "host", self.deadlines.host_s):
-                    await self._converse(host, answer)
+                await self._converse(host, answer)
             error = complaint(host, answer)
         except SkoopError as caught:
             error = caught
@@ -119,14 +121,18 @@ class _Run:
         return result
 
     async def _converse(self, host: InventoryHost, answer: Answer) -> None:
-        """Connect, run the job, and close, whatever happens in between."""
-        async with AsyncExitStack() as stack:
-            transport = self.factory(host)
+        """Wait until the host may log in, connect, run the job, and close, whatever happens in between."""
+        transport = self.factory(host)
 
-            def waiting() -> str:
-                return f"waited for {transport.waiting_for}"
+        def waiting() -> str:
+            return f"waited for {transport.waiting_for}"
 
-            async with deadline(host.name, "connect", self.deadlines.connect_s, hint=waiting):
-                await stack.enter_async_context(transport)
-            async with deadline(host.name, "program", self.deadlines.program_s, hint=waiting):
-                await transport.run(self.job, answer)
+        connect_s, program_s = self.deadlines.connect_s, self.deadlines.program_s
+        async with AsyncExitStack() as login:
+            await login.enter_async_context(transport.turn(connect_s))
+            async with deadline(host.name, "host", self.deadlines.host_s), AsyncExitStack() as stack:
+                async with deadline(host.name, "connect", connect_s, hint=waiting):
+                    await stack.enter_async_context(transport)
+                await login.aclose()
+                async with deadline(host.name, "program", program_s, hint=waiting):
+                    await transport.run(self.job, answer)

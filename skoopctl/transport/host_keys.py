@@ -80,6 +80,10 @@ class KnownHosts:
             revoked += [key for match in matches for key in match[2]]
         return TrustedKeys(names[0], tuple(files), tuple(keys), tuple(authorities), tuple(revoked))
 
+    def forget(self, file: str) -> None:
+        """Read ``file`` again when it is next asked for: it has changed."""
+        self._parsed.pop(file, None)
+
     def _file(self, file: str) -> asyncssh.SSHKnownHosts:
         if file not in self._parsed:
             self._parsed[file] = _parse(file)

@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncssh
 
 from skoopctl.errors import AuthenticationError
+from skoopctl.transport.credentials import Credentials, Secret
 
 DEFAULT_FILES = (
     "~/.ssh/id_ed25519",
@@ -36,13 +37,32 @@ class Identities:
 
 
 class IdentityFiles:
-    """Private keys of one run by path, each read and parsed once."""
+    """Private keys of one run by path, each read, and decrypted, once."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Credentials) -> None:
         self._read: dict[str, KeyWithCertificate | None] = {}
+        self._wrong: set[str] = set()
+        self._credentials = credentials
+
+    def unlock(self, file: str) -> None:
+        """Ask a person for the passphrase of a key file, when it has one, and decrypt it now.
+
+        Raises :class:`AuthenticationError` for a wrong passphrase; a key that cannot be read is left to its hosts.
+        """
+        try:
+            if self._load(file) is not None or self._credentials.ask_passphrase is None:
+                return
+        except (OSError, asyncssh.KeyImportError):
+            return
+        passphrase = self._credentials.ask_passphrase(file)
+        if passphrase is None:
+            return
+        self._read[file] = self._decrypt(file, passphrase)
+        if file in self._wrong:
+            raise AuthenticationError("login", f"the passphrase given for {file} is wrong", hint="try again")
 
     def named(self, host: str, file: str, agent: str | None) -> Identities:
-        """Return the one key that the inventory names; one with a passphrase must be in the agent."""
+        """Return the one key that the inventory names; one that stays encrypted must be in the agent."""
         try:
             found = self._load(file)
         except FileNotFoundError:
@@ -86,29 +106,45 @@ class IdentityFiles:
         """Offer a key with a passphrase through the agent, which holds it in the clear."""
         public = _public(file)
         if agent is None or public is None:
+            problem = (
+                "the passphrase given is not its own"
+                if file in self._wrong
+                else "there is nobody to ask for it"
+            )
             raise AuthenticationError(
                 host,
-                f"the private key {file} has a passphrase, and nobody is asked for it",
-                hint=f"add it to an SSH agent: ssh-add {file} (its .pub file must stand beside it)",
+                f"the private key {file} has a passphrase, and {problem}",
+                hint=f"ssh-add {file} (its .pub file must stand beside it), or give --passphrase-fd N",
             )
         return Identities(
             (), agent, (public.public_data,), (f"{file} through the SSH agent ({fingerprint(public)})",)
         )
 
     def _load(self, file: str) -> KeyWithCertificate | None:
-        """Return a key, or ``None`` when a passphrase protects it."""
+        """Return a key, or ``None`` when it is encrypted with a passphrase that we have not got."""
         if file not in self._read:
             try:
-                key = asyncssh.read_private_key(file)
-            except asyncssh.KeyEncryptionError:
-                self._read[file] = None
-            except asyncssh.KeyImportError as error:
-                if "passphrase" not in str(error).lower():
+                self._read[file] = (asyncssh.read_private_key(file), _certificate(file))
+            except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+                if not _encrypted(error):
                     raise
-                self._read[file] = None
-            else:
-                self._read[file] = (key, _certificate(file))
+                given = self._credentials.passphrase
+                self._read[file] = None if given is None else self._decrypt(file, given)
         return self._read[file]
+
+    def _decrypt(self, file: str, passphrase: Secret) -> KeyWithCertificate | None:
+        try:
+            return asyncssh.read_private_key(file, passphrase.reveal()), _certificate(file)
+        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+            if not _encrypted(error):
+                raise
+            self._wrong.add(file)
+            return None
+
+
+def _encrypted(error: ValueError) -> bool:
+    """Return whether a key cannot be read for want of its passphrase."""
+    return isinstance(error, asyncssh.KeyEncryptionError) or "passphrase" in str(error).lower()
 
 
 def agent_socket(configured: object) -> str | None:
@@ -145,6 +181,20 @@ async def open_agent(offered: Identities) -> tuple[asyncssh.SSHAgentClient | Non
         return agent, list(await agent.get_keys(offered.agent_only))
     except ValueError:
         return agent, []
+
+
+async def held_by_agent(agent: str | None) -> set[bytes]:
+    """Return the public keys that an agent holds; without one there are none."""
+    client, keys = await open_agent(Identities((), agent, None, ()))
+    if client is not None:
+        client.close()
+    return {key.public_data for key in keys}
+
+
+def public_data(file: str) -> bytes | None:
+    """Return the public key that stands beside a private one."""
+    public = _public(file)
+    return None if public is None else public.public_data
 
 
 def _public(file: str) -> asyncssh.SSHKey | None:

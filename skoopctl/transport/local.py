@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from subprocess import PIPE
 from types import TracebackType
 from typing import Self, cast
@@ -13,7 +15,9 @@ from typing import Self, cast
 from skoopctl.errors import UnreachableError
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport.base import Answer, Job
+from skoopctl.transport.become import SudoTalk
 from skoopctl.transport.command import command_line
+from skoopctl.transport.credentials import Trials
 
 _LAST_WAIT_S = 1.0
 """How long a process may take to be gone. One of another user cannot be killed and ends by its stdin."""
@@ -22,8 +26,9 @@ _LAST_WAIT_S = 1.0
 class LocalTransport:
     """Runs the job in a session of its own, which is killed as a whole in the end."""
 
-    def __init__(self, host: InventoryHost) -> None:
+    def __init__(self, host: InventoryHost, become: Trials | None = None) -> None:
         self._host = host
+        self._become = become if host.become and host.become_method == "sudo" else None
         self._child: asyncio.SubprocessTransport | None = None
         self._protocol: _Child | None = None
 
@@ -31,6 +36,12 @@ class LocalTransport:
     def waiting_for(self) -> str:
         """What has not come yet."""
         return "the program on this machine to end"
+
+    @asynccontextmanager
+    async def turn(self, connect_s: float) -> AsyncIterator[None]:
+        """Nothing to wait for."""
+        del connect_s
+        yield
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,8 +66,9 @@ class LocalTransport:
     async def run(self, job: Job, answer: Answer) -> None:
         """Run the job's command with ``/bin/sh``."""
         loop = asyncio.get_running_loop()
-        command = command_line(self._host, job.command)
-        protocol = _Child(answer, loop)
+        talk = SudoTalk(self._host, self._become, answer) if self._become is not None else None
+        command = command_line(self._host, job.command, talk)
+        protocol = _Child(answer, loop, talk)
         try:
             child, _ = await loop.subprocess_shell(
                 lambda: protocol,
@@ -70,7 +82,10 @@ class LocalTransport:
             raise UnreachableError(self._host.name, f"cannot start a process: {error.strerror}") from None
         self._child, self._protocol = child, protocol
         stdin = cast("asyncio.WriteTransport", child.get_pipe_transport(0))
-        stdin.write(job.stdin)
+        if talk is None:
+            stdin.write(job.stdin)
+        else:
+            await talk.hold(stdin.write, job.stdin)
         await protocol.ended
         status = child.get_returncode()
         if status is not None and status < 0:
@@ -82,8 +97,9 @@ class LocalTransport:
 class _Child(asyncio.SubprocessProtocol):
     """Fills an answer with what a child process says."""
 
-    def __init__(self, answer: Answer, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, answer: Answer, loop: asyncio.AbstractEventLoop, talk: SudoTalk | None) -> None:
         self._answer = answer
+        self._talk = talk
         self.exited: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
         """Exited and both pipes read to their ends, or more output than is allowed."""
@@ -91,9 +107,10 @@ class _Child(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Keep what came on stdout (1) or stderr (2)."""
         if fd != 1:
-            self._answer.add_stderr(data)
-        elif not self._answer.add_stdout(data) and not self.ended.done():
-            self.ended.set_result(None)
+            hear = self._answer.add_stderr if self._talk is None else self._talk.hear
+            hear(data)
+        elif not self._answer.add_stdout(data):
+            self._end()
 
     def process_exited(self) -> None:
         """Note that the process is gone; its output may still be on the way."""
@@ -102,5 +119,10 @@ class _Child(asyncio.SubprocessProtocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Note that the process is gone and all of its output is here."""
+        self._end()
+
+    def _end(self) -> None:
         if not self.ended.done():
             self.ended.set_result(None)
+        if self._talk is not None:
+            self._talk.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,13 @@ import asyncssh
 
 from skoopctl.errors import UnreachableError
 from skoopctl.inventory.host import InventoryHost
-from skoopctl.transport import host_keys, identities
+from skoopctl.transport import host_keys, identities, jump
+from skoopctl.transport.credentials import Credentials, Trials
 from skoopctl.transport.dial import in_thread
 from skoopctl.transport.host_keys import KnownHosts, TrustedKeys
 from skoopctl.transport.identities import Identities, IdentityFiles
+from skoopctl.transport.jump import Hop
+from skoopctl.transport.new_keys import NewKeys
 
 CIPHERS_FIRST = "^aes128-gcm@openssh.com"
 """AES-GCM is one call of OpenSSL a packet in asyncssh. Its first choice, ChaCha20, is four: twice the time."""
@@ -37,12 +40,14 @@ class Login:
     user: str
     trusted: TrustedKeys
     identities: Identities
-
-    @property
-    def proxy_command(self) -> str | None:
-        """The ProxyCommand of ~/.ssh/config, with its %-tokens filled in."""
-        command = self.options.config.get("ProxyCommand")
-        return str(command) if command else None
+    hops: tuple[Hop, ...] = ()
+    """The bastions on the way, the nearest to us first."""
+    proxy_command: str | None = None
+    """The ProxyCommand of ~/.ssh/config, with its %-tokens filled in, when there are no bastions."""
+    trials: Trials | None = None
+    """The password that may be given."""
+    accept_key: Callable[[asyncssh.SSHKey], bool] | None = None
+    """Asked about a host key that is not known, when new ones may be accepted."""
 
     @property
     def host_key_algorithms(self) -> list[str] | tuple[()]:
@@ -61,11 +66,23 @@ class Login:
 
 
 class Logins:
-    """What the logins of one run share: files that are parsed once, and how many may happen at a time."""
+    """What the logins of one run share: files that are parsed once, passwords, and how many happen at a time."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        credentials: Credentials | None = None,
+        *,
+        accept_new: bool = False,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        """With ``accept_new``, all hosts' new keys are accepted, otherwise those of hosts that say so."""
+        known = credentials or Credentials()
         self._known_hosts = KnownHosts()
-        self._keys = IdentityFiles()
+        self._accept_new = accept_new
+        self._new_keys = NewKeys(self._known_hosts, say)
+        self._keys = IdentityFiles(known)
+        self._ask = known.ask_passphrase is not None
+        self._trials = Trials(known.password) if known.password is not None else None
         self._slots: defaultdict[object, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(LOGINS_AT_A_TIME)
         )
@@ -73,30 +90,91 @@ class Logins:
         self._config = [config] if os.access(config, os.R_OK) else []
 
     def slot(self, host: InventoryHost, login: Login) -> asyncio.Semaphore:
-        """Return what limits the logins that one server sees at a time."""
+        """Return what limits the logins that one server sees at a time.
+
+        Which server a ProxyCommand goes through cannot be known: all that have one count as one.
+        """
+        if login.proxy_command is not None:
+            return self._slots["ProxyCommand"]
         return self._slots[host.netns, login.name, login.port]
 
-    async def prepare(self, host: InventoryHost) -> Login:
-        """Find out how to log in to ``host``; nothing is sent yet."""
+    async def prepare(
+        self, host: InventoryHost, *, bastion: bool = False, fallback_key: str | None = None
+    ) -> Login:
+        """Find out how to log in to ``host``; nothing is sent yet. A ``bastion`` gets no password.
+
+        ``fallback_key`` is offered too where ``~/.ssh/config`` names no key.
+        """
         options = await self._options(host)
         config = options.config
-        if options.tunnel:
-            raise UnreachableError(
-                host.name,
-                f"~/.ssh/config has ProxyJump {options.tunnel} for {options.host}, which is not supported",
-                hint="write ProxyCommand `ssh -W %h:%p JUMPHOST` there instead",
-            )
+        trials = None if bastion else self._trials
+        way = _way(host, options)
+        alias = config.get("HostKeyAlias")
+        files = _known_hosts_files(host, config)
+
+        def trusted() -> TrustedKeys:
+            name = str(alias) if alias else None
+            return self._known_hosts.trusted(files, options.host, options.port, name)
+
+        command = config.get("ProxyCommand") if not way and host.jump is None else None
+        return Login(
+            options,
+            options.host,
+            options.port,
+            options.username,
+            trusted(),
+            self._offered(host, config, fallback_key),
+            way,
+            str(command) if command else None,
+            trials,
+            self._acceptance(host, trusted),
+        )
+
+    async def unlock(self, hosts: Iterable[InventoryHost]) -> None:
+        """Ask for the passphrases of the keys that ``hosts`` need and no agent holds, before the run begins.
+
+        A key that only ``~/.ssh/config`` or a default names is needed when its host could be offered nothing else.
+        Raises :class:`AuthenticationError` for a wrong passphrase.
+        """
+        if not self._ask:
+            return
+        seen: set[str] = set()
+        for host in hosts:
+            options = await self._options(host)
+            agent = identities.agent_socket(options.config.get("IdentityAgent"))
+            held = await identities.held_by_agent(agent)
+            for file in self._needed(host, options.config, held):
+                if file not in seen and identities.public_data(file) not in held:
+                    self._keys.unlock(file)
+                seen.add(file)
+
+    def _needed(
+        self, host: InventoryHost, config: asyncssh.config.SSHClientConfig, held: set[bytes]
+    ) -> Sequence[str]:
+        if host.key_file is not None:
+            return [host.key_file]
+        usable = self._keys.usual(_identity_files(config), None, only_files=False).keys
+        if usable or held or self._trials is not None:
+            return []
+        return [file for file in map(_expanded, _identity_files(config)) if Path(file).is_file()][:1]
+
+    def _offered(
+        self, host: InventoryHost, config: asyncssh.config.SSHClientConfig, fallback_key: str | None
+    ) -> Identities:
         agent = identities.agent_socket(config.get("IdentityAgent"))
         if host.key_file is not None:
-            offered = self._keys.named(host.name, host.key_file, agent)
-        else:
-            files = _texts(config, "IdentityFile", identities.DEFAULT_FILES)
-            offered = self._keys.usual(files, agent, only_files=bool(config.get("IdentitiesOnly")))
-        alias = config.get("HostKeyAlias")
-        trusted = self._known_hosts.trusted(
-            _known_hosts_files(host, config), options.host, options.port, str(alias) if alias else None
-        )
-        return Login(options, options.host, options.port, options.username, trusted, offered)
+            return self._keys.named(host.name, host.key_file, agent)
+        files = _identity_files(config)
+        if fallback_key is not None and not config.get("IdentityFile"):
+            files.insert(0, fallback_key)
+        return self._keys.usual(files, agent, only_files=bool(config.get("IdentitiesOnly")))
+
+    def _acceptance(
+        self, host: InventoryHost, again: Callable[[], TrustedKeys]
+    ) -> Callable[[asyncssh.SSHKey], bool] | None:
+        if not self._accept_new and not getattr(host, "accept_new", False):
+            return None
+        return lambda key: self._new_keys.accept(again, key)
 
     async def _options(self, host: InventoryHost) -> asyncssh.SSHClientConnectionOptions:
         """Read what ``~/.ssh/config`` says about the host. ``Match exec`` may take its time: in a thread."""
@@ -104,6 +182,7 @@ class Logins:
         def construct() -> asyncssh.SSHClientConnectionOptions:
             return asyncssh.SSHClientConnectionOptions(
                 host=host.address,
+                tunnel=() if host.jump is None else None,
                 port=host.port if host.port_given else (),
                 username=host.user if host.user is not None else (),
                 config=self._config or None,
@@ -117,6 +196,28 @@ class Logins:
             return await in_thread(construct) if self._config else construct()
         except (ValueError, OSError) as error:
             raise UnreachableError(host.name, f"~/.ssh/config cannot be used: {error}") from None
+
+
+def _way(host: InventoryHost, options: asyncssh.SSHClientConnectionOptions) -> tuple[Hop, ...]:
+    """Return the bastions that the inventory, or else ``~/.ssh/config``, names for a host.
+
+    A bastion that ``~/.ssh/config`` sends through itself (``Host *`` with ProxyJump) is reached directly.
+    """
+    where = "jump" if host.jump is not None else "ProxyJump of ~/.ssh/config"
+    try:
+        found = jump.hops(host.jump if host.jump is not None else str(options.tunnel or ""))
+    except ValueError as error:
+        raise UnreachableError(host.name, f"{where}: {error}") from None
+    own = {host.address, options.host}
+    return () if host.jump is None and any(hop.host in own for hop in found) else found
+
+
+def _identity_files(config: asyncssh.config.SSHClientConfig) -> list[str]:
+    return _texts(config, "IdentityFile", identities.DEFAULT_FILES)
+
+
+def _expanded(file: str) -> str:
+    return os.path.expanduser(file)  # noqa: PTH111 - the text is the key under which it is remembered
 
 
 def _known_hosts_files(host: InventoryHost, config: asyncssh.config.SSHClientConfig) -> list[str]:

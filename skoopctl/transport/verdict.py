@@ -14,25 +14,37 @@ from skoopctl.errors import (
     UnsupportedError,
 )
 from skoopctl.inventory.host import InventoryHost
-from skoopctl.transport.base import Answer, HostStatus
+from skoopctl.transport.base import MOST_NOISE, Answer, HostStatus
 
 NO_PYTHON_STATUS = 97
 NO_PYTHON_MARK = "skoopctl: no python"
 """What the bootstrap command says on stderr, with exit status 97, when it finds no interpreter."""
 
-_SUDO_REFUSALS = (
-    ("a password is required", "sudo asks for a password"),
-    ("a terminal is required", "sudo asks for a password"),
-    ("you must have a tty", "sudo wants a terminal (requiretty)"),
-    ("not in the sudoers file", "the user is not in the sudoers file"),
-    ("may not run sudo", "the user may not run sudo"),
-    ("is not allowed to", "sudo does not allow the command"),
-    ("unknown user", "sudo does not know the user to become"),
-    ("authentication is required", "sudo asks for a password"),  # sudo-rs
-    ("account is locked", "the user's account is locked or has expired"),
-    ("account validation failure", "the user's account is locked or has expired"),
-)
-"""Parts of sudo's messages (sudo 1.9 and sudo-rs, locale C), and what each means."""
+_REFUSALS = {
+    "sudo": (
+        ("incorrect password attempt", "sudo refused the password, which was tried once"),
+        ("a password is required", "sudo asks for a password"),
+        ("a terminal is required", "sudo asks for a password"),
+        ("no password was provided", "sudo asks for a password"),
+        ("you must have a tty", "sudo wants a terminal (requiretty)"),
+        ("not in the sudoers file", "the user is not in the sudoers file"),
+        ("may not run sudo", "the user may not run sudo"),
+        ("is not allowed to", "sudo does not allow the command"),
+        ("unknown user", "sudo does not know the user to become"),
+        ("authentication is required", "sudo asks for a password"),  # sudo-rs
+        ("account is locked", "the user's account is locked or has expired"),
+        ("account validation failure", "the user's account is locked or has expired"),
+    ),
+    "doas": (
+        ("Authorization required", "doas asks for a password, which it takes from a terminal only"),
+        ("Authentication required", "doas asks for a password, which it takes from a terminal only"),
+        ("a tty is required", "doas asks for a password, which it takes from a terminal only"),
+        ("Operation not permitted", "doas does not allow it"),
+        ("doas is not enabled", "doas has no configuration"),
+        ("unknown user", "doas does not know the user to become"),
+    ),
+}
+"""Parts of the messages of sudo 1.9, sudo-rs and doas 6.8 (locale C), and what each means."""
 
 _STATUSES: tuple[tuple[type[SkoopError], HostStatus], ...] = (
     (DeadlineError, HostStatus.TIMEOUT),
@@ -61,11 +73,17 @@ def complaint(host: InventoryHost, answer: Answer) -> TransportError | None:
             f"the answer is larger than {answer.max_output} bytes and was cut off",
             hint="something there writes to stdout without end: look at the login shell's start-up files",
         )
+    if answer.noisy:
+        return UnsupportedError(
+            host.name,
+            f"the login printed more than {MOST_NOISE} bytes before the program's answer",
+            hint="look at the login shell's start-up files, and for a ForceCommand in sshd_config",
+        )
     if answer.exit_status == 0:
         return None
     if answer.exit_status == NO_PYTHON_STATUS and NO_PYTHON_MARK in answer.stderr:
         return _no_python(host)
-    if denied := _sudo_refusal(host, answer):
+    if denied := _become_refusal(host, answer):
         return denied
     return _failure(host, answer)
 
@@ -78,19 +96,26 @@ def _no_python(host: InventoryHost) -> UnsupportedError:
     )
 
 
-def _sudo_refusal(host: InventoryHost, answer: Answer) -> DeniedError | None:
-    if not host.become or answer.size:
+def _become_refusal(host: InventoryHost, answer: Answer) -> DeniedError | None:
+    """Return what sudo or doas has said against it. Whatever a login shell prints to stdout is no answer."""
+    if not host.become or (answer.size and not answer.begins):
         return None
-    rule = f"{host.user or 'USER'} ALL=({host.become_user or 'root'}) NOPASSWD: ALL"
+    method = host.become_method
     for line in answer.stderr.splitlines():
-        if re.search(r"\bsudo\b.*not found|\bsudo\W?: No such file", line):
-            hint = "install sudo there, or log in as root without ansible_become"
-            return DeniedError(host.name, "sudo is not installed on the host", hint=hint)
-        for part, meaning in _SUDO_REFUSALS:
-            if part in line and ("sudo" in line or "sorry" in line.lower()):
-                hint = f"allow it in /etc/sudoers.d on the host: {rule}"
-                return DeniedError(host.name, f"{meaning}: {line.strip()}", hint=hint)
+        if re.search(rf"\b{method}\b.*not found|\b{method}\W?: No such file|Unknown command.*{method}", line):
+            hint = f"install {method} there, or log in as root without ansible_become"
+            return DeniedError(host.name, f"{method} is not installed on the host", hint=hint)
+        for part, meaning in _REFUSALS[method]:
+            if part in line and (method in line or "sorry" in line.lower() or "sudoers" in line):
+                return DeniedError(host.name, f"{meaning}: {line.strip()}", hint=_allow(host))
     return None
+
+
+def _allow(host: InventoryHost) -> str:
+    user, become = host.user or "USER", host.become_user or "root"
+    if host.become_method == "doas":
+        return f"allow it in /etc/doas.conf on the host: permit nopass {user} as {become}"
+    return f"allow it in /etc/sudoers.d on the host: {user} ALL=({become}) NOPASSWD: ALL; or give --ask-become-pass"
 
 
 def _failure(host: InventoryHost, answer: Answer) -> TransportError:

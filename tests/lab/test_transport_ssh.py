@@ -327,7 +327,7 @@ def test_a_server_that_is_not_ssh_is_told_apart(sshd: SshdHost) -> None:
     with sshd.listener(2996) as listener:
 
         def answer() -> None:
-            for _ in range(2):
+            for _ in range(4):
                 connection, _ = listener.accept()
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                 connection.close()

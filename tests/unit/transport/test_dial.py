@@ -117,9 +117,9 @@ def test_a_broken_ssh_config_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "config line 1: Invalid Port integer value: many" in str(result.error)
 
 
-def test_a_proxy_jump_is_refused_rather_than_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A bastion that is not used would mean another machine; the message says what works."""
-    ssh_config(monkeypatch, tmp_path, "Host *\n ProxyJump bastion\n")
-    result = asyncio.run(run_fleet([InventoryHost("node1", "127.0.0.1")], Job("true")))[0]
-    assert "ProxyJump bastion for 127.0.0.1" in str(result.error)
-    assert "ProxyCommand" in str(result.error)
+def test_a_jump_that_cannot_be_read_is_named() -> None:
+    """A bastion that is not understood would mean another way; it is one clear row."""
+    host = InventoryHost("node1", "127.0.0.1", jump="ops@[fd00::1]:99999")
+    result = asyncio.run(run_fleet([host], Job("true")))[0]
+    assert result.status is HostStatus.UNREACHABLE
+    assert "node1: jump: expected a port from 1 to 65535, found 99999" in str(result.error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -132,6 +133,35 @@ def test_the_host_deadline_covers_connecting_and_running_together() -> None:
     assert "within the host deadline of 20 s" in str(result.error)
 
 
+def test_waiting_for_a_turn_at_a_bastion_costs_no_deadline_of_the_host() -> None:
+    """A host that others hold up for minutes still has all of its own time."""
+    result = ask(Script(b"x", turn_s=200, connect_s=9, run_s=29))
+    assert (result.status, result.stdout) == (HostStatus.OK, b"x")
+
+
+def test_what_the_hosts_shared_is_closed_at_the_end_also_of_a_cancelled_run() -> None:
+    """Bastions do not outlive a run, whatever ended it."""
+    for limit, script in ((None, Script(b"x")), (1, Script(run_s=20))):
+        fakes = FakeTransports({"a": script})
+
+        async def scenario(fakes: FakeTransports = fakes, limit: float | None = limit) -> None:
+            async with asyncio.timeout(limit):
+                await run_fleet(hosts("a"), JOB, transports=fakes)
+
+        with nullcontext() if limit is None else pytest.raises(TimeoutError):
+            on_moved_clock(scenario())
+        assert fakes.over
+
+
+def test_noise_before_the_beginning_of_the_answer_is_cut_off() -> None:
+    """A login shell that prints without end is told apart from a large answer."""
+    job = Job("program", begins=b"\x89MARK")
+    result = ask(Script(b"motd\n" * 300_000), job)
+    assert result.status is HostStatus.UNSUPPORTED
+    assert "printed more than 1048576 bytes before the program's answer" in str(result.error)
+    assert ask(Script(b"motd\n" * 1000 + b"\x89MARK" + b"x" * 2_000_000), job).status is HostStatus.OK
+
+
 def test_the_run_deadline_ends_hosts_that_never_had_their_turn() -> None:
     """With one at a time, the second and third host find the run over."""
     fakes = FakeTransports(dict.fromkeys("abc", Script(b"x", run_s=20)))
@@ -153,6 +183,13 @@ class _Faulty:
 
     def __call__(self, _host: InventoryHost) -> _Faulty:
         return self
+
+    def turn(self, _connect_s: float) -> AbstractAsyncContextManager[None]:
+        """Wait for nothing."""
+        return nullcontext()
+
+    async def close(self) -> None:
+        """Nothing is shared."""
 
     async def __aenter__(self) -> Self:
         return self

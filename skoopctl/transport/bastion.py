@@ -1,0 +1,170 @@
+"""The bastions of one run: each is logged in to once, and carries all the hosts behind it.
+
+One that fails costs its own hosts' rows, and is not tried again: each row says what became of the bastion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from skoopctl.errors import DeadlineError, TransportError, UnreachableError
+from skoopctl.inventory.host import InventoryHost
+from skoopctl.transport.connection import Connection
+from skoopctl.transport.deadline import deadline
+from skoopctl.transport.jump import Hop
+from skoopctl.transport.login import LOGINS_AT_A_TIME, Logins
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What makes two ways to a bastion the same: the hops, and where we start with which files."""
+
+    hops: tuple[Hop, ...]
+    netns: str | None
+    known_hosts: str | None
+    key_file: str | None
+
+    def __str__(self) -> str:
+        return ",".join(str(hop) for hop in self.hops)
+
+
+class Bastions:
+    """All bastions of one run, by the way to them."""
+
+    def __init__(self, logins: Logins) -> None:
+        self._logins = logins
+        self._known: dict[_Way, Bastion] = {}
+
+    async def reach(
+        self, host: InventoryHost, hops: tuple[Hop, ...], connect_s: float, *, passed: tuple[_Way, ...] = ()
+    ) -> Bastion:
+        """Return the last of ``hops``, connected; the first that asks for it opens it.
+
+        Raises what went wrong with it, told as this host's own error.
+        """
+        way = _Way(hops, host.netns, host.known_hosts, host.key_file)
+        if way in passed:
+            raise UnreachableError(
+                host.name,
+                f"the bastion {way} would be reached through itself",
+                hint="correct ProxyJump in ~/.ssh/config",
+            )
+        bastion = self._known.get(way)
+        if bastion is None:
+            bastion = self._known[way] = Bastion(self, self._logins, way, connect_s, passed)
+        await bastion.ready(host)
+        return bastion
+
+    async def close(self) -> None:
+        """Close all, the farthest first."""
+        for bastion in sorted(self._known.values(), key=lambda one: -len(one.way.hops)):
+            await bastion.close()
+        self._known.clear()
+
+
+class Bastion:
+    """One bastion: a connection that is being opened, is open, or has failed."""
+
+    def __init__(
+        self, all_: Bastions, logins: Logins, way: _Way, connect_s: float, passed: tuple[_Way, ...]
+    ) -> None:
+        self.way = way
+        self._all = all_
+        self._logins = logins
+        self._connect_s = connect_s
+        self._passed = passed
+        self._slots = asyncio.Semaphore(LOGINS_AT_A_TIME)
+        self._before: Bastion | None = None
+        self._task = asyncio.create_task(self._open(), name=f"bastion {way}")
+        self._task.add_done_callback(_look_at)
+
+    async def ready(self, host: InventoryHost) -> None:
+        """Wait until it is connected, or raise its failure as one of ``host``."""
+        try:
+            await asyncio.shield(self._task)
+        except TransportError as error:
+            raise _retold(host, error) from None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, once it is ready."""
+        return self._task.result()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for leave to log in to a host behind it: at most 8 do at a time, at each bastion on the way."""
+        async with AsyncExitStack() as stack:
+            bastion: Bastion | None = self
+            while bastion is not None:
+                await stack.enter_async_context(bastion._slots)  # noqa: SLF001 - its own kind
+                bastion = bastion._before  # noqa: SLF001
+            yield
+
+    async def close(self) -> None:
+        """Give up opening it, or close it at once."""
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if not self._task.cancelled() and self._task.exception() is None:
+            await self._task.result().close(hard=True)
+
+    async def _open(self) -> Connection:
+        *earlier, last = self.way.hops
+        hop = InventoryHost(
+            name=f"bastion {last}",
+            address=last.host,
+            port=last.port or 22,
+            port_given=last.port is not None,
+            user=last.user,
+            known_hosts=self.way.known_hosts,
+            netns=self.way.netns,
+            # The bastions before it are named already; those of ~/.ssh/config are for the first only.
+            jump="none" if earlier else None,
+        )
+        login = await self._logins.prepare(hop, bastion=True, fallback_key=self.way.key_file)
+        before = tuple(earlier) or login.hops
+        through: Connection | None = None
+        async with AsyncExitStack() as stack:
+            if before:
+                self._before = await self._all.reach(
+                    hop_of(self.way, hop), before, self._connect_s, passed=(*self._passed, self.way)
+                )
+                through = self._before.connection
+                await stack.enter_async_context(self._before.turn())
+            connection = Connection(hop, login, through)
+
+            def waiting() -> str:
+                return f"waited for {connection.waiting_for}"
+
+            try:
+                async with deadline(hop.name, "connect", self._connect_s, hint=waiting):
+                    await connection.open()
+            except BaseException:
+                await connection.close(hard=True)
+                raise
+            return connection
+
+
+def hop_of(way: _Way, hop: InventoryHost) -> InventoryHost:
+    """Return the host as which the bastions before ``hop`` are looked for: the same files and namespace."""
+    return InventoryHost(
+        hop.name, hop.address, netns=way.netns, known_hosts=way.known_hosts, key_file=way.key_file
+    )
+
+
+def _look_at(task: asyncio.Task[Connection]) -> None:
+    """Look at a failure that nobody may be waiting for any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _retold(host: InventoryHost, error: TransportError) -> TransportError:
+    """Return a bastion's error as one of a host behind it; the bastion's name begins the message."""
+    if isinstance(error, DeadlineError):
+        hint = f"{error.host} {error.hint}"
+        return DeadlineError(host.name, error.stage, error.seconds, hint=hint)
+    message = error.message if error.message.startswith("bastion ") else f"{error.host}: {error.message}"
+    return type(error)(host.name, message, hint=error.hint)
