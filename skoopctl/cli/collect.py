@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ EXIT_SOME, EXIT_NONE = 3, 4
 @click.option(
     "--kubeconfig", metavar="FILE", help="Also keep the API's nodes, pods, services, slices, policies."
 )
+@login_options()
 @click.option("-f", "--forks", type=click.IntRange(min=1), help="Hosts at a time; default all, at most 100.")
 @click.option(
     "--connect-timeout", type=float, default=10.0, show_default=True, help="Seconds to be logged in."
@@ -54,6 +56,7 @@ def collect(
     forks: int | None,
     as_json: bool,
     quiet: bool,
+    login: LoginFlags,
     **timeouts: float,
 ) -> int:
     """Collect evidence from nodes into a bundle.
@@ -68,14 +71,16 @@ def collect(
 
     target = _checked_output(output)
     source = inventory_path(inventory)
-    hosts = _selected(source, limit)
+    hosts = login.applied(_selected(source, limit))
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
+    deadlines = _deadlines(timeouts)
     bundle = asyncio.run(
         live.collect(
             hosts,
-            deadlines=_deadlines(timeouts),
+            deadlines=deadlines,
             forks=forks,
             observer=progress,
+            transports=login.transports(hosts),
             inventory=str(source),
             kubeconfig=kubeconfig,
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.cli.source import gather
 from skoopctl.errors import SkoopError, UsageError
 
@@ -86,6 +87,7 @@ def old_flags(function: F) -> F:
 @click.option("-i", "--inventory", metavar="FILE|lab", help="Collect now from these hosts.")
 @click.option("-b", "--bundle", metavar="FILE", help="Use evidence that was collected before.")
 @click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts of the inventory.")
+@login_options(short_become=False)
 @click.option("--kubeconfig", "--kube-config", metavar="FILE", help="Also ask the API server for objects.")
 @click.option("--save", metavar="FILE.skoop", help="Keep what was collected.")
 @click.option(
@@ -132,6 +134,7 @@ def diagnose(
     explain: str,
     fail_on: str,
     quiet: bool,
+    login: LoginFlags,
     **old: str | None,
 ) -> int:
     """Find out why traffic from SRC to DST does not arrive.
@@ -149,7 +152,9 @@ def diagnose(
     if flows is not None and (report or kind == "svg"):
         raise UsageError("--flows prints JSON lines or text", hint="leave out --report and --format svg")
     target = _report_target(report)
-    snapshot = gather(inventory, bundle, limit=limit, kubeconfig=kubeconfig, save=save, quiet=quiet)
+    snapshot = gather(
+        inventory, bundle, limit=limit, kubeconfig=kubeconfig, save=save, quiet=quiet, login=login
+    )
     if not snapshot.hosts:
         click.echo(f"skoopctl: {snapshot.coverage.sentence()}: nothing to walk through", err=True)
         return EXIT_NONE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skoopctl.cli.login import LoginFlags
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def gather(
     kubeconfig: str | None = None,
     save: str | None = None,
     quiet: bool = False,
+    login: LoginFlags | None = None,
 ) -> Snapshot:
     """Return the decoded evidence that the flags ask for."""
     from skoopctl.checks.load import snapshot_of
@@ -35,10 +37,12 @@ def gather(
         for flag, value in (("--limit", limit), ("--kubeconfig", kubeconfig), ("--save", save)):
             if value is not None:
                 raise UsageError(f"{flag} goes with -i, not with --bundle")
+        if flags := (login or LoginFlags()).given():
+            raise UsageError(f"{flags[0]} goes with -i, not with --bundle")
         from skoopctl.evidence import read_bundle
 
         return snapshot_of(read_bundle(bundle))
-    collected = _collect(str(inventory), limit, kubeconfig, quiet)
+    collected = _collect(str(inventory), limit, kubeconfig, quiet, login or LoginFlags())
     if save is not None:
         from skoopctl.evidence import write_bundle
 
@@ -47,7 +51,9 @@ def gather(
     return snapshot_of(collected)
 
 
-def _collect(inventory: str, limit: str | None, kubeconfig: str | None, quiet: bool) -> Bundle:
+def _collect(
+    inventory: str, limit: str | None, kubeconfig: str | None, quiet: bool, login: LoginFlags
+) -> Bundle:
     import asyncio
 
     from skoopctl.cli.collect import LAB_INVENTORY, Progress, inventory_path
@@ -61,8 +67,11 @@ def _collect(inventory: str, limit: str | None, kubeconfig: str | None, quiet: b
     if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
         raise UsageError(f"--kubeconfig {kubeconfig}: there is no such file")
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
-    hosts = load_inventory(source).select(limit)
-    return asyncio.run(collect(hosts, observer=progress, inventory=str(source), kubeconfig=kubeconfig))
+    hosts = login.applied(load_inventory(source).select(limit))
+    transports = login.transports(hosts)
+    return asyncio.run(
+        collect(hosts, observer=progress, inventory=str(source), kubeconfig=kubeconfig, transports=transports)
+    )
 
 
 def _say_what_is_missing(bundle: Bundle, quiet: bool) -> None:

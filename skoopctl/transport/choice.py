@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,11 +51,12 @@ class RealTransports:
         shared = self._open()
         return SshTransport(host, shared.logins, shared.bastions, self._become)
 
-    async def unlock(self, hosts: Iterable[InventoryHost]) -> None:
-        """Ask for the passphrases that ``hosts`` need, before any deadline runs."""
+    def unlock(self, hosts: Iterable[InventoryHost]) -> None:
+        """Ask for the passphrases that ``hosts`` need, before the event loop runs and any deadline with it."""
         over_ssh = [host for host in hosts if host.connection == "ssh"]
         if over_ssh and self._credentials.ask_passphrase is not None:
-            await self._open().logins.unlock(over_ssh)
+            logins = self._open().logins
+            logins.unlock(asyncio.run(logins.locked(over_ssh)))
 
     async def close(self) -> None:
         """Close the bastions."""

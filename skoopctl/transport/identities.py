@@ -20,6 +20,8 @@ DEFAULT_FILES = (
     "~/.ssh/id_ecdsa_sk",
 )
 
+_TRIES = 3
+
 KeyWithCertificate = tuple[asyncssh.SSHKey, asyncssh.SSHCertificate | None]
 
 
@@ -45,21 +47,24 @@ class IdentityFiles:
         self._credentials = credentials
 
     def unlock(self, file: str) -> None:
-        """Ask a person for the passphrase of a key file, when it has one, and decrypt it now.
+        """Ask a person for the passphrase of a key file, when it has one and none is known; decrypt it now.
 
-        Raises :class:`AuthenticationError` for a wrong passphrase; a key that cannot be read is left to its hosts.
+        A wrong one may be given three times, as with ssh(1); a key that cannot be read is left to its hosts.
         """
+        ask = self._credentials.ask_passphrase
         try:
-            if self._load(file) is not None or self._credentials.ask_passphrase is None:
+            if ask is None or self._load(file) is not None:
                 return
-        except (OSError, asyncssh.KeyImportError):
+        except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
             return
-        passphrase = self._credentials.ask_passphrase(file)
-        if passphrase is None:
-            return
-        self._read[file] = self._decrypt(file, passphrase)
-        if file in self._wrong:
-            raise AuthenticationError("login", f"the passphrase given for {file} is wrong", hint="try again")
+        for _ in range(_TRIES):
+            passphrase = ask(file)
+            if passphrase is None:
+                return
+            self._read[file] = self._decrypt(file, passphrase)
+            if self._read[file] is not None:
+                self._wrong.discard(file)
+                return
 
     def named(self, host: str, file: str, agent: str | None) -> Identities:
         """Return the one key that the inventory names; one that stays encrypted must be in the agent."""
@@ -72,7 +77,7 @@ class IdentityFiles:
             raise AuthenticationError(
                 host, f"the private key {file} cannot be read: {error.strerror}"
             ) from None
-        except asyncssh.KeyImportError as error:
+        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
             raise AuthenticationError(host, f"{file} is not a private key: {error}") from None
         if found is not None:
             return Identities((found,), None, None, (f"{file} ({fingerprint(found[0])})",))
@@ -89,7 +94,7 @@ class IdentityFiles:
         for file in files:
             try:
                 found = self._load(os.path.expanduser(file))  # noqa: PTH111 - the text is the cache's key
-            except (OSError, asyncssh.KeyImportError):
+            except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
                 continue
             if found is not None:
                 keys.append(found)

@@ -81,7 +81,6 @@ class Logins:
         self._accept_new = accept_new
         self._new_keys = NewKeys(self._known_hosts, say)
         self._keys = IdentityFiles(known)
-        self._ask = known.ask_passphrase is not None
         self._trials = Trials(known.password) if known.password is not None else None
         self._slots: defaultdict[object, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(LOGINS_AT_A_TIME)
@@ -130,23 +129,27 @@ class Logins:
             self._acceptance(host, trusted),
         )
 
-    async def unlock(self, hosts: Iterable[InventoryHost]) -> None:
-        """Ask for the passphrases of the keys that ``hosts`` need and no agent holds, before the run begins.
+    async def locked(self, hosts: Iterable[InventoryHost]) -> list[str]:
+        """Return the key files of ``hosts`` for which no agent has the key, and whose passphrase may be needed.
 
         A key that only ``~/.ssh/config`` or a default names is needed when its host could be offered nothing else.
-        Raises :class:`AuthenticationError` for a wrong passphrase.
         """
-        if not self._ask:
-            return
-        seen: set[str] = set()
+        found: dict[str, None] = {}
+        held: dict[str | None, set[bytes]] = {}
         for host in hosts:
             options = await self._options(host)
             agent = identities.agent_socket(options.config.get("IdentityAgent"))
-            held = await identities.held_by_agent(agent)
-            for file in self._needed(host, options.config, held):
-                if file not in seen and identities.public_data(file) not in held:
-                    self._keys.unlock(file)
-                seen.add(file)
+            if agent not in held:
+                held[agent] = await identities.held_by_agent(agent)
+            for file in self._needed(host, options.config, held[agent]):
+                if identities.public_data(file) not in held[agent]:
+                    found[file] = None
+        return list(found)
+
+    def unlock(self, files: Iterable[str]) -> None:
+        """Ask for the passphrases of the ``files`` that have one."""
+        for file in files:
+            self._keys.unlock(file)
 
     def _needed(
         self, host: InventoryHost, config: asyncssh.config.SSHClientConfig, held: set[bytes]
