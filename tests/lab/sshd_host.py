@@ -6,17 +6,26 @@ users that this machine has not. A client reaches it from a second namespace ove
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
+import os
 import shlex
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from skoopctl.inventory import InventoryHost
+from skoopctl.transport import Deadlines, HostResult, Job
+from skoopctl.transport.choice import RealTransports
+from skoopctl.transport.fleet import run_fleet
 
 CLIENT = "10.211.7.1"
 SERVER = "10.211.7.2"
@@ -52,7 +61,7 @@ class SshdHost:
     folder: Path
     client: str
     server: str
-    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def host_key(self) -> Path:
@@ -69,8 +78,18 @@ class SshdHost:
         """A file that knows the server's key on every port."""
         return self.folder / "known_hosts"
 
-    def start(self, port: int = 22, *options: str, users: str = "", sudoers: str = "") -> None:
-        """Start an sshd. It and its sessions see ``users`` in /etc/passwd and ``sudoers`` as sudo's rules."""
+    def start(
+        self,
+        port: int = 22,
+        *options: str,
+        users: str = "",
+        sudoers: str = "",
+        files: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start an sshd. It and its sessions see ``users`` in /etc/passwd and ``sudoers`` as sudo's rules.
+
+        ``files`` are what they see at other paths; a file that this machine has not may stand right in /etc.
+        """
         settings = {
             "PidFile": "none",
             "AuthorizedKeysFile": str(self.folder / "authorized_keys"),
@@ -81,28 +100,52 @@ class SshdHost:
             "Port": str(port),
         }
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        settings |= dict(option.split("=", 1) for option in options)
         words = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        words += [word for option in options for word in ("-o", option)]
-        process = self._spawn(port, self._private_files(port, users, sudoers), words)
-        self.running.append(process)
+        process = self._spawn(port, self._private_files(port, users, sudoers, files or {}), words)
+        self.running[port] = process
         wait_for(lambda: port in self.listening(), f"sshd on port {port}")
 
-    def _private_files(self, port: int, users: str, sudoers: str) -> str:
+    def _private_files(self, port: int, users: str, sudoers: str, files: Mapping[str, str]) -> str:
         """Write files that only this server sees; return the shell commands that put them in place."""
         # A home of its own: the start-up files of whoever runs the tests must not take part.
         known = Path("/etc/passwd").read_text().replace(":/root:/bin/bash", f":{self.folder}:/bin/bash")
-        passwd = self.folder / f"passwd-{port}"
-        passwd.write_text(known + users)
-        commands = f"mount --bind {passwd} /etc/passwd && "
+        seen = {"/etc/passwd": known + users, **files}
         if sudoers:
-            rules = self.folder / f"sudoers-{port}"
-            rules.write_text(sudoers)
-            rules.chmod(0o440)
-            commands += f"mount --bind {rules} /etc/sudoers && "
+            seen["/etc/sudoers"] = sudoers
+        commands = ""
+        if any(path.startswith("/etc/") and not Path(path).exists() for path in seen):
+            commands += (
+                f"cp -a /etc {self.folder}/etc-{port} && mount --bind {self.folder}/etc-{port} /etc && "
+            )
+        for folder in (Path("/run/sudo"), Path("/var/lib/sudo")):  # what sudo remembers is this server's own
+            if folder.is_dir():
+                commands += f"mount -t tmpfs none {folder} && "
+        for path, text in seen.items():
+            file = self.folder / f"{path.replace('/', '-').strip('-')}-{port}"
+            file.write_text(text)
+            file.chmod(0o644 if path == "/etc/passwd" else 0o440)
+            commands += f"touch {path} && mount --bind {file} {path} && "
         return commands
 
+    def inside(self, port: int, *words: str) -> str:
+        """Run a program where the server on ``port`` and its sessions live, and return what it says."""
+        parent = self.running[port].pid
+        child = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0]
+        return run("nsenter", "-t", child, "-m", "-p", "-n", *words)
+
+    def log(self, port: int) -> str:
+        """Return what the server on ``port`` has logged."""
+        return (self.folder / f"sshd-{port}.log").read_text()
+
+    def kill(self, port: int) -> None:
+        """End one server with all its sessions."""
+        process = self.running.pop(port)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
     def _spawn(self, port: int, before: str, words: list[str]) -> subprocess.Popen[bytes]:
-        script = f"{before} exec /usr/sbin/sshd -D -e -f /dev/null {shlex.join(words)}"
+        script = f"{before}exec /usr/sbin/sshd -D -e -f /dev/null {shlex.join(words)}"
         apart = [
             "ip",
             "netns",
@@ -156,10 +199,30 @@ class SshdHost:
 
     def stop(self) -> None:
         """End every server; the end of its PID namespace ends its sessions."""
-        for process in self.running:
-            process.send_signal(signal.SIGKILL)
-            process.wait(10)
-        self.running.clear()
+        for port in list(self.running):
+            self.kill(port)
+
+    def target(self, **changes: Any) -> InventoryHost:
+        """Return the server as an inventory host, with changes."""
+        if "port" in changes:
+            changes["port_given"] = True
+        words = {"name": "node1", "address": SERVER, "user": "root", "netns": self.client}
+        words |= {"key_file": str(self.user_key), "known_hosts": str(self.known_hosts)}
+        return InventoryHost(**words | changes)
+
+
+def ask(
+    host: InventoryHost, job: Job, transports: RealTransports | None = None, **deadlines: float
+) -> HostResult:
+    """Ask one host."""
+    return ask_all([host], job, transports, **deadlines)[0]
+
+
+def ask_all(
+    hosts: Sequence[InventoryHost], job: Job, transports: RealTransports | None = None, **deadlines: float
+) -> list[HostResult]:
+    """Ask hosts."""
+    return asyncio.run(run_fleet(hosts, job, deadlines=Deadlines(**deadlines), transports=transports))
 
 
 def processes(mark: str) -> list[int]:
@@ -188,6 +251,15 @@ def _in_namespace(name: str, action: Callable[[], None]) -> None:
     thread.join()
     if failed:
         raise failed[0]
+
+
+@contextlib.contextmanager
+def new_host() -> Iterator[SshdHost]:
+    """Build the namespaces in a temporary folder that every user may enter, under names that hold our pid."""
+    with tempfile.TemporaryDirectory(prefix="skt-") as folder:
+        Path(folder).chmod(0o755)
+        with sshd_host(Path(folder), f"skt{os.getpid()}") as host:
+            yield host
 
 
 @contextlib.contextmanager

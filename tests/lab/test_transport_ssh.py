@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sshd_host import NOBODY, SERVER, SshdHost, keypair, processes, run, sshd_host, wait_for
+from sshd_host import NOBODY, SERVER, SshdHost, keypair, new_host, processes, run, wait_for
 
 from skoopctl.inventory import InventoryHost
 from skoopctl.transport import Deadlines, HostResult, HostStatus, Job
@@ -39,13 +38,11 @@ SUDOERS = "root ALL=(ALL:ALL) ALL\nskt-admin ALL=(root) NOPASSWD: ALL\n"
 @pytest.fixture(scope="module")
 def sshd() -> Iterator[SshdHost]:
     """Start servers of several kinds once; each test brings its own client."""
-    with tempfile.TemporaryDirectory(prefix="skt-") as folder:
-        Path(folder).chmod(0o755)
-        with sshd_host(Path(folder), "skt-t") as host:
-            host.start(22)
-            host.start(PORTS["force"], "ForceCommand=sleep 1000")
-            host.start(PORTS["users"], users=USER, sudoers=SUDOERS)
-            yield host
+    with new_host() as host:
+        host.start(22)
+        host.start(PORTS["force"], "ForceCommand=sleep 1000")
+        host.start(PORTS["users"], users=USER, sudoers=SUDOERS)
+        yield host
 
 
 @pytest.fixture(autouse=True)
@@ -57,17 +54,7 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def target(sshd: SshdHost, **changes: Any) -> InventoryHost:
     """Return the server as an inventory host."""
-    host = InventoryHost(
-        name="node1",
-        address=SERVER,
-        user="root",
-        key_file=str(sshd.user_key),
-        known_hosts=str(sshd.known_hosts),
-        netns=sshd.client,
-    )
-    if "port" in changes:
-        changes["port_given"] = True
-    return replace(host, **changes)
+    return sshd.target(**changes)
 
 
 def ask(host: InventoryHost, job: Job = ECHO, **deadlines: float) -> HostResult:
