@@ -114,6 +114,11 @@ class Answer:
         self._stderr += data[: MOST_STDERR - len(self._stderr)]
 
     @property
+    def begun(self) -> bool:
+        """Whether something of the answer is here, and not only what a login shell prints."""
+        return self.size > 0 and not self.begins
+
+    @property
     def size(self) -> int:
         """How many bytes of stdout are here."""
         return self.max_output - self._room

@@ -97,9 +97,8 @@ def no_exec(host: InventoryHost, error: Exception) -> TransportError:
 
 
 def _refused(host: InventoryHost, login: Login, watch: LoginWatch, text: str) -> AuthenticationError:
-    offered = [*login.identities.described] or ["no key: there is no agent and no key in ~/.ssh"]
-    if watch.password_sent:
-        offered.append("the password, once")
+    offered = [*login.identities.described, *(["the password, once"] if watch.password_sent else [])]
+    offered = offered or ["no key: there is no agent and no key in ~/.ssh"]
     methods: list[str] = []
     if watch.connection is not None:
         methods = list(watch.connection.get_server_auth_methods())
@@ -109,7 +108,7 @@ def _refused(host: InventoryHost, login: Login, watch: LoginWatch, text: str) ->
         host.name,
         f"{login.target} refused the login of {login.user}{too_many} (offered: {', '.join(offered)}{accepts})"
         f"{_about_password(watch)}",
-        hint=_what_to_do(login, watch, methods, too_many=bool(too_many)),
+        hint=_what_to_do(login, watch, too_many=bool(too_many)),
     )
 
 
@@ -119,17 +118,15 @@ def _about_password(watch: LoginWatch) -> str:
     return f"; it also asked: {watch.asked_for[:80]!r}" if watch.asked_for else ""
 
 
-def _what_to_do(login: Login, watch: LoginWatch, methods: list[str], *, too_many: bool) -> str:
+def _what_to_do(login: Login, watch: LoginWatch, *, too_many: bool) -> str:
     if too_many:
         return "the agent holds many keys: name the right one with ansible_ssh_private_key_file"
     if watch.asked_for:
         return "only a password can be given; log in with a key, which needs no second factor there"
     if watch.password_sent or watch.password_held_back:
         return "it is not tried again, for failures lock accounts; is it the right one, and the right user?"
-    if {"password", "keyboard-interactive"} & set(methods) and login.trials is None:
-        return (
-            f"--ask-pass gives a password; or put the key into ~{login.user}/.ssh/authorized_keys on the host"
-        )
+    if watch.takes_password and login.trials is None:
+        return f"--ask-pass gives it a password; or put the key into ~{login.user}/.ssh/authorized_keys there"
     return f"put the public key into ~{login.user}/.ssh/authorized_keys on the host, or correct ansible_user"
 
 

@@ -62,7 +62,7 @@ def status_of(error: SkoopError | None, answer: Answer) -> HostStatus:
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return status
-    return HostStatus.PARTIAL if answer.size else HostStatus.UNREACHABLE
+    return HostStatus.PARTIAL if answer.begun else HostStatus.UNREACHABLE
 
 
 def complaint(host: InventoryHost, answer: Answer) -> TransportError | None:
@@ -98,7 +98,7 @@ def _no_python(host: InventoryHost) -> UnsupportedError:
 
 def _become_refusal(host: InventoryHost, answer: Answer) -> DeniedError | None:
     """Return what sudo or doas has said against it. Whatever a login shell prints to stdout is no answer."""
-    if not host.become or (answer.size and not answer.begins):
+    if not host.become or answer.begun:
         return None
     method = host.become_method
     for line in answer.stderr.splitlines():
@@ -119,13 +119,14 @@ def _allow(host: InventoryHost) -> str:
 
 
 def _failure(host: InventoryHost, answer: Answer) -> TransportError:
-    lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
+    printed = "" if answer.begun else answer.stdout[-1000:].decode("utf-8", "replace")
+    lines = [line.strip() for line in (answer.stderr or printed).splitlines() if line.strip()]
     said = f": {lines[-1][:300]}" if lines else " and said nothing"
     if answer.exit_signal:
         ended = f"the program was killed by SIG{answer.exit_signal}"
     else:
         ended = f"the program ended with status {answer.exit_status}"
-    if answer.size:
+    if answer.begun:
         return TransportError(host.name, f"{ended} after {answer.size} bytes{said}")
     return UnsupportedError(
         host.name, f"{ended} without an answer{said}", hint="try the login by hand with ssh"

@@ -23,6 +23,8 @@ class LoginWatch(asyncssh.SSHClient):
         self.not_kept: OSError | None = None
         """Why a new host key could not be written down."""
         self.authenticating = False
+        self.takes_password = False
+        """Whether the server would have taken a password."""
         self.password_sent = False
         self.password_held_back = False
         """Whether the password was not sent because other hosts had refused it."""
@@ -63,6 +65,7 @@ class LoginWatch(asyncssh.SSHClient):
 
     def kbdint_auth_requested(self) -> str | None:
         """Take part in keyboard-interactive when there is a password, as PAM may offer nothing else."""
+        self.takes_password = True
         return "" if self._trials is not None and not self.password_sent else None
 
     async def kbdint_challenge_received(
@@ -101,6 +104,7 @@ class LoginWatch(asyncssh.SSHClient):
         return self.connection is not None and bool(self.connection.get_extra_info("server_version"))
 
     async def _password(self) -> str | None:
+        self.takes_password = True
         self._judge(accepted=False)  # asked again: what was sent before was refused
         if self._trials is None or self.password_sent:
             return None

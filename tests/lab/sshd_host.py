@@ -54,6 +54,11 @@ def keypair(path: Path, kind: str = "ed25519") -> Path:
     return path
 
 
+def password_hash(password: str) -> str:
+    """Return what stands for a password in /etc/shadow; perl-base is on every Debian."""
+    return run("perl", "-e", "print crypt(<STDIN>, q($6$skt$))", input_text=password)
+
+
 @dataclass
 class SshdHost:
     """One namespace pair; ``client`` is the namespace from which servers in ``server`` are reached."""
