@@ -37,6 +37,16 @@ class TrustedKeys:
     keys: tuple[asyncssh.SSHKey, ...]
     authorities: tuple[asyncssh.SSHKey, ...]
     revoked: tuple[asyncssh.SSHKey, ...]
+    by_name: bool = True
+    """Whether keys and authorities stand under ``name`` itself, and not under the host without its port."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether another key than these means that the host's key has changed, and not that it is new.
+
+        Behind one address with many ports there may be many machines.
+        """
+        return bool(self.keys) and self.by_name
 
     @property
     def for_asyncssh(self) -> tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]:
@@ -72,13 +82,15 @@ class KnownHosts:
         keys: list[asyncssh.SSHKey] = []
         authorities: list[asyncssh.SSHKey] = []
         revoked: list[asyncssh.SSHKey] = []
+        by_name = True
         for candidate in names:
             matches = [self._file(file).match(candidate, "", None) for file in files]
             if not keys and not authorities:
                 keys += [key for match in matches for key in match[0]]
                 authorities += [key for match in matches for key in match[1]]
+                by_name = candidate == names[0]
             revoked += [key for match in matches for key in match[2]]
-        return TrustedKeys(names[0], tuple(files), tuple(keys), tuple(authorities), tuple(revoked))
+        return TrustedKeys(names[0], tuple(files), tuple(keys), tuple(authorities), tuple(revoked), by_name)
 
     def forget(self, file: str) -> None:
         """Read ``file`` again when it is next asked for: it has changed."""

@@ -31,24 +31,26 @@ class NewKeys:
     def accept(self, look_up: Callable[[], TrustedKeys], key: asyncssh.SSHKey) -> bool:
         """Return whether ``key`` may be trusted now. Raises ``OSError`` when the file cannot be written."""
         trusted = look_up()
-        if not trusted.files or trusted.keys or trusted.authorities:
-            return False
+        if not trusted.files or not _is_new(trusted, key):
+            return key in trusted.keys
         file = Path(trusted.files[0])
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = _locked(file)
         try:
             self._known_hosts.forget(trusted.files[0])
             now = look_up()
-            if now.keys or now.authorities:
+            if not _is_new(now, key):
                 return key in now.keys
-            if key in now.revoked:
-                return False
             os.write(descriptor, _line(descriptor, trusted.name, key))
             self._known_hosts.forget(trusted.files[0])
         finally:
             os.close(descriptor)
         self._say(f"new host key of {trusted.name}: {fingerprint(key)}, added to {file}")
         return True
+
+
+def _is_new(trusted: TrustedKeys, key: asyncssh.SSHKey) -> bool:
+    return not (trusted.changed or trusted.authorities or key in trusted.keys or key in trusted.revoked)
 
 
 def _locked(file: Path) -> int:

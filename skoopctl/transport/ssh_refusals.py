@@ -143,7 +143,7 @@ def _host_key(host: InventoryHost, login: Login, watch: LoginWatch, text: str) -
         )
     if "revoked" in text.lower():
         return HostKeyError(host.name, f"the host key of {login.target} is revoked: {text}")
-    if trusted.keys:
+    if trusted.changed:
         known = ", ".join(fingerprint(known) for known in trusted.keys)
         return _changed(host, login, f"it shows {seen}, known is {known}")
     if not trusted.files:
@@ -173,7 +173,7 @@ def _host_key(host: InventoryHost, login: Login, watch: LoginWatch, text: str) -
 
 def _other_key_types(host: InventoryHost, login: Login) -> HostKeyError:
     known = ", ".join(fingerprint(known) for known in login.trusted.keys)
-    if known:
+    if known and login.trusted.changed:
         return _changed(host, login, f"it has no key of a known kind, known is {known}")
     return HostKeyError(host.name, f"{login.target} has no host key of a kind that we accept")
 
