@@ -20,6 +20,7 @@ from skoopctl.transport.host_keys import KnownHosts, TrustedKeys
 from skoopctl.transport.identities import Identities, IdentityFiles
 from skoopctl.transport.jump import Hop
 from skoopctl.transport.new_keys import NewKeys
+from skoopctl.transport.ssh_config import misread
 
 CIPHERS_FIRST = "^aes128-gcm@openssh.com"
 """AES-GCM is one call of OpenSSL a packet in asyncssh. Its first choice, ChaCha20, is four: twice the time."""
@@ -87,6 +88,7 @@ class Logins:
         )
         config = Path("~/.ssh/config").expanduser()
         self._config = [config] if os.access(config, os.R_OK) else []
+        self._misread = misread(config)
 
     def slot(self, host: InventoryHost, login: Login) -> asyncio.Semaphore:
         """Return what limits the logins that one server sees at a time.
@@ -124,7 +126,7 @@ class Logins:
             trusted(),
             self._offered(host, config, fallback_key),
             way,
-            str(command) if command else None,
+            None if command is None or str(command).lower() == "none" else str(command),
             trials,
             self._acceptance(host, trusted),
         )
@@ -181,6 +183,12 @@ class Logins:
 
     async def _options(self, host: InventoryHost) -> asyncssh.SSHClientConnectionOptions:
         """Read what ``~/.ssh/config`` says about the host. ``Match exec`` may take its time: in a thread."""
+        if self._misread is not None:
+            raise UnreachableError(
+                host.name,
+                f"{self._misread}: Match exec with %-tokens is not supported, and ignoring it may lead elsewhere",
+                hint="write the test without %-tokens, or use Match host",
+            )
 
         def construct() -> asyncssh.SSHClientConnectionOptions:
             return asyncssh.SSHClientConnectionOptions(
@@ -198,7 +206,9 @@ class Logins:
         try:
             return await in_thread(construct) if self._config else construct()
         except (ValueError, OSError) as error:
-            raise UnreachableError(host.name, f"~/.ssh/config cannot be used: {error}") from None
+            hint = "Match exec may not hold an equals sign here: put the test into a script"
+            hint = hint if "match condition" in str(error) else "correct that line"
+            raise UnreachableError(host.name, f"~/.ssh/config cannot be used: {error}", hint=hint) from None
 
 
 def _way(host: InventoryHost, options: asyncssh.SSHClientConnectionOptions) -> tuple[Hop, ...]:

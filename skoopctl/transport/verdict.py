@@ -79,7 +79,7 @@ def complaint(host: InventoryHost, answer: Answer) -> TransportError | None:
             f"the login printed more than {MOST_NOISE} bytes before the program's answer",
             hint="look at the login shell's start-up files, and for a ForceCommand in sshd_config",
         )
-    if answer.exit_status == 0:
+    if answer.exit_status == 0 and not answer.begins:
         return None
     if answer.exit_status == NO_PYTHON_STATUS and NO_PYTHON_MARK in answer.stderr:
         return _no_python(host)
@@ -129,5 +129,7 @@ def _failure(host: InventoryHost, answer: Answer) -> TransportError:
     if answer.begun:
         return TransportError(host.name, f"{ended} after {answer.size} bytes{said}")
     return UnsupportedError(
-        host.name, f"{ended} without an answer{said}", hint="try the login by hand with ssh"
+        host.name,
+        f"{ended} without an answer{said}",
+        hint="does the account run something else (ForceCommand, command= in authorized_keys)? try ssh by hand",
     )

@@ -90,10 +90,12 @@ class SshdHost:
         users: str = "",
         sudoers: str = "",
         files: Mapping[str, str] | None = None,
+        before: str = "",
     ) -> None:
         """Start an sshd. It and its sessions see ``users`` in /etc/passwd and ``sudoers`` as sudo's rules.
 
         ``files`` are what they see at other paths; a file that this machine has not may stand right in /etc.
+        ``before`` is what is done first in the server's own mounts: shell commands that end in ``&&``.
         """
         settings = {
             "PidFile": "none",
@@ -107,7 +109,7 @@ class SshdHost:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         settings |= dict(option.split("=", 1) for option in options)
         words = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        process = self._spawn(port, self._private_files(port, users, sudoers, files or {}), words)
+        process = self._spawn(port, before + self._private_files(port, users, sudoers, files or {}), words)
         self.running[port] = process
         wait_for(lambda: port in self.listening(), f"sshd on port {port}")
 

@@ -104,7 +104,8 @@ def test_no_frames_at_all_names_what_the_host_said() -> None:
         Script(stdout=b"This account is closed.\n", stderr=b"Traceback\nSystemError: bad\n")
     )
     assert status is HostStatus.UNSUPPORTED
-    assert detail == "no answer of the node program in the output: SystemError: bad"
+    assert "ended with status 0 without an answer: SystemError: bad" in detail
+    assert "ForceCommand" in detail
 
 
 def test_api_that_fails_is_noted_not_raised(tmp_path: Path) -> None:
