@@ -34,6 +34,7 @@ class LoginWatch(asyncssh.SSHClient):
         self._trial: Trial | None = None
         self._accept = accept
         self._lost = False
+        self._interactive = False
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Remember the connection: its properties tell what the server has said."""
@@ -64,9 +65,13 @@ class LoginWatch(asyncssh.SSHClient):
         return await self._password()
 
     def kbdint_auth_requested(self) -> str | None:
-        """Take part in keyboard-interactive when there is a password, as PAM may offer nothing else."""
+        """Take part in keyboard-interactive when there is a password, as PAM may offer nothing else.
+
+        Once: an sshd without PAM offers it too, asks nothing, and counts each time as a failure.
+        """
         self.takes_password = True
-        return "" if self._trials is not None and not self.password_sent else None
+        first, self._interactive = not self._interactive, True
+        return "" if first and self._trials is not None and not self.password_sent else None
 
     async def kbdint_challenge_received(
         self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.lab
 
 SAY = Job("id -un")
 RIGHT, WRONG = "tr0ub4dor ünd 3", "not that"
-PASSWORD, PAM, BOTH = 2501, 2502, 2503
+PASSWORD, PAM, BOTH, STOCK = 2501, 2502, 2503, 2504
 USERS = "skt-pass:x:4721:4721::/:/bin/sh\n"
 
 
@@ -36,6 +36,7 @@ def sshd() -> Iterator[SshdHost]:
         host.start(
             PAM, "UsePAM=yes", "PasswordAuthentication=no", "KbdInteractiveAuthentication=yes", **words
         )
+        host.start(STOCK, **words)  # offers keyboard-interactive too, and asks nothing there
         host.start(BOTH, "AuthenticationMethods=publickey,password", **words)
         yield host
 
@@ -52,7 +53,7 @@ def with_password(text: str) -> RealTransports:
     return RealTransports(Credentials(password=Secret(text)))
 
 
-@pytest.mark.parametrize("port", [PASSWORD, PAM, BOTH])
+@pytest.mark.parametrize("port", [PASSWORD, PAM, BOTH, STOCK])
 def test_the_right_password_logs_in(sshd: SshdHost, port: int) -> None:
     """By the method `password`, by PAM's questions, and after a key."""
     key = str(sshd.user_key) if port == BOTH else None
@@ -60,7 +61,7 @@ def test_the_right_password_logs_in(sshd: SshdHost, port: int) -> None:
     assert (result.status, result.stdout) == (HostStatus.OK, b"skt-pass\n")
 
 
-@pytest.mark.parametrize("port", [PASSWORD, PAM])
+@pytest.mark.parametrize("port", [PASSWORD, PAM, STOCK])
 def test_a_wrong_password_is_tried_once(sshd: SshdHost, port: int) -> None:
     """One host, one failure in the server's log, one clear row without the password in it."""
     before = failures(sshd, port)
