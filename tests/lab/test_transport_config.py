@@ -86,6 +86,29 @@ def test_a_section_that_does_not_apply_is_not(sshd: SshdHost, home: Path, config
     assert asked(sshd, home, config).status is not HostStatus.OK
 
 
+@pytest.mark.parametrize(
+    "setting",
+    ["KexAlgorithms diffie-hellman-group1-sha1", "Ciphers aes128-cbc", "Ciphers aes128-ctr\n MACs hmac-md5"],
+)
+def test_algorithms_are_not_more_than_the_file_allows(sshd: SshdHost, home: Path, setting: str) -> None:
+    """What a stock server has not is not agreed on by way of our own defaults."""
+    result = asked(sshd, home, f"Host lake\n {setting}\n {BASE}")
+    assert result.status is HostStatus.UNREACHABLE
+    assert "No matching" in str(result.error)
+
+
+@pytest.mark.parametrize("family", ["inet6", "inet"])
+def test_the_address_family_is_honoured(sshd: SshdHost, home: Path, family: str) -> None:
+    """A name with addresses of one family is not there for the other."""
+    config = f"Host lake\n AddressFamily {family}\n {BASE.replace('{server}', 'localhost')}"
+    error = str(asked(sshd, home, config).error)
+    assert (
+        ("localhost" in error and "cannot be resolved" in error)
+        if family == "inet6"
+        else "nothing listens" in error
+    )
+
+
 def test_a_match_exec_that_cannot_be_read_is_an_error_and_not_another_host(
     sshd: SshdHost, home: Path
 ) -> None:
