@@ -48,6 +48,7 @@ def _read(path: Path) -> Plan:
         document = Document(path)
         if document.root is None or document.is_empty(document.root):
             raise PlanError("the plan is empty", path=str(path), hint="write inspections or paths")
+        _refuse_repetition(document, document.root)
         value = document.value(document.root)
     except InventoryError as error:
         raise PlanError(
@@ -61,6 +62,23 @@ def _read(path: Path) -> Plan:
         return Plan.model_validate({"plan": path.stem, **value})
     except ValidationError as error:
         raise _in_words(error, path, document.root) from None
+
+
+def _refuse_repetition(document: Document, root: Node) -> None:
+    """Refuse a mapping with one key twice: YAML takes the last, and the first would be ignored in silence."""
+    import yaml  # noqa: PLC0415 - the document has loaded it
+
+    seen: set[int] = set()
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            todo += [value for _, _, value in document.pairs(node, "the plan")]
+        elif isinstance(node, yaml.SequenceNode):
+            todo += node.value
 
 
 def _in_words(error: ValidationError, path: Path, root: Node) -> PlanError:

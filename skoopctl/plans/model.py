@@ -7,16 +7,53 @@ print.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_GATEWAY = re.compile(r"https?://[^\s@/]+(/[^\s@]*)?")
+
+
+def _known(table: Iterable[str], what: str) -> AfterValidator:
+    """Return what refuses a name that is not in a table, and names the nearest."""
+
+    def check(name: str) -> str:
+        if name in table:
+            return name
+        near = difflib.get_close_matches(name, table, 1)
+        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table)}"
+        raise ValueError(f"there is no {what} {name!r}: {meant}")
+
+    return AfterValidator(check)
+
+
+def _shaped(shape: re.Pattern[str], words: str) -> AfterValidator:
+    """Return what refuses a text of another shape, in words."""
+
+    def check(text: str) -> str:
+        if shape.fullmatch(text):
+            return text
+        raise ValueError(f"expected {words}")
+
+    return AfterValidator(check)
+
+
+def _no_probe(name: str) -> str:
+    raise ValueError(f"there is no probe {name!r}: this version has none")
+
+
 Severity = Literal["info", "warning", "critical", "fatal"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Name = Annotated[str, _shaped(_NAME, "a name of letters, digits, '.', '_' and '-', of at most 63")]
+Url = Annotated[str, _shaped(_GATEWAY, "http://HOST:PORT, without user and password")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+InspectionName = Annotated[str, _known(INSPECTIONS, "inspection")]
+ThresholdName = Annotated[str, _known(THRESHOLDS, "threshold")]
+ProbeName = Annotated[str, AfterValidator(_no_probe)]
 
 
 def _kebab(name: str) -> str:
@@ -79,7 +116,7 @@ class Report(Part):
 class Push(Part):
     """Where the run's metrics go."""
 
-    gateway: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
+    gateway: Url
     """A Pushgateway's URL, without user and password."""
     user: str = ""
     """For basic authentication."""
@@ -113,13 +150,13 @@ class Plan(Part):
     """Which hosts of the inventory: a pattern, as for --limit."""
     kubeconfig: str = ""
     """A kubeconfig, to ask the API for nodes, pods, services and endpoint slices too."""
-    inspections: list[str] = Field(default_factory=list)
+    inspections: list[InspectionName] = Field(default_factory=list)
     """What is looked at on every node; ``skoopctl run --list`` shows the names."""
-    probes: list[str] = Field(default_factory=list)
+    probes: list[ProbeName] = Field(default_factory=list)
     """Metrics and events to take meanwhile; this version has none yet."""
     paths: list[Path] = Field(default_factory=list)
     """Paths with what is expected of them."""
-    thresholds: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    thresholds: dict[ThresholdName, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Numbers that inspections compare with."""
     deadlines: DeadlinesPart = DeadlinesPart()
     forks: Annotated[int, Field(ge=1, le=1_000)] | None = None
@@ -134,40 +171,11 @@ class Plan(Part):
     """Where metrics go."""
     keep: Keep = Keep()
 
-    @field_validator("inspections")
-    @classmethod
-    def _known_inspections(cls, names: list[str]) -> list[str]:
-        return _all_known(names, INSPECTIONS, "inspection")
-
-    @field_validator("thresholds")
-    @classmethod
-    def _known_thresholds(cls, found: dict[str, float]) -> dict[str, float]:
-        _all_known(found, THRESHOLDS, "threshold")
-        return found
-
-    @field_validator("probes")
-    @classmethod
-    def _no_probes(cls, names: list[str]) -> list[str]:
-        if names:
-            raise ValueError(f"there is no probe {names[0]!r}: this version has none")
-        return names
-
     @model_validator(mode="after")
     def _looks_at_something(self) -> Self:
         if not self.inspections and not self.paths:
             raise ValueError("the plan looks at nothing: give it inspections or paths")
         return self
-
-
-def _all_known(names: Iterable[str], known: Iterable[str], what: str) -> list[str]:
-    found = list(names)
-    table = list(known)
-    for name in found:
-        if name not in table:
-            near = difflib.get_close_matches(name, table, 1)
-            meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table)}"
-            raise ValueError(f"there is no {what} {name!r}: {meant}")
-    return found
 
 
 def plan_schema() -> dict[str, object]:
