@@ -114,6 +114,8 @@ def _looked(looked: Looked) -> Line:
 
 
 def _summary(result: RunResult) -> Line:
+    if not result.coverage.collected:
+        return line(Span("nothing was inspected", "bad"), f", {result.duration_s:.1f} s")
     counts = [f"{result.count(each)} {each.word}" for each in reversed(Severity) if result.count(each)]
     noun = "finding" if len(result.findings) == 1 else "findings"
     said = f"{len(result.findings)} {noun} ({', '.join(counts)})" if counts else "no findings"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.finding import Finding, Where
+from skoopctl.checks.inspections.members import node_hosts
 from skoopctl.checks.inspections.registry import Inspected, Noted, inspection
 from skoopctl.cluster.detect import (
     HostNetwork,
@@ -29,7 +30,8 @@ _CHOICES: dict[str, Callable[[HostNetwork], str]] = {
 @inspection("nodes-alike", "whether all nodes have one network plugin, proxy mode and iptables backend")
 def nodes_alike(inspected: Inspected) -> Iterator[Noted]:
     """Compare what is detected on each node with what most nodes have."""
-    hosts = detect(inspected.snapshot.hosts, inspected.snapshot.cluster).hosts
+    nodes = {name: inspected.snapshot.hosts[name] for name in node_hosts(inspected.snapshot)}
+    hosts = detect(nodes, inspected.snapshot.cluster).hosts
     for what, value_of in _CHOICES.items():
         told = {name: value_of(found) for name, found in hosts.items() if value_of(found) not in _SILENT}
         inspected.count("settings of nodes", len(told), len(hosts))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.finding import Finding, Fix, Where
+from skoopctl.checks.inspections.members import node_hosts
 from skoopctl.checks.inspections.registry import Inspected, Noted, inspection
 from skoopctl.dataplane.journey import sysctl_evidence
 from skoopctl.kernel.netns import Host
@@ -30,7 +31,7 @@ def forwarding(inspected: Inspected) -> Iterator[Noted]:
         for family in sorted(families):
             if host.root_netns.sysctls.integer(_FORWARDING[family]) == 0:
                 yield _off(host, _FORWARDING[family])
-    inspected.count("nodes with pods", looked, len(hosts))
+    inspected.count("nodes with pods", looked, len(node_hosts(inspected.snapshot)))
 
 
 def _off(host: Host, path: str) -> Noted:

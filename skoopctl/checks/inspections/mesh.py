@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from skoopctl.checks.diagnose import Question, walk_between
 from skoopctl.checks.finding import Finding
+from skoopctl.checks.inspections.members import node_hosts
 from skoopctl.checks.inspections.paths import MOST_NAMED, broken_paths, cause_finding, name_of
 from skoopctl.checks.inspections.registry import Inspected, Noted, inspection
 from skoopctl.checks.mtu import mtu_findings
@@ -76,7 +77,7 @@ def _questions(inspected: Inspected, chosen: dict[str, Chosen], protocol: str) -
 def mesh(inspected: Inspected) -> Iterator[Noted]:
     """Walk an echo request between one pod of each node and one of some others, in both directions."""
     chosen = pod_of_each_node(inspected.snapshot)
-    inspected.count("nodes with pods", len(chosen), len(inspected.snapshot.hosts))
+    inspected.count("nodes with pods", len(chosen), len(node_hosts(inspected.snapshot)))
     yield from broken_paths(inspected, _questions(inspected, chosen, "icmp"), "pod to pod paths")
 
 
@@ -108,6 +109,6 @@ def mtu(inspected: Inspected) -> Iterator[Noted]:
             key = finding.id, finding.where, finding.evidence[-1:]
             found.setdefault(key, (finding, []))[1].append(name_of(question))
     inspected.count("pod to pod connections", len(questions), len(questions))
-    inspected.count("nodes with a pod that listens", len(chosen), len(snapshot.hosts))
+    inspected.count("nodes with a pod that listens", len(chosen), len(node_hosts(snapshot)))
     for finding, names in found.values():
         yield Noted(finding, tuple(names[:MOST_NAMED]), len(names))

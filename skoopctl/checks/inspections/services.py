@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.diagnose import Question, walk_between
 from skoopctl.checks.finding import Finding, Where
+from skoopctl.checks.inspections.members import node_hosts
 from skoopctl.checks.inspections.mesh import pod_of_each_node
 from skoopctl.checks.inspections.paths import broken_paths
 from skoopctl.checks.inspections.registry import Inspected, Noted, inspection
@@ -64,7 +65,7 @@ def _serves(node: str, published: Published, snapshot: Snapshot) -> bool:
 def _sources(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Return who asks: each node and one pod of it, with the node's name."""
     pods = [(each.address, node) for node, each in pod_of_each_node(snapshot).items()]
-    return [*((f"node/{name}", name) for name in snapshot.hosts), *pods]
+    return [*((f"node/{name}", name) for name in node_hosts(snapshot)), *pods]
 
 
 def _asked(published: list[Published], snapshot: Snapshot) -> list[Question]:
@@ -98,7 +99,7 @@ def endpoints(inspected: Inspected) -> Iterator[Noted]:
     published = service_ports(snapshot)
     chosen = sample(published, int(inspected.threshold("service-limit")))
     inspected.count("service ports with endpoints", len(chosen), len(published))
-    for host in snapshot.hosts:
+    for host in node_hosts(snapshot):
         for each in chosen:
             yield from _compared(host, each, snapshot)
 

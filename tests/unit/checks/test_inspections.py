@@ -8,6 +8,7 @@ import pytest
 
 from skoopctl.checks.finding import Severity
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS, Inspected, Noted
+from skoopctl.checks.inspections.members import node_hosts
 from skoopctl.checks.inspections.mesh import pairs, pod_of_each_node
 from skoopctl.checks.inspections.services import sample, service_ports
 from skoopctl.checks.snapshot import Snapshot
@@ -148,9 +149,18 @@ def test_a_node_that_differs_is_named() -> None:
     third.iptables(filter_table("-A INPUT -s 10.9.9.9/32 -j DROP"), Backend.LEGACY)
     for node in (made.n1, made.n2):
         node.iptables(filter_table("-A INPUT -s 10.9.9.9/32 -j DROP"), Backend.NFT)
-    found, _ = inspect("nodes-alike", snapshot_of(made))
+    found, _ = inspect("nodes-alike", replace(snapshot_of(made), cluster=Objects()))
     assert [(n.finding.id, n.finding.where.node) for n in found] == [("nodes-differ", "n3")]
     assert "iptables backend legacy, and 2 of 3 nodes have nft" in found[0].finding.summary
+
+
+def test_hosts_outside_of_the_cluster_are_not_asked_for_its_services() -> None:
+    """The API knows the nodes: a bastion in the inventory has no kube-proxy, and that is no fault."""
+    made = cluster()
+    made.world.host("bastion")
+    snapshot = snapshot_of(made)
+    assert node_hosts(snapshot) == ["n1", "n2"]
+    assert node_hosts(replace(snapshot, cluster=Objects())) == ["n1", "n2", "bastion"]
 
 
 def running(snapshot: Snapshot, *pods: Pod) -> Snapshot:
