@@ -116,3 +116,22 @@ def test_retry_failed_joins_what_was_kept(lab: Lab, tmp_path: Path) -> None:
     )
     assert again.returncode == 0, again.stderr + again.stdout[-1500:]
     assert json.loads(again.stdout)["coverage"]["collected"] == len(lab.nodes) + 1
+
+
+def test_the_nightly_plan_finds_every_fault(lab: Lab, tmp_path: Path) -> None:
+    """Whatever the lab can have, something critical is said of it, unless it does no harm."""
+    missed = []
+    for fault in lab.faults():
+        if fault.harmless:
+            continue
+        lab.apply_fault(fault.name)
+        try:
+            found = run(tmp_path, "nightly", code=1)
+        except AssertionError as error:
+            missed.append(f"{fault.name}: {str(error)[:300]}")
+            continue
+        finally:
+            lab.undo_fault(fault.name)
+        if not any(finding["severity"] in {"critical", "fatal"} for finding in found["findings"]):
+            missed.append(fault.name)
+    assert missed == []

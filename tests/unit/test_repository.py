@@ -19,6 +19,7 @@ import pytest
 import skoopctl
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.cli.app import COMMANDS, app
+from skoopctl.sinks.run_metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -138,6 +139,20 @@ def test_every_dependency_is_used() -> None:
     third_party = imported - set(sys.stdlib_module_names) - {"skoopctl"}
     # Both come with another one, and are part of its interface: jinja2's Markup, the API client's errors.
     assert third_party - {"markupsafe", "urllib3"} == declared
+
+
+def test_plans_page_and_schema_are_fresh() -> None:
+    """docs/plans.md and the schema of plans are what the model says; otherwise: make docs."""
+    done = _run(sys.executable, "docs/plans.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_metric_of_runs_is_documented() -> None:
+    """docs/cron.md has a row for each metric, with its labels."""
+    rows = (ROOT / "docs" / "cron.md").read_text(encoding="utf-8").splitlines()
+    for name, (_, labels) in METRICS.items():
+        shown = ", ".join(f"`{label}`" for label in labels)
+        assert any(row.startswith(f"| `{name}` | {shown} |".replace("|  |", "| |")) for row in rows), name
 
 
 def test_findings_page_is_fresh() -> None:

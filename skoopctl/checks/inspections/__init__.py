@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skoopctl.checks.inspections import alike, evidence, forwarding, mesh, services, tables  # noqa: F401 - they register
+from skoopctl.checks.inspections import alike, each_pod, evidence, forwarding, mesh, services, tables  # noqa: F401 - they register
 from skoopctl.checks.inspections.registry import (
     INSPECTIONS,
     THRESHOLDS,

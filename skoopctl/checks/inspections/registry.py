@@ -31,6 +31,7 @@ THRESHOLDS = {
         ),
         Threshold("neighbour-usage", 0.8, "of gc_thresh3", "from here on the table counts as filling up"),
         Threshold("mesh-degree", 4, "nodes", "how many other nodes each node's pods are tried with"),
+        Threshold("pod-limit", 500, "pods", "how many pods are tried one by one, the same on every run"),
         Threshold("service-limit", 100, "service ports", "how many each node is tried with, the same on all"),
     )
 }

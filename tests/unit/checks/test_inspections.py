@@ -17,6 +17,7 @@ from skoopctl.cluster.objects import Endpoint, EndpointPort, EndpointSlice, Pod,
 from skoopctl.kernel.iptables import Backend
 from skoopctl.kernel.netns import Gap
 from tests.support.broken import SERVICE, drop_vxlan, snapshot_of, unknown_match, web, without_route
+from tests.support.broken import hairpin as break_hairpin
 from tests.support.worlds import Cluster, cluster, filter_table
 
 CONNTRACK = "net/netfilter/nf_conntrack"
@@ -242,6 +243,34 @@ def test_small_mtu_of_a_device_is_found_by_mtu() -> None:
     found = ids("mtu", snapshot_of(made))
     assert found
     assert set(found) <= {"mtu-mismatch", "mtu-black-hole"}
+
+
+def test_a_rule_that_breaks_one_pod_only_is_found() -> None:
+    """The pod that stands for its node works, and another one does not."""
+    made = cluster()
+    made.c.iptables(filter_table("-A INPUT -j DROP"))
+    made.a.more["pod_uids"] = made.c.more["pod_uids"] = made.b.more["pod_uids"] = ("uid",)
+    snapshot = snapshot_of(made)
+    found, inspected = inspect("each-pod", snapshot)
+    assert {(n.finding.id, n.finding.where.namespace) for n in found} == {("netfilter-drop", "demo/c")}
+    assert inspected.looked["pods"] == (3, 3)
+    _, few = inspect("each-pod", snapshot, pod_limit=1)
+    assert few.looked["pods"] == (1, 3)
+
+
+def test_a_bridge_port_without_hairpin_is_found() -> None:
+    """A pod calls itself through its service, and the bridge does not send the frame back."""
+    made = cluster()
+    break_hairpin(made)
+    made.a.more["pod_uids"] = ("uid",)
+    snapshot = snapshot_of(made, web())
+    cut = EndpointSlice("demo", "w", "web", (Endpoint(("10.244.1.10",)),), (EndpointPort("http", "TCP", 80),))
+    snapshot = replace(snapshot, cluster=replace(snapshot.cluster, slices=(cut,)))
+    assert ids("hairpin", snapshot) == ["hairpin-off"]
+    made.n1.port("veth-a", "cni0", hairpin=True)
+    mended = replace(snapshot_of(made, web()), cluster=snapshot.cluster)
+    found, inspected = inspect("hairpin", mended)
+    assert (found, inspected.looked["endpoints"]) == ([], (1, 1))
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3, 4, 9])
