@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from skoopctl.errors import InventoryError
+from skoopctl.errors import InventoryError, UsageError
 from skoopctl.inventory.adjacent import GROUPS, HOSTS, Adjacent
 from skoopctl.inventory.fields import host_of
 from skoopctl.inventory.host import InventoryHost
@@ -18,7 +19,7 @@ from skoopctl.inventory.tree import Tree
 MOST_SHARED_NAMES = 4
 
 
-def load(sources: Sequence[str]) -> Inventory:
+def load(sources: Sequence[str], playbook_dir: str | os.PathLike[str] | None = None) -> Inventory:
     """Read inventory sources in their order. Every mistake is an :class:`InventoryError` with file and line."""
     path = ", ".join(sources)
     tree, folders = Tree(), []
@@ -26,6 +27,7 @@ def load(sources: Sequence[str]) -> Inventory:
         one, folder = read_source(source)
         tree.merge(one)
         folders += [] if folder is None else [folder]
+    folders += _playbook_folder(playbook_dir)
     beside = {folder: Adjacent(folder) for folder in folders}
     order = Order(tree, [beside[folder] for folder in folders])
     hosts = tuple(_host(order, name) for name in tree.hosts)
@@ -46,6 +48,16 @@ def load(sources: Sequence[str]) -> Inventory:
         notes=(*tree.notes, *_shared_addresses(hosts)),
         branches=_branches(tree, hosts),
     )
+
+
+def _playbook_folder(playbook_dir: str | os.PathLike[str] | None) -> list[Path]:
+    """Return the folder beside playbooks: what it holds wins over what lies beside inventories."""
+    if playbook_dir is None:
+        return []
+    folder = Path(playbook_dir).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"--playbook-dir {playbook_dir}: there is no such folder")
+    return [folder.absolute()]
 
 
 def _name(sources: Sequence[str]) -> str:
