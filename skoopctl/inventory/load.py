@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -61,7 +62,9 @@ def _playbook_folder(playbook_dir: str | os.PathLike[str] | None) -> list[Path]:
 
 
 def _name(sources: Sequence[str]) -> str:
-    return "+".join(source if source.startswith("k8s:") else Path(source).stem for source in sources)
+    """Return a name for what these sources hold, fit for a folder and a label."""
+    stems = (source if "," in source else Path(source).absolute().stem for source in sources)
+    return re.sub(r"[^\w.+-]+", "_", "+".join(stems)).strip("_")
 
 
 def _host(order: Order, name: str) -> InventoryHost:
