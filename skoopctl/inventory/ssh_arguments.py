@@ -14,8 +14,6 @@ from pathlib import Path
 from skoopctl.inventory import values
 from skoopctl.inventory.values import VariableError
 
-_WRITE_INSTEAD = "see docs/inventories.md for what is honoured; ~/.ssh/config is read too"
-
 
 @dataclass(frozen=True, slots=True)
 class SshArguments:
@@ -85,6 +83,7 @@ LETTERS = {"J": "ProxyJump", "i": "IdentityFile", "l": "User", "p": "Port"}
 _BARE = frozenset({"-C"})
 """Flags without a value that do nothing for us."""
 
+_WRITE_INSTEAD = f"honoured are {', '.join(FIELDS)}; ~/.ssh/config is read too"
 _KNOWN = {name.lower(): name for name in (*FIELDS, *NO_EFFECT)}
 
 

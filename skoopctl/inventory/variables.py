@@ -97,6 +97,9 @@ REFUSED: dict[str, str] = {
 }
 """Variables that Ansible would obey when it logs in and that we do not; each with what to do instead."""
 
+WITHOUT_EFFECT = frozenset({"ansible_scp_extra_args", "ansible_sftp_extra_args"})
+"""Ansible's own variables that are nearly called like ours and decide nothing here: no file is copied."""
+
 _CLOSE = 0.86
 
 
@@ -110,7 +113,7 @@ def read(name: str, value: object, folder: Path) -> object:
             return HONOURED[name].read(value, folder)
         except VariableError as error:
             raise VariableError(f"{name}: {error}", error.hint) from None
-    if name.startswith(("ansible_", "skoop_")):
+    if name.startswith(("ansible_", "skoop_")) and name not in WITHOUT_EFFECT:
         _only_known(name)
     return value
 
