@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ def _client(place: Place, kubeconfig: str | None, context: str | None) -> Any:
     import yaml  # noqa: PLC0415 - with the client below, a second of imports
     from kubernetes import client, config  # noqa: PLC0415 - the same
 
-    named = kubeconfig or config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION
-    if not any(Path(one).expanduser().is_file() for one in named.split(":")):
+    named = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    if not any(Path(one).expanduser().is_file() for one in named.split(os.pathsep)):
         raise place.error(f"{named}: there is no such kubeconfig", hint="name one with kubeconfig")
     settings = client.Configuration()
     try:

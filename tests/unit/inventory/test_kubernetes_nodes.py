@@ -170,6 +170,19 @@ def test_a_short_form_for_the_command_line(api: Api) -> None:
     assert "label_topology_kubernetes_io_zone_eu_2" in inventory.groups
 
 
+def test_the_example_asks_the_cluster_that_kubectl_would_ask(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped file needs nothing but a kubeconfig."""
+    monkeypatch.setenv("KUBECONFIG", f"{api.folder}/kubeconfig")
+    inventory = load_inventory(Path(__file__).parents[3] / "inventories" / "kubernetes.yaml")
+    assert [(h.name, h.user, h.become) for h in inventory.select("worker")] == [
+        ("w1", "ops", True),
+        ("w2", "ops", True),
+    ]
+    assert api.asked[0]["labelSelector"] == ["kubernetes.io/os=linux"]
+
+
 def test_a_node_without_the_wanted_address_is_named(api: Api) -> None:
     """So are the addresses that it has."""
     with pytest.raises(InventoryError) as caught:
