@@ -34,6 +34,7 @@ class Aim:
     limit: str | None = None
     playbook_dir: str | None = None
     list_hosts: bool = False
+    skip_vaulted: bool = False
 
     def given(self) -> list[str]:
         """Return the flags that were given beside ``-i``, as they are written."""
@@ -41,6 +42,7 @@ class Aim:
             "--limit": self.limit,
             "--playbook-dir": self.playbook_dir,
             "--list-hosts": self.list_hosts or None,
+            "--skip-vaulted": self.skip_vaulted or None,
         }
         return [flag for flag, value in flags.items() if value is not None]
 
@@ -58,7 +60,7 @@ class Aim:
         """Read the inventory; what it has to note is said on standard error, unless ``quiet``."""
         from skoopctl.inventory import load_inventory
 
-        inventory = load_inventory(self._paths(), self.playbook_dir)
+        inventory = load_inventory(self._paths(), self.playbook_dir, skip_vaulted=self.skip_vaulted)
         if not quiet:
             notes = [*inventory.notes, *self._left_aside()]
             for note in notes[:MOST_NOTES]:
@@ -110,6 +112,9 @@ def inventory_options(*, required: bool = False, list_hosts: bool = True) -> Cal
         click.option(
             "--playbook-dir", metavar="DIR", help="Also read group_vars and host_vars of this folder."
         ),
+        click.option(
+            "--skip-vaulted", is_flag=True, help="Leave out encrypted files in group_vars and host_vars."
+        ),
     ]
     if list_hosts:
         options.append(
@@ -123,10 +128,11 @@ def inventory_options(*, required: bool = False, list_hosts: bool = True) -> Cal
             inventory: tuple[str, ...],
             limit: str | None,
             playbook_dir: str | None,
+            skip_vaulted: bool,
             list_hosts: bool = False,
             **words: Any,
         ) -> Any:
-            return function(aim=Aim(inventory, limit, playbook_dir, list_hosts), **words)
+            return function(aim=Aim(inventory, limit, playbook_dir, list_hosts, skip_vaulted), **words)
 
         command: Any = with_aim
         for option in reversed(options):

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from skoopctl.errors import InventoryError
+from skoopctl.inventory.files import is_vaulted
 from skoopctl.inventory.nodes import Document
 from skoopctl.inventory.tree import Setting
 from skoopctl.inventory.yaml_file import read_variables
@@ -19,13 +20,19 @@ GROUPS, HOSTS = "group_vars", "host_vars"
 EXTENSIONS = ("", ".yml", ".yaml", ".json")
 DEEPEST = 16
 _CLOSE = 0.8
+MOST_STRANGERS = 50
+"""With more files than this that belong to nobody, none of them is taken for a typing mistake."""
 
 
 class Adjacent:
-    """The files beside one inventory. ``folder`` is where the inventory is, and where relative paths start."""
+    """The files beside one inventory. ``folder`` is where the inventory is, and where relative paths start.
 
-    def __init__(self, folder: Path) -> None:
+    With ``skip_vaulted``, encrypted files are noted and left out; otherwise they are an error.
+    """
+
+    def __init__(self, folder: Path, *, skip_vaulted: bool = False) -> None:
         self.folder = folder
+        self._skip_vaulted = skip_vaulted
         self.notes: list[str] = []
         self._present = {kind: _entries(folder / kind) for kind in (GROUPS, HOSTS)}
         self._read: dict[tuple[str, str], dict[str, Setting]] = {}
@@ -48,6 +55,9 @@ class Adjacent:
         return settings
 
     def _file(self, kind: str, name: str, file: Path) -> dict[str, Setting]:
+        if self._skip_vaulted and file.is_file() and is_vaulted(file):
+            self.notes.append(f"{file}: not read, because it is encrypted")
+            return {}
         document = Document(file)
         if document.root is None or document.is_empty(document.root):
             return {}
@@ -63,14 +73,20 @@ class Adjacent:
     def say_what_is_left(self, kind: str, names: Iterable[str]) -> None:
         """Note files that belong to nobody and nearly bear the name of somebody: that is a typing mistake."""
         known = set(names)
-        for entry in sorted(self._present[kind]):
-            name = next((entry.removesuffix(end) for end in EXTENSIONS[1:] if entry.endswith(end)), entry)
-            near = difflib.get_close_matches(name, known, n=1, cutoff=_CLOSE)
-            if near and name not in known and entry not in known:
-                whose = "group" if kind == GROUPS else "host"
+        strangers = {entry: _without_extension(entry) for entry in sorted(self._present[kind] - known)}
+        strangers = {entry: name for entry, name in strangers.items() if name not in known}
+        if len(strangers) > MOST_STRANGERS:
+            return  # the folder serves other inventories too
+        whose = "group" if kind == GROUPS else "host"
+        for entry, name in strangers.items():
+            if near := difflib.get_close_matches(name, known, n=1, cutoff=_CLOSE):
                 self.notes.append(
                     f"{self.folder / kind / entry}: there is no {whose} {name!r}; did you mean {near[0]!r}?"
                 )
+
+
+def _without_extension(entry: str) -> str:
+    return next((entry.removesuffix(end) for end in EXTENSIONS[1:] if entry.endswith(end)), entry)
 
 
 def _entries(folder: Path) -> frozenset[str]:

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from skoopctl.errors import InventoryError
 
 LARGEST_FILE = 16 * 1024 * 1024
-_VAULT = "$ANSIBLE_VAULT;"
+_VAULT = b"$ANSIBLE_VAULT;"
+
+
+def at_home(text: str | os.PathLike[str]) -> Path:
+    """Return a path, with ``~`` as the home directory; ``~x`` stays when there is no user x."""
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except (RuntimeError, ValueError):
+        return path
+
+
+def is_vaulted(path: Path) -> bool:
+    """Return whether a file is encrypted with ansible-vault."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_VAULT)) == _VAULT
+    except OSError:
+        return False  # said where it is read
 
 
 def read_text(path: Path, *, missing: str = "name an inventory file with -i") -> str:
@@ -27,11 +46,13 @@ def read_text(path: Path, *, missing: str = "name an inventory file with -i") ->
         raise InventoryError("the file is not UTF-8 text", path=name) from None
     except OSError as error:
         raise InventoryError(f"cannot be read: {error.strerror}", path=name) from None
-    if text.startswith(_VAULT):
+    except ValueError:
+        raise InventoryError("this cannot be a file's name", path=repr(name)) from None
+    if data.startswith(_VAULT):
         raise InventoryError(
             "the file is encrypted with ansible-vault, and might hold what decides a login",
             path=name,
             line=1,
-            hint="keep such variables in a plain file, and secrets of other programs out of this folder",
+            hint="keep what decides a login in a plain file; --skip-vaulted leaves out group_vars and host_vars",
         )
     return text

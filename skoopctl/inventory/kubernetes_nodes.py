@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from skoopctl.inventory import node_list
+from skoopctl.inventory.files import at_home
 from skoopctl.inventory.hostnames import read_hosts
 from skoopctl.inventory.nodes import Document
 from skoopctl.inventory.tree import Place, Setting, Tree, read_setting
@@ -58,7 +59,7 @@ def words(source: str) -> NodeSource:
     kubeconfig = found.get("kubeconfig")
     return NodeSource(
         place=place,
-        kubeconfig=None if kubeconfig is None else str(Path(kubeconfig).expanduser()),
+        kubeconfig=None if kubeconfig is None else str(at_home(kubeconfig)),
         context=found.get("context"),
         selector=found.get("selector"),
         address=_address_kind(found.get("address", "InternalIP"), place),
@@ -91,7 +92,7 @@ def settings_of(document: Document, folder: Path) -> NodeSource:
             elif name == "address":
                 found[name] = _address_kind(value, here)
             else:
-                found[name] = str(folder / Path(value).expanduser()) if name == "kubeconfig" else value
+                found[name] = str(folder / at_home(value)) if name == "kubeconfig" else value
     return NodeSource(place=place, **found)
 
 

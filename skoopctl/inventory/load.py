@@ -11,6 +11,7 @@ from types import MappingProxyType
 from skoopctl.errors import InventoryError, UsageError
 from skoopctl.inventory.adjacent import GROUPS, HOSTS, Adjacent
 from skoopctl.inventory.fields import host_of
+from skoopctl.inventory.files import at_home
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.inventory.order import Order
 from skoopctl.inventory.selection import Branch, Inventory
@@ -20,7 +21,9 @@ from skoopctl.inventory.tree import Tree
 MOST_SHARED_NAMES = 4
 
 
-def load(sources: Sequence[str], playbook_dir: str | os.PathLike[str] | None = None) -> Inventory:
+def load(
+    sources: Sequence[str], playbook_dir: str | os.PathLike[str] | None = None, *, skip_vaulted: bool = False
+) -> Inventory:
     """Read inventory sources in their order. Every mistake is an :class:`InventoryError` with file and line."""
     path = ", ".join(sources)
     tree, folders = Tree(), []
@@ -29,7 +32,7 @@ def load(sources: Sequence[str], playbook_dir: str | os.PathLike[str] | None = N
         tree.merge(one)
         folders += [] if folder is None else [folder]
     folders += _playbook_folder(playbook_dir)
-    beside = {folder: Adjacent(folder) for folder in folders}
+    beside = {folder: Adjacent(folder, skip_vaulted=skip_vaulted) for folder in folders}
     order = Order(tree, [beside[folder] for folder in folders])
     hosts = tuple(_host(order, name) for name in tree.hosts)
     if not hosts:
@@ -55,7 +58,7 @@ def _playbook_folder(playbook_dir: str | os.PathLike[str] | None) -> list[Path]:
     """Return the folder beside playbooks: what it holds wins over what lies beside inventories."""
     if playbook_dir is None:
         return []
-    folder = Path(playbook_dir).expanduser()
+    folder = at_home(playbook_dir)
     if not folder.is_dir():
         raise UsageError(f"--playbook-dir {playbook_dir}: there is no such folder")
     return [folder.absolute()]

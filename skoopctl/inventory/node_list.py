@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from skoopctl.errors import InventoryError
+from skoopctl.inventory.files import at_home
 from skoopctl.inventory.tree import Place
 
 PAGE = 500
@@ -57,7 +57,7 @@ def _client(place: Place, kubeconfig: str | None, context: str | None) -> Any:
     from kubernetes import client, config  # noqa: PLC0415 - the same
 
     named = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-    if not any(Path(one).expanduser().is_file() for one in named.split(os.pathsep)):
+    if not any(at_home(one).is_file() for one in named.split(os.pathsep)):
         raise place.error(f"{named}: there is no such kubeconfig", hint="name one with kubeconfig")
     settings = client.Configuration()
     try:

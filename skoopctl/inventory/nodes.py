@@ -38,7 +38,7 @@ class Document:
             line = mark.line + 1 if mark else 0
             raise self.error(line, _say(error), hint=_yaml_hint(error, text, line)) from None
         except yaml.YAMLError as error:
-            raise self.error(0, f"not YAML: {error}") from None
+            raise self.error(0, f"not YAML: {' '.join(str(error).split())}") from None
         except RecursionError:
             raise self.error(0, "the YAML is nested too deeply") from None
 

@@ -24,17 +24,14 @@ class Order:
         _check_names(tree)
         self._ancestors = _ancestors(tree)
         self._depths = _depths(tree, self._ancestors)
+        self._groups: dict[str, set[str]] = {name: set() for name in tree.hosts}
+        for group in tree.groups.values():
+            for host in group.hosts:
+                self._groups[host] |= self._ancestors[group.name].keys()
 
     def groups_of(self, host: str) -> tuple[str, ...]:
         """Return every group of a host, ancestors first, without ``all``; ``ungrouped`` when there is none."""
-        member_of: set[str] = set()
-        for group in self.tree.groups.values():
-            if host in group.hosts:
-                member_of |= self._ancestors[group.name].keys()
-        if member_of - {"all", "ungrouped"}:
-            member_of -= {"all", "ungrouped"}
-        else:
-            member_of = {"ungrouped"}
+        member_of = self._groups[host] - {"all", "ungrouped"} or {"ungrouped"}
         return tuple(sorted(member_of, key=self._rank))
 
     def settings_of(self, host: str, groups: tuple[str, ...]) -> dict[str, Setting]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from skoopctl.errors import InventoryError
-from skoopctl.inventory.files import read_text
+from skoopctl.inventory.files import at_home, read_text
 from skoopctl.inventory.tree import Place
 
 # A colon separates patterns unless it stands in brackets, or the whole text is one IPv6 address.
@@ -43,7 +42,7 @@ def _pieces(pattern: str, place: Place | None) -> Iterator[Piece]:
 
 def _from_file(text: str) -> Iterator[Piece]:
     """Yield the pieces of a file: a pattern a line, ``#`` comments."""
-    path = Path(text[1:]).expanduser()
+    path = at_home(text[1:])
     content = read_text(path, missing=f"{text} names a file of host patterns")
     empty = True
     for number, line in enumerate(content.splitlines(), 1):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skoopctl.errors import InventoryError
-from skoopctl.inventory.files import read_text
+from skoopctl.inventory.files import at_home, read_text
 from skoopctl.inventory.hostnames import read_hosts
 from skoopctl.inventory.ini_file import read_ini
 from skoopctl.inventory.kubernetes_nodes import SOURCE, read_nodes, settings_of, words
@@ -37,7 +37,7 @@ def read_source(source: str) -> tuple[Tree, Path | None]:
         tree = Tree()
         read_nodes(words(source), tree)
         return tree, None
-    path = Path(source).expanduser()
+    path = at_home(source)
     if "," in source and not os.path.lexists(path):
         return _listed(source), None
     tree = Tree()

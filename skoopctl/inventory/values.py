@@ -83,7 +83,10 @@ def file(value: object, folder: Path) -> str:
     """Return the absolute path of a file; ``~`` is the home directory."""
     if not isinstance(value, str) or not value.strip() or "\x00" in value:
         raise VariableError(f"expected a path, found {found(value)}")
-    return os.path.normpath(folder / Path(value).expanduser())
+    try:
+        return os.path.normpath(folder / Path(value).expanduser())
+    except RuntimeError:
+        raise VariableError(f"there is no user whose home {value!r} names") from None
 
 
 def jump(value: object, folder: Path) -> str:

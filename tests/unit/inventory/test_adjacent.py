@@ -64,6 +64,17 @@ def test_a_mistake_beside_an_inventory_is_named(
     assert (caught.value.path, caught.value.line) == (str(tmp_path / name), line)
 
 
+def test_encrypted_files_can_be_left_out(tmp_path: Path) -> None:
+    """Who knows that they hold other programs' secrets says so; each is noted, and the inventory itself is no such."""
+    with pytest.raises(InventoryError, match="--skip-vaulted"):
+        load(tmp_path, {"group_vars/all/vault.yml": "$ANSIBLE_VAULT;1.1;AES256\n61\n"})
+    inventory = load_inventory(tmp_path / "hosts.ini", skip_vaulted=True)
+    assert inventory.notes == (f"{tmp_path}/group_vars/all/vault.yml: not read, because it is encrypted",)
+    (tmp_path / "hosts.ini").write_text("$ANSIBLE_VAULT;1.1;AES256\n61\n", encoding="utf-8")
+    with pytest.raises(InventoryError, match="encrypted with ansible-vault"):
+        load_inventory(tmp_path / "hosts.ini", skip_vaulted=True)
+
+
 def test_values_that_are_not_ours_may_be_vaulted(tmp_path: Path) -> None:
     """An encrypted value of another program's variable is kept and left alone."""
     inventory = load(tmp_path, {"group_vars/all.yml": "db_password: !vault |\n  $ANSIBLE_VAULT;1\n"})
