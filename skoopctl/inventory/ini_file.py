@@ -72,7 +72,7 @@ class _Reader:
             variable, separator, value = word.partition("=")
             if not separator:
                 raise place.error(
-                    f"host {name!r}: expected key=value, found {word!r}",
+                    f"host {name!r}: expected key=value, found {_shown(word)}",
                     hint="quote a value that holds spaces: key='a b'",
                 )
             if variable in settings:
@@ -102,7 +102,7 @@ class _Reader:
     def _variable(self, text: str, place: Place) -> None:
         name, separator, value = (part.strip() for part in text.partition("="))
         if not separator or not name:
-            raise place.error(f"vars of group {self._group!r}: expected key=value, found {text!r}")
+            raise place.error(f"vars of group {self._group!r}: expected key=value, found {_shown(text)}")
         if name in self._seen:
             raise place.error(
                 f"vars of group {self._group!r} has {name!r} twice (first in line {self._seen[name]})"
@@ -129,6 +129,11 @@ class _Reader:
         except ValueError as error:
             raise place.error(f"{what}: {name}: {error}") from None
         return read_setting(name, written, place, self.folder, what)
+
+
+def _shown(word: str) -> str:
+    """Return a stray word for an error, unless it may be a piece of a secret value."""
+    return repr(word) if word.startswith(("ansible_", "skoop_", "[")) else "a word without '='"
 
 
 def typed(text: str) -> object:

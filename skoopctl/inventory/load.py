@@ -49,7 +49,7 @@ def load(
         path=path,
         hosts=hosts,
         groups=tuple(name for name in names if name != "ungrouped" or tree.groups[name].hosts),
-        notes=(*tree.notes, *_shared_addresses(hosts)),
+        notes=(*tree.notes, *_shared_names(hosts, names), *_shared_addresses(hosts)),
         branches=_branches(tree, hosts),
     )
 
@@ -73,6 +73,12 @@ def _name(sources: Sequence[str]) -> str:
 def _host(order: Order, name: str) -> InventoryHost:
     groups = order.groups_of(name)
     return host_of(name, groups, order.settings_of(name, groups))
+
+
+def _shared_names(hosts: Sequence[InventoryHost], groups: Sequence[str]) -> list[str]:
+    """Note names that a host and a group share: a pattern means both, and in Ansible only the group."""
+    both = {host.name for host in hosts} & set(groups)
+    return [f"{name!r} is a host and a group; as a pattern it means both" for name in sorted(both)]
 
 
 def _shared_addresses(hosts: Sequence[InventoryHost]) -> list[str]:

@@ -33,6 +33,8 @@ _YAML_LINE = re.compile(r"---|[{%]|[^\[\]=#]+:(\s|$)|(['\"]).*\2\s*:")
 
 def read_source(source: str) -> tuple[Tree, Path | None]:
     """Read what one ``-i`` names, and return it with the folder that may hold ``group_vars`` beside it."""
+    if not source.strip():
+        raise InventoryError("names nothing", path="-i", hint="name a file, a folder or hosts: -i hosts.ini")
     if source.startswith(KUBERNETES):
         tree = Tree()
         read_nodes(words(source), tree)

@@ -113,7 +113,11 @@ class Tree:
 def _contradiction(host: str, variable: str, before: Setting, now: Setting) -> InventoryError:
     same_file = before.place.path == now.place.path
     there = f"in line {before.place.line}" if same_file else f"in {before.place}"
+    if variable in variables.HONOURED:
+        what = f"has {variable} {now.written!r} here, but {before.written!r} {there}"
+    else:  # its value may be anything, also a secret
+        what = f"has another {variable} here than {there}"
     return now.place.error(
-        f"host {host!r} has {variable} {now.written!r} here, but {before.written!r} {there}",
+        f"host {host!r} {what}",
         hint="write a host's settings once, or give the second host another name",
     )

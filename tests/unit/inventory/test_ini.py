@@ -62,7 +62,7 @@ WRONG = {
     "spaces in a section": ("[ web ]\na\n", 1, "without spaces"),
     "word without =": ("[web]\na ansible_user ops\n", 2, "expected key=value, found 'ansible_user'"),
     "quotation": ("[web]\na x='1\n", 2, "no closing quotation"),
-    "variable without =": ("[web]\na\n[web:vars]\nx\n", 4, "expected key=value, found 'x'"),
+    "variable without =": ("[web]\na\n[web:vars]\nx\n", 4, "expected key=value, found a word without '='"),
     "variable twice": ("[web]\na\n[web:vars]\nx=1\nx=2\n", 5, "has 'x' twice (first in line 4)"),
     "host variable twice": ("[web]\na x=1 x=2\n", 2, "host 'a' has 'x' twice"),
     "unknown child": ("[web]\na\n[site:children]\nwep\n", 4, "did you mean 'web'?"),
@@ -70,7 +70,7 @@ WRONG = {
     "child that is a list": ("[web]\na\n[site:children]\nweb db\n", 4, "found 'web db'"),
     "child of all": ("[web]\na\n[web:children]\nall\n", 4, "cannot be the child"),
     "cycle": ("[a]\nh\n[a:children]\nb\n[b:children]\na\n", 0, "is its own descendant"),
-    "contradiction": ("[a]\nh x=1\n[b]\nh x=2\n", 4, "has x 2 here, but 1 in line 2"),
+    "contradiction": ("[a]\nh x=1\n[b]\nh x=2\n", 4, "host 'h' has another x here than in line 2"),
     "late port": ("[a]\nh\n[b]\nh:2022\n", 4, "was named before without port 2022"),
     "port": ("a:70000\n", 1, "expected a port"),
     "range": ("n[3:1]\n", 1, "is empty"),
@@ -95,10 +95,19 @@ def test_a_mistake_is_named_with_file_and_line(load: Load, text: str, line: int,
     assert "\n" not in str(caught.value)
 
 
-def test_a_password_is_not_repeated(load: Load) -> None:
-    """The error about a password does not hold it."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a ansible_password=s3cret\n",
+        "a token=top s3cret\n",
+        "[g]\na\n[g:vars]\nkey=begin\ns3cret\n",
+        "[g]\na token=s3cret\n[h]\na token=s3cret2\n",
+    ],
+)
+def test_a_secret_is_not_repeated(load: Load, text: str) -> None:
+    """The error about a variable that may be a secret does not hold its value."""
     with pytest.raises(InventoryError) as caught:
-        load("a ansible_password=s3cret\n")
+        load(text)
     assert "s3cret" not in str(caught.value)
 
 

@@ -105,6 +105,20 @@ def test_hosts_at_one_address_are_noted(tmp_path: Path) -> None:
     assert inventory.notes == ("hosts a and b are one machine: 10.0.0.1 port 22",)
 
 
+def test_a_name_of_a_host_and_a_group_is_noted(tmp_path: Path) -> None:
+    """A pattern of that name means both here, and only the group in Ansible."""
+    inventory = load_inventory(write(tmp_path, {"h.ini": "same\n[same]\na\n"}) / "h.ini")
+    assert inventory.notes == ("'same' is a host and a group; as a pattern it means both",)
+    assert [h.name for h in inventory.select("same")] == ["same", "a"]
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_an_empty_name_is_not_the_working_directory(source: str) -> None:
+    """An unset variable of a shell must not make a folder of anything an inventory."""
+    with pytest.raises(InventoryError, match="-i: names nothing"):
+        load_inventory(source)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
