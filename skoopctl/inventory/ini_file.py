@@ -63,7 +63,7 @@ class _Reader:
             raise place.error(f"[{name}:{kind}]: there is no such kind of section", hint=hint)
         self._group, self._kind, self._seen = name, kind, {}
         group = self.tree.group(name, place)
-        group.defined |= kind != "vars" or name == "all"
+        group.defined |= kind != "vars"
 
     def _host(self, text: str, place: Place) -> None:
         name, *words = self._words(text, place)

@@ -110,13 +110,13 @@ def read_nodes(source: NodeSource, tree: Tree) -> None:
     members: dict[str, tuple[str, str]] = {}
     for node in nodes:
         name = _name(node, source, server)
-        address = Setting(_address(node, name, source), _address(node, name, source), source.place)
+        address = _address(node, name, source)
         for group, origin in _groups(node, source.labels).items():
             if members.setdefault(group, origin) != origin:
                 one, other = (f"{key}={value}" for key, value in (members[group], origin))
                 raise source.place.error(f"the labels {one} and {other} make one group {group!r}")
             tree.group(group, source.place).defined = True
-            tree.add_host(name, group, {"ansible_host": address}, None)
+            tree.add_host(name, group, {"ansible_host": Setting(address, address, source.place)}, None)
 
 
 def _groups(node: dict[str, Any], labels: tuple[str, ...]) -> dict[str, tuple[str, str]]:

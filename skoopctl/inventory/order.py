@@ -70,9 +70,8 @@ def _check_names(tree: Tree) -> None:
 def _unknown(tree: Tree, name: str, place: Place, where: str) -> Exception:
     known = [group.name for group in tree.groups.values() if group.defined]
     near = difflib.get_close_matches(name, known, n=1)
-    ini = "[" in name or not place.path.endswith((".yaml", ".yml", ".json"))
-    empty = f"[{name}]" if ini else f"{name}: {{}}"
-    hint = f"did you mean {near[0]!r}?" if near else f"define it, or write `{empty}` if it is empty"
+    define = f"define it: [{name}] in INI, `{name}: {{}}` in YAML when it is empty"
+    hint = f"did you mean {near[0]!r}?" if near else define
     return place.error(f"unknown group {name!r} {where}", hint=hint)
 
 

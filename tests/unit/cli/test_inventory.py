@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
@@ -61,6 +62,16 @@ def test_list_as_json_has_a_schema_and_no_values_of_others(hosts: Path) -> None:
     assert "app_password" in host["variables"]
     assert found["groups"]["workers"] == {"children": [], "hosts": ["w1"]}
     assert "s3cret" not in done.output
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "w1"], ["show", "lonely"]])
+def test_json_is_what_the_published_schema_says(hosts: Path, command: list[str]) -> None:
+    """No key is missing, and none is there that nobody knows."""
+    published = Path(__file__).parents[3] / "docs" / "schema" / "inventory-1.schema.json"
+    schema = json.loads(published.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    done = run("inventory", *command, "-i", str(hosts), "--json")
+    jsonschema.validate(json.loads(done.stdout), schema, jsonschema.Draft202012Validator)
 
 
 def test_graph_draws_what_ansible_draws(hosts: Path) -> None:
