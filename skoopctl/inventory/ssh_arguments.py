@@ -83,6 +83,11 @@ LETTERS = {"J": "ProxyJump", "i": "IdentityFile", "l": "User", "p": "Port"}
 _BARE = frozenset({"-C"})
 """Flags without a value that do nothing for us."""
 
+INSTEAD = {
+    "proxycommand": "for `ssh -W %h:%p BASTION` write -o ProxyJump=BASTION; any other one into ~/.ssh/config",
+    "globalknownhostsfile": "name one file with UserKnownHostsFile or skoop_known_hosts",
+}
+"""Options that are often found and not honoured, in lower case, with what to write instead."""
 _WRITE_INSTEAD = f"honoured are {', '.join(FIELDS)}; ~/.ssh/config is read too"
 _KNOWN = {name.lower(): name for name in (*FIELDS, *NO_EFFECT)}
 
@@ -97,7 +102,9 @@ def read(value: object, folder: Path) -> SshArguments:
     for option, text in _options(_words(value)):
         name = _KNOWN.get(option.lower())
         if name is None:
-            raise VariableError(f"the option {option} is not honoured", _WRITE_INSTEAD)
+            raise VariableError(
+                f"the option {option} is not honoured", INSTEAD.get(option.lower(), _WRITE_INSTEAD)
+            )
         if name in FIELDS:
             target, reader = FIELDS[name]
             fields.setdefault(target, reader(text, folder))

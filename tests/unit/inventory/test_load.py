@@ -255,7 +255,7 @@ WRONG = {
     "ssh args": (
         "all:\n  vars:\n    ansible_ssh_common_args: -o ProxyCommand=x\n",
         3,
-        "~/.ssh/config is read too",
+        "any other one into ~/.ssh/config",
     ),
     "typo in ours": ("all:\n  vars:\n    ansible_hosts: x\n", 3, "did you mean ansible_host?"),
     "typo in skoop": ("all:\n  vars:\n    skoop_netnss: x\n", 3, "did you mean skoop_netns?"),

@@ -85,6 +85,7 @@ def test_two_keys_are_one_too_many(tmp_path: Path) -> None:
         ("-o 'UserKnownHostsFile=/a /b'", "expected one file"),
         ("-o IdentityFile=%d/id", "without % signs"),
         ("-o ProxyCommand='nc %h %p'", "the option ProxyCommand is not honoured"),
+        ("-o ProxyCommand='ssh -W %h:%p -q bastion'", "write -o ProxyJump=BASTION"),
         ("-o ProxyJump=-oX", "does not begin with '-'"),
         ("-J 'a b'", "found 'a b'"),
         ("-J a,,b", "joined by commas"),
