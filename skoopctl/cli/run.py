@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.errors import PushError, UsageError
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ collected · 70 a bug · 130 interrupted
 
 @click.command(epilog=_EPILOG)
 @click.argument("plan", required=False)
-@click.option("-i", "--inventory", metavar="FILE|lab", help="Who to ask; 'lab' is the built-in lab.")
+@inventory_options()
 @click.option("--bundle", metavar="FILE", help="Inspect evidence that was collected before; nothing is kept.")
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts, of those that the plan names.")
 @click.option("-f", "--forks", type=click.IntRange(min=1), help="Hosts at a time.")
 @click.option("--kubeconfig", metavar="FILE", help="Also ask the API, whatever the plan says.")
 @click.option("--cluster", metavar="NAME", help="The cluster's name in metrics and in the state folder.")
@@ -69,9 +69,8 @@ collected · 70 a bug · 130 interrupted
 def run(
     *,
     plan: str | None,
-    inventory: str | None,
+    aim: Aim,
     bundle: str | None,
-    limit: str | None,
     forks: int | None,
     kubeconfig: str | None,
     cluster: str | None,
@@ -99,8 +98,11 @@ def run(
     if list_:
         click.echo(listing(as_json=as_json))
         return 0
-    only_live = {"--limit": limit, "--retry-failed": retry_failed, "--check": check, "--diff": diff}
-    name = _checked(plan, inventory, bundle, only_live)
+    if aim.list_hosts and plan is None:
+        click.echo(aim.listed(quiet=quiet))
+        return 0
+    only_live = {"--retry-failed": retry_failed, "--check": check, "--diff": diff}
+    name = _checked(plan, aim, bundle, only_live)
     from skoopctl.plans.load import load_plan
 
     found, file = load_plan(name)
@@ -116,7 +118,10 @@ def run(
     if bundle is not None:
         result, changes = running.of_bundle(bundle), None
     else:
-        running.aim(str(inventory), limit, Path(state_dir) if state_dir else None)
+        running.aim(aim, Path(state_dir) if state_dir else None)
+        if aim.list_hosts:
+            click.echo("\n".join(host.name for host in running.hosts))
+            return 0
         if push_delete:
             running.delete_group()
             return 0
@@ -134,16 +139,14 @@ def run(
     return code
 
 
-def _checked(
-    plan: str | None, inventory: str | None, bundle: str | None, only_live: Mapping[str, object]
-) -> str:
+def _checked(plan: str | None, aim: Aim, bundle: str | None, only_live: Mapping[str, object]) -> str:
     """Refuse flags that contradict each other; return the plan's name."""
     if plan is None:
         raise UsageError("no plan is given", hint="skoopctl run --list shows the built-in ones")
-    if (inventory is None) == (bundle is None):
+    if bool(aim.sources) == (bundle is not None):
         raise UsageError("give either -i INVENTORY or --bundle FILE")
-    wrong = [flag for flag, value in only_live.items() if value and bundle is not None]
-    if wrong:
+    wrong = [*aim.given(), *(flag for flag, value in only_live.items() if value)]
+    if wrong and bundle is not None:
         raise UsageError(f"{wrong[0]} goes with -i, not with --bundle")
     return plan
 

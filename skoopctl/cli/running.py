@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skoopctl.cli.collect import LAB_INVENTORY, Progress, inventory_path
+from skoopctl.cli.aim import LAB_INVENTORY, Aim
+from skoopctl.cli.collect import Progress
 from skoopctl.cli.run_listing import check_text
 from skoopctl.errors import UsageError
 
@@ -46,30 +47,28 @@ class Running:
     def __post_init__(self) -> None:
         self._gateway = self._find_gateway()
 
-    def aim(self, inventory: str, limit: str | None, state: Path | None) -> None:
+    def aim(self, aim: Aim, state: Path | None) -> None:
         """Find the hosts that are meant, and where results are kept; nobody is asked yet."""
-        from skoopctl.inventory import load_inventory
         from skoopctl.runs.store import Store
 
-        source = inventory_path(inventory)
-        loaded = load_inventory(source)
+        loaded = aim.load(quiet=self.quiet)
         chosen = loaded.select(self.plan.hosts)
-        if limit is not None:
-            allowed = {host.name for host in loaded.select(limit)}
+        if aim.limit is not None:
+            allowed = {host.name for host in loaded.select(aim.limit)}
             chosen = tuple(host for host in chosen if host.name in allowed)
             if not chosen:
-                raise UsageError(f"--limit {limit} leaves none of the plan's hosts ({self.plan.hosts})")
-        self.inventory, self.hosts = str(source), chosen
+                raise UsageError(f"--limit {aim.limit} leaves none of the plan's hosts ({self.plan.hosts})")
+        self.inventory, self.hosts = aim.label, chosen
         self.cluster = self.plan.cluster or loaded.name
         self.store = Store.of(self.plan.plan, self.cluster, state)
-        self.plan = self.plan.model_copy(update={"kubeconfig": self._kubeconfig(inventory)})
+        self.plan = self.plan.model_copy(update={"kubeconfig": self._kubeconfig(aim)})
 
-    def _kubeconfig(self, inventory: str) -> str:
+    def _kubeconfig(self, aim: Aim) -> str:
         """Return the kubeconfig to use: relative ones stand beside the plan; the lab has its own."""
         given = self.plan.kubeconfig
         if not given:
             lab = LAB_INVENTORY.with_name("kubeconfig")
-            return str(lab) if inventory == "lab" and lab.is_file() else ""
+            return str(lab) if aim.is_lab and lab.is_file() else ""
         path = Path(given).expanduser()
         beside = self.file.parent / path
         found = path if path.is_file() or not beside.is_file() else beside
