@@ -23,6 +23,8 @@ COMMANDS = {
     "demo": ("skoopctl.cli.demo:demo", "Build the lab, break it, diagnose it, take it down."),
     "diagnose": ("skoopctl.cli.diagnose:diagnose", "Find out why traffic from A to B does not arrive."),
     "explain": ("skoopctl.cli.explain:explain", "Explain a finding by its id."),
+    "run": ("skoopctl.cli.run:run", "Inspect a cluster by a plan, by hand or from cron."),
+    "inventory": ("skoopctl.cli.inventory:inventory", "Show who would be asked, and where that is written."),
     "lab": ("skoopctl.cli.lab:lab", "A cluster of network namespaces to try things on."),
 }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skoopctl.cli.aim import LAB_INVENTORY, Aim
 from skoopctl.cli.login import LoginFlags
 from skoopctl.errors import UsageError
 
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
 
 
 def gather(
-    inventory: str | None,
+    aim: Aim,
     bundle: str | None,
     *,
-    limit: str | None = None,
     kubeconfig: str | None = None,
     save: str | None = None,
     quiet: bool = False,
@@ -29,20 +29,23 @@ def gather(
     """Return the decoded evidence that the flags ask for."""
     from skoopctl.checks.load import snapshot_of
 
-    if (inventory is None) == (bundle is None):
+    if bool(aim.sources) == (bundle is not None):
         raise UsageError(
             "give either -i INVENTORY or --bundle FILE", hint="'skoopctl collect' makes a bundle"
         )
+    known = login or LoginFlags()
     if bundle is not None:
-        for flag, value in (("--limit", limit), ("--kubeconfig", kubeconfig), ("--save", save)):
-            if value is not None:
-                raise UsageError(f"{flag} goes with -i, not with --bundle")
-        if flags := (login or LoginFlags()).given():
-            raise UsageError(f"{flags[0]} goes with -i, not with --bundle")
+        live = {"--kubeconfig": kubeconfig, "--save": save}
+        for flag in (
+            *aim.given(),
+            *known.given(),
+            *(flag for flag, value in live.items() if value is not None),
+        ):
+            raise UsageError(f"{flag} goes with -i, not with --bundle")
         from skoopctl.evidence import read_bundle
 
         return snapshot_of(read_bundle(bundle))
-    collected = _collect(str(inventory), limit, kubeconfig, quiet, login or LoginFlags())
+    collected = _collect(aim, kubeconfig, quiet, known)
     if save is not None:
         from skoopctl.evidence import write_bundle
 
@@ -51,26 +54,22 @@ def gather(
     return snapshot_of(collected)
 
 
-def _collect(
-    inventory: str, limit: str | None, kubeconfig: str | None, quiet: bool, login: LoginFlags
-) -> Bundle:
+def _collect(aim: Aim, kubeconfig: str | None, quiet: bool, login: LoginFlags) -> Bundle:
     import asyncio
 
-    from skoopctl.cli.collect import LAB_INVENTORY, Progress, inventory_path
+    from skoopctl.cli.collect import Progress
     from skoopctl.evidence.collect import collect
-    from skoopctl.inventory import load_inventory
 
-    source = inventory_path(inventory)
+    hosts = login.applied(aim.hosts(quiet=quiet))
     lab_config = LAB_INVENTORY.with_name("kubeconfig")
-    if kubeconfig is None and inventory == "lab" and lab_config.is_file():
+    if kubeconfig is None and aim.is_lab and lab_config.is_file():
         kubeconfig = str(lab_config)
     if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
         raise UsageError(f"--kubeconfig {kubeconfig}: there is no such file")
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
-    hosts = login.applied(load_inventory(source).select(limit))
     transports = login.transports(hosts)
     return asyncio.run(
-        collect(hosts, observer=progress, inventory=str(source), kubeconfig=kubeconfig, transports=transports)
+        collect(hosts, observer=progress, inventory=aim.label, kubeconfig=kubeconfig, transports=transports)
     )
 
 

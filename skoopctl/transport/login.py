@@ -177,7 +177,7 @@ class Logins:
     def _acceptance(
         self, host: InventoryHost, again: Callable[[], TrustedKeys]
     ) -> Callable[[asyncssh.SSHKey], bool] | None:
-        if not self._accept_new and not getattr(host, "accept_new", False):
+        if not (self._accept_new or host.accept_new):
             return None
         return lambda key: self._new_keys.accept(again, key)
 
