@@ -171,11 +171,16 @@ def test_a_deadline_leaves_nothing_on_any_node(job: Run) -> None:
     wait_for(lambda: not job.hanging() and not job.left(), "the nodes to be as before", GONE_S)
 
 
-def test_a_run_behind_a_bastion_that_is_killed_leaves_nothing(job: Run) -> None:
+@pytest.mark.parametrize("said_in", ["the inventory", "~/.ssh/config"])
+def test_a_run_behind_a_bastion_that_is_killed_leaves_nothing(job: Run, said_in: str) -> None:
     """The bastion passes the end of our connection on to the nodes."""
-    (job.folder / ".ssh").mkdir()
-    (job.folder / ".ssh" / "config").write_text(f"Host {SERVER}\n ProxyJump root@10.211.7.3\n")
-    job.start(variables={"ansible_user": FREE, "ansible_become": True})
+    variables: dict[str, object] = {"ansible_user": FREE, "ansible_become": True}
+    if said_in == "the inventory":
+        variables["ansible_ssh_common_args"] = "-J root@10.211.7.3"
+    else:
+        (job.folder / ".ssh").mkdir()
+        (job.folder / ".ssh" / "config").write_text(f"Host {SERVER}\n ProxyJump root@10.211.7.3\n")
+    job.start(variables=variables)
     assert job.sshd.connections(BASTION) == 1
     job.process.send_signal(signal.SIGKILL)
     wait_for(lambda: not job.hanging() and not job.left(), "the nodes to be as before", GONE_S)
