@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skoopctl.errors import DeadlineError, TransportError, UnreachableError
 from skoopctl.inventory.host import InventoryHost
@@ -37,6 +37,7 @@ class Bastions:
     def __init__(self, logins: Logins) -> None:
         self._logins = logins
         self._known: dict[_Way, Bastion] = {}
+        self._own_key: dict[Hop, bool] = {}
 
     async def reach(
         self, host: InventoryHost, hops: tuple[Hop, ...], connect_s: float, *, passed: tuple[_Way, ...] = ()
@@ -45,7 +46,11 @@ class Bastions:
 
         Raises what went wrong with it, told as this host's own error.
         """
-        way = _Way(hops, host.netns, host.known_hosts, host.key_file)
+        async with deadline(
+            host.name, "connect", connect_s, hint=lambda: "waited for ~/.ssh/config (Match exec)"
+        ):
+            key_file = None if await self._has_own_key(hops[-1]) else host.key_file
+        way = _Way(hops, host.netns, host.known_hosts, key_file)
         if way in passed:
             raise UnreachableError(
                 host.name,
@@ -59,10 +64,15 @@ class Bastions:
         return bastion
 
     async def close(self) -> None:
-        """Close all, the farthest first."""
-        for bastion in sorted(self._known.values(), key=lambda one: -len(one.way.hops)):
-            await bastion.close()
+        """Close all."""
+        await asyncio.gather(*(bastion.close() for bastion in self._known.values()))
         self._known.clear()
+
+    async def _has_own_key(self, hop: Hop) -> bool:
+        """Return whether the keys of the hosts behind a bastion do not matter to it."""
+        if hop not in self._own_key:
+            self._own_key[hop] = await self._logins.names_key(_host_of(hop))
+        return self._own_key[hop]
 
 
 class Bastion:
@@ -113,12 +123,8 @@ class Bastion:
 
     async def _open(self) -> Connection:
         *earlier, last = self.way.hops
-        hop = InventoryHost(
-            name=f"bastion {last}",
-            address=last.host,
-            port=last.port or 22,
-            port_given=last.port is not None,
-            user=last.user,
+        hop = replace(
+            _host_of(last),
             known_hosts=self.way.known_hosts,
             netns=self.way.netns,
             # The bastions before it are named already; those of ~/.ssh/config are for the first only.
@@ -130,10 +136,15 @@ class Bastion:
         async with AsyncExitStack() as stack:
             if before:
                 self._before = await self._all.reach(
-                    hop_of(self.way, hop), before, self._connect_s, passed=(*self._passed, self.way)
+                    replace(hop, key_file=self.way.key_file),
+                    before,
+                    self._connect_s,
+                    passed=(*self._passed, self.way),
                 )
                 through = self._before.connection
                 await stack.enter_async_context(self._before.turn())
+            else:
+                await stack.enter_async_context(self._logins.slot(hop, login))
             connection = Connection(hop, login, through)
 
             def waiting() -> str:
@@ -148,10 +159,13 @@ class Bastion:
             return connection
 
 
-def hop_of(way: _Way, hop: InventoryHost) -> InventoryHost:
-    """Return the host as which the bastions before ``hop`` are looked for: the same files and namespace."""
+def _host_of(hop: Hop) -> InventoryHost:
     return InventoryHost(
-        hop.name, hop.address, netns=way.netns, known_hosts=way.known_hosts, key_file=way.key_file
+        name=f"bastion {hop}",
+        address=hop.host,
+        port=hop.port or 22,
+        port_given=hop.port is not None,
+        user=hop.user,
     )
 
 

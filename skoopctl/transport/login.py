@@ -131,6 +131,10 @@ class Logins:
             self._acceptance(host, trusted),
         )
 
+    async def names_key(self, host: InventoryHost) -> bool:
+        """Return whether ``~/.ssh/config`` names a key for ``host``."""
+        return bool((await self._options(host)).config.get("IdentityFile"))
+
     async def locked(self, hosts: Iterable[InventoryHost]) -> list[str]:
         """Return the key files of ``hosts`` for which no agent has the key, and whose passphrase may be needed.
 

@@ -77,6 +77,20 @@ def test_a_hundred_hosts_behind_a_stock_bastion_all_answer_through_one_login(ssh
     assert logins(sshd, 22) == before + 1
 
 
+def test_the_bastions_own_key_is_used_whatever_keys_the_hosts_have(sshd: SshdHost, tmp_path: Path) -> None:
+    """Hosts with a key each share one login where ~/.ssh/config names the bastion's key."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(sshd.user_key.read_bytes())
+        (tmp_path / name).chmod(0o600)
+    hosts = [behind(sshd, 1, key_file=str(tmp_path / "one")), behind(sshd, 2, key_file=str(tmp_path / "two"))]
+    (tmp_path / ".ssh").mkdir()
+    for config, expected in (("", 2), (f"Host {SERVER}\n IdentityFile {sshd.user_key}\n", 1)):
+        (tmp_path / ".ssh" / "config").write_text(config)
+        before = logins(sshd, 22)
+        assert {result.status for result in ask_all(hosts, SAY)} == {HostStatus.OK}
+        assert logins(sshd, 22) == before + expected
+
+
 def test_a_chain_of_two_bastions_works(sshd: SshdHost) -> None:
     """Each is logged in to once, through the one before it."""
     before = logins(sshd, 22), logins(sshd, SECOND)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,7 +29,7 @@ pytestmark = pytest.mark.lab
 ECHO = Job("sh -c 'head -c 5; echo; echo said >&2'", b"hello and more")
 READS_TO_EOF = "import sys; sys.stdout.write('up'); sys.stdout.flush(); sys.stdin.buffer.read()"
 """A remote program that ends when its stdin ends, as the node program does."""
-PORTS = {"force": 2201, "users": 2203, "drops": 2204, "certified": 2206}
+PORTS = {"force": 2201, "users": 2203, "certified": 2206}
 USER = "skt-user:*:4711:4711::/:/bin/sh\nskt-admin:*:4712:4712::/:/bin/sh\n"
 SUDOERS = "root ALL=(ALL:ALL) ALL\nskt-admin ALL=(root) NOPASSWD: ALL\n"
 
@@ -395,40 +394,6 @@ def test_a_stock_sshd_loses_none_of_many_logins(sshd: SshdHost) -> None:
     assert [r.status for r in results] == [HostStatus.OK] * 40
 
 
-def test_a_connection_that_is_dropped_before_the_login_is_tried_once_more(sshd: SshdHost) -> None:
-    """A busy sshd hangs up on the first connection; the second gets through."""
-    known = sshd.known_hosts
-    accepted = []
-    with sshd.listener(PORTS["drops"]) as listener:
-
-        def relay() -> None:
-            first, _ = listener.accept()
-            accepted.append(first)
-            first.close()
-            second, _ = listener.accept()
-            accepted.append(second)
-            upstream = sshd.connect(22)
-            _pump(second, upstream)
-
-        threading.Thread(target=relay, daemon=True).start()
-        result = ask(target(sshd, port=PORTS["drops"], known_hosts=str(known)))
-    assert len(accepted) == 2
-    assert result.status is HostStatus.OK
-
-
-def test_a_refused_login_is_not_tried_again(sshd: SshdHost) -> None:
-    """Repeated failures lock accounts: one attempt a host."""
-    log = sshd.folder / "sshd-22.log"
-    before = log.read_text().count("Connection closed by authenticating user")
-    ask(target(sshd, key_file=str(sshd.host_key)))
-
-    def closed() -> int:
-        return log.read_text().count("Connection closed by authenticating user") - before
-
-    wait_for(closed, "sshd's log")
-    assert closed() == 1
-
-
 CLIENT_PROGRAM = """
 import asyncio, json, sys
 from skoopctl.inventory import InventoryHost
@@ -504,22 +469,3 @@ def test_a_fleet_that_still_connects_is_cancelled_at_once(sshd: SshdHost) -> Non
     with sshd.listener(2995):
         assert asyncio.run(scenario()) < 1
         wait_for(lambda: sshd.connections(2995) == 0, "the end of the connections", 1)
-
-
-def _pump(one: socket.socket, other: socket.socket) -> None:
-    """Relay bytes both ways until either side closes."""
-
-    def copy(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
-
-    back = threading.Thread(target=copy, args=(other, one), daemon=True)
-    back.start()
-    copy(one, other)
-    back.join(5)
-    one.close()
-    other.close()

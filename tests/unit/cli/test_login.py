@@ -169,3 +169,15 @@ def test_no_flag_takes_a_secret_as_its_value() -> None:
     told = {name for name, option in options.items() if "pass" in str(name)}
     assert told == {"ask_pass", "ask_become_pass", "password_fd", "become_password_fd", "passphrase_fd"}
     assert all(options[name].is_flag or isinstance(options[name].type, click.IntRange) for name in told)
+
+
+def test_every_login_flag_is_on_the_operators_page() -> None:
+    """A flag that is not explained is not there for those who need it."""
+
+    @login_options()
+    def command(login: LoginFlags) -> None:
+        assert login
+
+    page = (Path(__file__).parents[3] / "docs" / "ssh.md").read_text(encoding="utf-8")
+    flags = {option.opts[-1] for option in click.command()(command).params}
+    assert {flag for flag in flags if flag not in page} == set()
