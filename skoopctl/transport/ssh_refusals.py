@@ -51,14 +51,21 @@ def no_login(
         hint = "look at sshd's log on the host"
         return UnreachableError(host.name, f"{login.target} broke off during the login: {text}", hint=hint)
     if isinstance(error, asyncssh.ConnectionLost | OSError):
-        what = "after its greeting" if watch.server_spoke else "before it said anything"
-        if bastion:
-            what += f" (through {bastion})"
-        if login.proxy_command is not None:
-            what += f"; the ProxyCommand said: {proxy_said}" if proxy_said else " (through the ProxyCommand)"
-        hint = "is that port sshd's? sshd also drops logins when many come at once (MaxStartups)"
-        return DroppedError(host.name, f"{login.target} hung up {what}", hint=hint)
+        return _hung_up(host, login, watch, proxy_said, bastion)
     return UnreachableError(host.name, f"no SSH login to {login.target}: {text}", hint="is that port sshd's?")
+
+
+def _hung_up(
+    host: InventoryHost, login: Login, watch: LoginWatch, proxy_said: str, bastion: str
+) -> UnreachableError:
+    what = "after its greeting" if watch.server_spoke else "before it said anything"
+    hint = "is that port sshd's? sshd also drops logins when many come at once (MaxStartups)"
+    if login.proxy_command is not None:  # it may be a login that was refused: never again
+        what += f"; the ProxyCommand said: {proxy_said}" if proxy_said else " (through the ProxyCommand)"
+        return UnreachableError(host.name, f"{login.target} hung up {what}", hint=hint)
+    if bastion:
+        what += f" (through {bastion})"
+    return DroppedError(host.name, f"{login.target} hung up {what}", hint=hint)
 
 
 def _not_forwarded(

@@ -48,6 +48,11 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0) 
         time.sleep(0.01)
 
 
+def in_time(seconds: float) -> float:
+    """Return how long something may take that takes at most ``seconds`` on an idle machine: more on a busy one."""
+    return seconds * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def keypair(path: Path, kind: str = "ed25519") -> Path:
     """Make a key pair and return the private key's path."""
     run("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "test", "-f", str(path))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sshd_host import SERVER, SshdHost, ask, ask_all, keypair, new_host, processes, wait_for
+from sshd_host import SERVER, SshdHost, ask, ask_all, in_time, keypair, new_host, processes, wait_for
 
 from skoopctl.inventory import InventoryHost
 from skoopctl.transport import Deadlines, HostResult, HostStatus, Job
@@ -103,7 +103,7 @@ def test_a_chain_of_two_bastions_works(sshd: SshdHost) -> None:
 def test_the_connection_to_the_bastion_is_closed_at_the_end(sshd: SshdHost) -> None:
     """A run leaves no connection at the bastion."""
     ask(behind(sshd), SAY)
-    wait_for(lambda: sshd.connections(22) == 0, "the end of the bastion's connection", 1)
+    wait_for(lambda: sshd.connections(22) == 0, "the end of the bastion's connection", in_time(1))
 
 
 def test_a_proxy_jump_of_ssh_config_is_followed_with_the_bastions_own_settings(
@@ -133,7 +133,7 @@ def test_a_bastion_of_a_bastion_is_followed_and_a_circle_is_told(sshd: SshdHost,
     result = ask(behind(sshd, jump="inner"), SAY)
     assert result.status is HostStatus.UNREACHABLE
     assert "through itself" in str(result.error)
-    assert result.elapsed_s < 2
+    assert result.elapsed_s < in_time(2)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_bastion_that_says_nothing_costs_one_connect_deadline_for_all(sshd: Ss
         hosts = [behind(sshd, number, jump=f"root@{SERVER}:2998") for number in range(1, 31)]
         results = ask_all([*hosts, behind(sshd, 99)], SAY, connect_s=1)
     assert [result.status for result in results] == [HostStatus.TIMEOUT] * 30 + [HostStatus.OK]
-    assert max(result.elapsed_s for result in results) < 2
+    assert max(result.elapsed_s for result in results) < in_time(2)
     assert f"bastion root@{SERVER}:2998 waited for an SSH greeting" in str(results[0].error)
 
 
@@ -214,11 +214,11 @@ def test_a_bastion_that_dies_costs_its_hosts_at_once(sshd: SshdHost) -> None:
         return await fleet, loop.time() - died
 
     results, took = asyncio.run(scenario())
-    assert took < 3
+    assert took < in_time(3)
     assert [result.status for result in results] == [HostStatus.PARTIAL] * 4 + [HostStatus.UNREACHABLE]
     assert f"bastion root@{SERVER}:{port} hung up after 3 bytes" in str(results[0].error)
     assert f"bastion root@{SERVER}:{port} has hung up" in str(results[4].error)
-    wait_for(lambda: not processes(f"\0{mark}\0"), "the end of the programs", 1)
+    wait_for(lambda: not processes(f"\0{mark}\0"), "the end of the programs", in_time(1))
 
 
 def test_no_password_goes_to_a_bastion(sshd: SshdHost, tmp_path: Path) -> None:

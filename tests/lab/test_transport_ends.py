@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sshd_host import SERVER, SshdHost, new_host, password_hash, processes, run, wait_for
+from sshd_host import SERVER, SshdHost, in_time, new_host, password_hash, processes, run, wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -157,7 +157,11 @@ def test_a_command_that_is_ended_leaves_nothing_on_any_node(
     variables, flags, secret = BECOMING[how]
     job.start(*flags, variables=variables, secret=secret)
     job.process.send_signal(number)
-    wait_for(lambda: not job.hanging() and not job.left(), f"the nodes to be as before: {job.left()}", GONE_S)
+    wait_for(
+        lambda: not job.hanging() and not job.left(),
+        f"the nodes to be as before: {job.left()}",
+        in_time(GONE_S),
+    )
     said = job.process.communicate(timeout=5)[1]
     assert job.process.returncode == (130 if number is signal.SIGINT else -number)
     assert RIGHT not in said
@@ -168,7 +172,7 @@ def test_a_deadline_leaves_nothing_on_any_node(job: Run) -> None:
     job.start("--program-timeout", "3", variables={"ansible_user": FREE, "ansible_become": True})
     said = job.process.communicate(timeout=15)[1]
     assert job.process.returncode == 3, said
-    wait_for(lambda: not job.hanging() and not job.left(), "the nodes to be as before", GONE_S)
+    wait_for(lambda: not job.hanging() and not job.left(), "the nodes to be as before", in_time(GONE_S))
 
 
 @pytest.mark.parametrize("said_in", ["the inventory", "~/.ssh/config"])
@@ -183,7 +187,7 @@ def test_a_run_behind_a_bastion_that_is_killed_leaves_nothing(job: Run, said_in:
     job.start(variables=variables)
     assert job.sshd.connections(BASTION) == 1
     job.process.send_signal(signal.SIGKILL)
-    wait_for(lambda: not job.hanging() and not job.left(), "the nodes to be as before", GONE_S)
+    wait_for(lambda: not job.hanging() and not job.left(), "the nodes to be as before", in_time(GONE_S))
 
 
 @pytest.mark.parametrize("how", ["as root", "by sudo"])
@@ -196,8 +200,8 @@ def test_a_node_that_is_cut_off_ends_the_program_by_itself(job: Run, how: str) -
     started = time.monotonic()
     run("ip", "netns", "exec", job.sshd.server, "iptables", "-I", *cut)
     try:
-        wait_for(lambda: not job.hanging(), "the node program to end by itself", seconds + 1)
-        assert time.monotonic() - started < seconds + 1
+        wait_for(lambda: not job.hanging(), "the node program to end by itself", seconds + in_time(1))
+        assert time.monotonic() - started < seconds + in_time(1)
         said = job.process.communicate(timeout=15)[1]
     finally:
         run("ip", "netns", "exec", job.sshd.server, "iptables", "-D", *cut)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sshd_host import NOBODY, SERVER, SshdHost, keypair, new_host, processes, run, wait_for
+from sshd_host import NOBODY, SERVER, SshdHost, in_time, keypair, new_host, processes, run, wait_for
 
 from skoopctl.inventory import InventoryHost
 from skoopctl.transport import Deadlines, HostResult, HostStatus, Job
@@ -239,10 +239,12 @@ def test_a_proxy_command_of_ssh_config_is_used(sshd: SshdHost, tmp_path: Path) -
     assert ask(through).status is HostStatus.OK
     refused = ask(replace(through, known_hosts=str(tmp_path / "none")))
     assert "is not known in" in str(refused.error)
+    before = sshd.log(22).count("Accepted publickey")
     dead = target(sshd, netns=None, port=2999)
     result = ask(dead, connect_s=5)
     assert result.status is HostStatus.UNREACHABLE
     assert "the ProxyCommand said:" in str(result.error)
+    assert sshd.log(22).count("Accepted publickey") == before + 1
     assert not processes(f"{SERVER}:2999")
 
 
@@ -290,7 +292,7 @@ def test_a_firewall_that_drops_costs_one_connect_deadline(sshd: SshdHost) -> Non
         run("ip", "netns", "exec", sshd.server, "iptables", "-D", *rule)
     assert result.status is HostStatus.TIMEOUT
     assert f"a TCP connection to {SERVER}:2998" in str(result.error)
-    assert result.elapsed_s < 2
+    assert result.elapsed_s < in_time(2)
 
 
 def test_an_address_that_nobody_has_costs_one_connect_deadline(sshd: SshdHost) -> None:
@@ -330,7 +332,7 @@ def test_a_command_that_hangs_after_the_login_costs_one_program_deadline(sshd: S
     result = ask(target(sshd, port=PORTS["force"]), program_s=0.5)
     assert result.status is HostStatus.TIMEOUT
     assert "program deadline" in str(result.error)
-    wait_for(lambda: sshd.connections(PORTS["force"]) == 0, "the end of the connection", 1)
+    wait_for(lambda: sshd.connections(PORTS["force"]) == 0, "the end of the connection", in_time(1))
 
 
 def test_endless_output_is_cut_off_and_its_beginning_kept(sshd: SshdHost) -> None:
@@ -429,7 +431,7 @@ def test_a_client_that_ends_takes_its_programs_with_it(sshd: SshdHost, number: s
     mark = f"skt-mark-{number.name}"
     client = _client(sshd, mark, 5)
     client.send_signal(number)
-    end = time.monotonic() + 1
+    end = time.monotonic() + in_time(1)
     code = client.wait(5)
     wait_for(lambda: not _programs(mark), "the remote programs to end", max(0.0, end - time.monotonic()))
     assert code == (130 if number is signal.SIGINT else -signal.SIGKILL)
@@ -450,7 +452,7 @@ def test_a_cancelled_fleet_leaves_no_task_and_no_connection(sshd: SshdHost) -> N
         return len(asyncio.all_tasks() - before)
 
     assert asyncio.run(asyncio.wait_for(scenario(), 20)) == 0
-    wait_for(lambda: not _programs(mark), "the remote programs to end", 1)
+    wait_for(lambda: not _programs(mark), "the remote programs to end", in_time(1))
 
 
 def test_a_fleet_that_still_connects_is_cancelled_at_once(sshd: SshdHost) -> None:
@@ -467,5 +469,5 @@ def test_a_fleet_that_still_connects_is_cancelled_at_once(sshd: SshdHost) -> Non
         return loop.time() - started
 
     with sshd.listener(2995):
-        assert asyncio.run(scenario()) < 1
-        wait_for(lambda: sshd.connections(2995) == 0, "the end of the connections", 1)
+        assert asyncio.run(scenario()) < in_time(1)
+        wait_for(lambda: sshd.connections(2995) == 0, "the end of the connections", in_time(1))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sshd_host import SERVER, SshdHost, new_host, processes, run, wait_for
+from sshd_host import SERVER, SshdHost, in_time, new_host, processes, run, wait_for
 
 from skoopctl.inventory import InventoryHost
 from skoopctl.transport import Deadlines, HostResult, HostStatus, Job
@@ -161,7 +161,7 @@ def test_a_host_that_hangs_costs_one_row_in_time(sshd: SshdHost, stage: Stage, b
     took = time.monotonic() - started
     assert (row.status, stage.says in str(row.error)) == (stage.status, True), row.error
     assert row.stdout.startswith(stage.stdout)
-    assert took < stage.after_s + LATE_S
+    assert took < stage.after_s + in_time(LATE_S)
     assert (a.stdout, b.stdout) == (b"said\n", b"said\n")
 
 
@@ -199,4 +199,4 @@ def test_a_connection_whose_packets_vanish_is_noticed_by_its_keepalives(
     finally:
         run("ip", "netns", "exec", sshd.server, "iptables", "-D", *cut)
     assert (row.status, row.stdout) == (HostStatus.PARTIAL, b"half\n")
-    assert 1.4 < took < 4
+    assert 1.4 < took < in_time(4)
