@@ -130,7 +130,9 @@ class SshdHost:
             commands += (
                 f"cp -a /etc {self.folder}/etc-{port} && mount --bind {self.folder}/etc-{port} /etc && "
             )
-        for folder in (Path("/run/sudo"), Path("/var/lib/sudo")):  # what sudo remembers is this server's own
+        # What sudo remembers is this server's own, and so are the namespaces that the node program visits: whoever
+        # takes down a lab at the same time ends every process that is in one of the lab's.
+        for folder in (Path("/run/sudo"), Path("/var/lib/sudo"), Path("/run/netns")):
             if folder.is_dir():
                 commands += f"mount -t tmpfs none {folder} && "
         for path, text in seen.items():

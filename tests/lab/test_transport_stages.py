@@ -24,7 +24,7 @@ from skoopctl.transport.fleet import run_fleet
 pytestmark = pytest.mark.lab
 
 GOOD = Job("echo said")
-CONNECT_S, PROGRAM_S, HOST_S = 1.5, 2.0, 3.0
+CONNECT_S, PROGRAM_S, HOST_S = 1.5, 2.0, 30.0
 LATE_S = 1.0
 """How much later than its deadline a row may come."""
 AUTH, SHELL, DROPPED, SILENT, GREETS = range(3001, 3006)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from skoopctl.errors import DeniedError, TransportError, UnsupportedError
@@ -34,6 +36,16 @@ REFUSALS = [
     "sh: 1: sudo: not found",
     "bash: line 1: sudo: command not found",
     "env: 'sudo': No such file or directory",
+    "sudo: 1 incorrect password attempt",
+    "sudo: no password was provided",
+]
+DOAS_REFUSALS = [
+    "doas: Authorization required",  # opendoas 6.8.2
+    "doas: Operation not permitted",
+    "doas: a tty is required",
+    "doas: doas is not enabled, /etc/doas.conf: No such file or directory",
+    "sh: 1: doas: not found",
+    "env: 'doas': No such file or directory",
 ]
 
 
@@ -44,6 +56,30 @@ def test_the_refusals_of_sudo_are_denials(words: str) -> None:
     assert isinstance(error, DeniedError)
     assert status_of(error, answer(1)) is HostStatus.DENIED
     assert error.hint
+
+
+@pytest.mark.parametrize("words", DOAS_REFUSALS)
+def test_the_refusals_of_doas_are_denials(words: str) -> None:
+    """The advice is a rule of doas, not of sudo."""
+    error = complaint(replace(SUDO, become_method="doas"), answer(1, f"{words}\n"))
+    assert isinstance(error, DeniedError)
+    assert "doas" in error.hint
+    assert "sudo" not in str(error)
+
+
+def test_what_a_shell_prints_is_no_answer_that_sudo_would_have_let_through() -> None:
+    """A refusal stays one although something stands on stdout."""
+    said = answer(1, f"{REFUSALS[0]}\n", stdout=b"motd\n")
+    said.begins = b"MAGIC"
+    assert isinstance(complaint(SUDO, said), DeniedError)
+
+
+def test_a_program_that_ends_well_without_an_answer_is_unsupported() -> None:
+    """Something else was run; its last words are quoted."""
+    said = answer(0, stdout=b"backups only\n")
+    said.begins = b"MAGIC"
+    assert "backups only" in str(complaint(PLAIN, said))
+    assert status_of(complaint(PLAIN, said), said) is HostStatus.UNSUPPORTED
 
 
 def test_the_same_words_without_sudo_are_a_plain_failure() -> None:
