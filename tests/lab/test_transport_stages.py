@@ -154,7 +154,8 @@ def test_a_host_that_hangs_costs_one_row_in_time(sshd: SshdHost, stage: Stage, b
     jump = {"jump": f"root@{SERVER}"} if bastion else {}
     stuck = sshd.target(**{"name": "stuck", **stage.host, **jump})
     hosts = [sshd.target(name="a", **jump), stuck, sshd.target(name="b")]
-    limits = Deadlines(connect_s=CONNECT_S, program_s=PROGRAM_S, host_s=HOST_S)
+    connect_s = CONNECT_S if stage.after_s == CONNECT_S else HOST_S
+    limits = Deadlines(connect_s=connect_s, program_s=PROGRAM_S, host_s=HOST_S)
     started = time.monotonic()
     job = Job(stage.command, max_output=stage.max_output)
     a, row, b = asyncio.run(_ask(hosts, stuck, job, limits))
