@@ -75,8 +75,9 @@ fuzz: test-packages $(VENV)/dev.stamp ## Compare the model with this kernel: N=1
 
 ##@ Keep up
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## Write docs/findings.md from the table of findings
+docs: $(VENV)/dev.stamp ## Write docs/findings.md and docs/doctor.md from their tables
 	@$(PYTHON) docs/findings.py
+	@$(PYTHON) docs/doctor.py
 
 .PHONY: record
 record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --recorded (root); then: make readme

@@ -31,6 +31,7 @@ ROOMS = (
     "dataplane",
     "checks",
     "report",
+    "doctor",
     "cli",
     "lab",
 )
