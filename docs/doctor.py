@@ -41,7 +41,7 @@ A check that is missing makes it *no*; one that is unknown makes it *unknown*, a
 _PREPARE = """\
 ## Missing packages
 
-`skoopctl node prepare` installs packages on nodes, and is the only command that changes one: see its help.
+`skoopctl node prepare` installs packages on nodes, and is the only command that changes one: see [node.md](node.md).
 """
 
 

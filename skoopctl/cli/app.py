@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": ("skoopctl.cli.doctor:doctor", "Find out what works on each node, and what would."),
     "explain": ("skoopctl.cli.explain:explain", "Explain a finding by its id."),
     "lab": ("skoopctl.cli.lab:lab", "A cluster of network namespaces to try things on."),
+    "node": ("skoopctl.cli.node:node", "Install on nodes what skoopctl can use, and remove it."),
 }
 
 EXIT_USAGE = 2
@@ -71,7 +72,8 @@ class LateGroup(click.Group):
 def app() -> None:
     """Find out why traffic in a Kubernetes cluster does not arrive.
 
-    Nothing is installed on the nodes, nothing on them is changed, and nothing is left behind.
+    Nothing is installed on the nodes, nothing on them is changed, and nothing is left behind, except by
+    'skoopctl node', which exists to install packages and says so.
     """
 
 
