@@ -205,7 +205,7 @@ def netfilter_tables(program):
     """Tell which tables the current namespace has, by what must be read with a tool of the node."""
     trouble = program.netfilter.trouble
     return text_payload(to_json({
-        "nft": [[FAMILIES.get(family, str(family)), name] for family, name in program.netfilter.tables[:256]],
+        "nft": [[FAMILIES.get(family, str(family)), name] for family, name in program.netfilter.tables],
         "nft_trouble": trouble.detail if trouble and trouble.status != "absent" else "",
         "iptables": setting("/proc/self/net/ip_tables_names"),
         "ip6tables": setting("/proc/self/net/ip6_tables_names"),

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from skoopctl.evidence.item import HOST_WIDE, HostEvidence, Item, ItemStatus
 from skoopctl.evidence.untrusted import parse_object, printable
 
-_MAX_BYTES = 1 << 18
+_MAX_BYTES = 1 << 20
 _T = TypeVar("_T")
 
 

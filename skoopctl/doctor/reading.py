@@ -98,8 +98,8 @@ def _nft(_: Subject, facts: NodeFacts) -> Judgement:
 def _tools(_: Subject, facts: NodeFacts) -> Judgement:
     if isinstance(facts.tools, Gap):
         return unknown(facts.tools)
-    tools = facts.tools
-    there = [f"{name} {_version(tools[name])}" for name in BY_HAND if name in tools]
+    tools = {name: tool for name, tool in facts.tools.items() if name not in {"sudo", "doas"}}
+    there = [f"{name} {_version(tool)}" for name, tool in tools.items()]
     absent = [name for name in BY_HAND if name not in tools]
     words = ", ".join(there) or "none"
     return ok(f"{words}; not there: {', '.join(absent)}" if absent else words)
@@ -157,8 +157,9 @@ CHECKS = (
     ),
     Check(
         "tools",
-        "tools for people",
-        f"nothing: {', '.join(BY_HAND)} are not needed, netlink is read instead",
+        "which tools are there",
+        f"nothing: {', '.join(BY_HAND)} are not needed, netlink is read instead; iptables and nft have checks of "
+        "their own",
         "ok, and tells which are there in which version; those that would touch the kernel are not started",
         "nothing needs to be done",
         of_node(_tools),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from skoopctl.errors import SkoopError
 from skoopctl.inventory import InventoryHost
-from skoopctl.prepare.package_manager import Inventory
 from skoopctl.prepare.node import Node, meet
+from skoopctl.prepare.package_manager import Inventory
 from skoopctl.prepare.packages import package_names
 from skoopctl.prepare.record import Prepared, Record
 from skoopctl.prepare.row import RefusedError, Row, State, of_error

@@ -14,6 +14,8 @@ from skoopctl.prepare.session import Session
 from skoopctl.prepare.transaction import Transaction
 
 _LOOK = ("sh", "-c", "cat /etc/os-release; echo @; uname -r; echo @; cat /etc/machine-id")
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:~^-]*")
+"""What a package can be called; never an option of a command line."""
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -39,13 +41,20 @@ class Node:
     def simulate(self, words: tuple[str, ...]) -> Transaction:
         """Return what a command that changes the node would do; nothing is changed."""
         said = self.session.run(self.session.as_root(self.manager.simulated(words)))
-        if said.status not in self.manager.simulation_ends or "E:" in said.stderr:
+        found = self.manager.read(said.stdout)
+        told = found.new | found.gone | found.replaced
+        if said.status not in self.manager.simulation_ends or (said.status and not told):
             raise UnsupportedError(
                 self.name,
                 f"{self.manager.name} refuses: {printable(said.complaint)}",
                 hint="its lists of packages may be old: have them read anew on the node",
             )
-        return self.manager.read(said.stdout)
+        wrong = [name for name in told if not _PACKAGE.fullmatch(name)]
+        if wrong:
+            raise UnsupportedError(
+                self.name, f"{self.manager.name} names {printable(wrong[0], 60)!r}: no package"
+            )
+        return found
 
 
 def meet(name: str, session: Session) -> Node:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from skoopctl.errors import DeadlineError
+from skoopctl.errors import DeadlineError, UnsupportedError
 from skoopctl.inventory import InventoryHost
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ async def _dialled(host: InventoryHost, connect_s: float) -> tuple[Login, socket
     try:
         async with asyncio.timeout(connect_s):
             login = await Logins().prepare(host)
+            if getattr(login, "hops", ()):
+                hint = "write a ProxyCommand there, or run it where the node can be reached directly"
+                raise UnsupportedError(host.name, "node prepare does not go through a ProxyJump", hint=hint)
             if login.proxy_command is not None:
                 return login, None
             sock = await dial(host, login.name, login.port, login.options.family)
