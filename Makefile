@@ -75,8 +75,9 @@ fuzz: test-packages $(VENV)/dev.stamp ## Compare the model with this kernel: N=1
 
 ##@ Keep up
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## Write docs/findings.md and docs/doctor.md from their tables
+docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md and doctor.md from the code's tables
 	@$(PYTHON) docs/findings.py
+	@$(PYTHON) docs/plans.py
 	@$(PYTHON) docs/doctor.py
 
 .PHONY: record

@@ -15,7 +15,7 @@ PAGE = Path(__file__).with_name("findings.md")
 _OPENING = """\
 # Findings
 
-<!-- Written by `make docs` from skoopctl/checks/catalogue.py. Edit there. -->
+<!-- Written by `make docs` from skoopctl/checks/catalogue/. Edit there. -->
 
 A finding says what is wrong, where, on what evidence, what the kernel does with it, and what would fix it.
 Its id never changes, so scripts may rely on it. `skoopctl explain ID` prints the same text.

@@ -5,6 +5,7 @@
     SkoopError                     exit 70 unless a subclass says otherwise
     ├── UsageError                 exit 2: the command line, or a file that a person wrote
     │   ├── InventoryError         an inventory: file and line
+    │   ├── PlanError              a plan: file and line
     │   └── TargetError            a source or destination that cannot be found
     ├── TransportError             one host could not be asked; never aborts the others
     │   ├── UnreachableError       no TCP connection, or it broke
@@ -14,6 +15,7 @@
     │   ├── DeadlineError          one of the four deadlines passed
     │   └── UnsupportedError       nothing on the host can run the node program
     ├── EvidenceError              exit 2: an answer or a bundle that cannot be read
+    ├── PushError                  metrics could not be pushed; a warning, never a run's failure
     └── LabError                   exit 2: the built-in lab cannot be built or is not there
 """
 
@@ -45,6 +47,16 @@ class UsageError(SkoopError):
 
 class InventoryError(UsageError):
     """An inventory file is wrong at ``path``:``line`` (1-based; 0 when no line is known)."""
+
+    def __init__(self, message: str, *, path: str, line: int = 0, hint: str = "") -> None:
+        where = f"{path}:{line}" if line else path
+        super().__init__(f"{where}: {message}", hint=hint)
+        self.path = path
+        self.line = line
+
+
+class PlanError(UsageError):
+    """A plan is wrong at ``path``:``line`` (1-based; 0 when no line is known)."""
 
     def __init__(self, message: str, *, path: str, line: int = 0, hint: str = "") -> None:
         where = f"{path}:{line}" if line else path
@@ -98,6 +110,10 @@ class EvidenceError(SkoopError):
     """An answer of a node, or a bundle on disk, cannot be read."""
 
     exit_code = 2
+
+
+class PushError(SkoopError):
+    """A gateway did not take what was pushed."""
 
 
 class LabError(SkoopError):

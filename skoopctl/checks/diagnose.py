@@ -35,12 +35,31 @@ class Question:
     port: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A question with its ends and the path between them, before anybody has said what it means."""
+
+    source: Target
+    destination: Target
+    path: PathResult
+
+
 def diagnose(question: Question, snapshot: Snapshot) -> Diagnosis:
     """Answer one question. Raises `TargetError` when an end means nothing, or no port is known."""
+    return explain(walk_between(question, snapshot), snapshot)
+
+
+def walk_between(question: Question, snapshot: Snapshot) -> Walked:
+    """Find the ends of a question and walk between them. Raises `TargetError` as `diagnose` does."""
     source, destination = _ends(question, snapshot)
     flow = _flow(question, source, destination)
     path = walk(snapshot.network, flow, source.client)
-    path = _with_source_note(path, source)
+    return Walked(source, destination, _with_source_note(path, source))
+
+
+def explain(walked: Walked, snapshot: Snapshot) -> Diagnosis:
+    """Find out what a path means: its causes, with fixes that were tried, and what else is wrong on it."""
+    source, destination, path = walked.source, walked.destination, walked.path
     findings = [
         *_causes(path, source.client, snapshot),
         *integrity_findings(path, snapshot),

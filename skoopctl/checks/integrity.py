@@ -35,21 +35,25 @@ _READ_BY_WALK = (
 def integrity_findings(path: PathResult, snapshot: Snapshot) -> Iterable[Finding]:
     """Yield what was not read in the namespaces that the flow passes, and which tables are full there."""
     nodes = dict.fromkeys(node for node, _ in _visited(path))
-    yield from _clocks(nodes, snapshot)
+    yield from clocks_apart(nodes, snapshot)
     for node in nodes:
         if node in snapshot.hosts:
             yield from _full_neighbours(snapshot.hosts[node])
     for key, hooks in _visited(path).items():
-        if key[0] not in snapshot.hosts:
-            continue
-        netns = snapshot.netns(key)
-        label = "host" if netns.is_host else snapshot.labels.get(key, "")
-        yield from _gaps(netns, Where(key[0], label))
-        yield from _incompatible(netns, Where(key[0], label))
-        yield from _of_rules(netns, Where(key[0], label), frozenset(hooks), snapshot)
+        if key[0] in snapshot.hosts:
+            yield from namespace_findings(key, frozenset(hooks), snapshot)
 
 
-def _clocks(nodes: Iterable[str], snapshot: Snapshot) -> Iterable[Finding]:
+def namespace_findings(key: NsKey, hooks: frozenset[str], snapshot: Snapshot) -> Iterable[Finding]:
+    """Yield what was not read in a namespace, and which of its rules at these hooks cannot be trusted."""
+    netns = snapshot.netns(key)
+    where = Where(key[0], "host" if netns.is_host else snapshot.labels.get(key, ""))
+    yield from _gaps(netns, where)
+    yield from _incompatible(netns, where)
+    yield from _of_rules(netns, where, hooks, snapshot)
+
+
+def clocks_apart(nodes: Iterable[str], snapshot: Snapshot) -> Iterable[Finding]:
     """Dumps that were not taken at one time, or by clocks that differ: a walk may join two states."""
     clocks = {name: host.clock_s for name in nodes if (host := snapshot.hosts.get(name)) and host.clock_s}
     if not clocks:

@@ -51,6 +51,12 @@ UNSEARCHED = {
     "wireguard-key-unknown": "which of two keys is the right one is not known here",
     "wireguard-no-peer": "who may hold the destination is the owner's to say: allowed IPs are also a filter",
     "wireguard-source-refused": "allowed IPs filter on purpose; who may use the source is the owner's to say",
+    "conntrack-table-filling": "how large the table should be depends on the node's memory",
+    "neighbour-table-filling": "how large the table should be depends on the node's memory",
+    "nodes-differ": "which of the two is the right one is the owner's to say",
+    "pod-address-missing": "the kubelet and the network plugin give a pod its address",
+    "path-unexpected": "the finding that explains the path has the fix",
+    "path-undecided": "what is unknown cannot be mended in the model",
     "link-local-source": "which address the sender should have is not known here",
 }
 """Causes that no edit of the model is searched for, with the reason. Others have a proposer, and `nearby`."""

@@ -24,6 +24,8 @@ COMMANDS = {
     "diagnose": ("skoopctl.cli.diagnose:diagnose", "Find out why traffic from A to B does not arrive."),
     "doctor": ("skoopctl.cli.doctor:doctor", "Find out what works on each node, and what would."),
     "explain": ("skoopctl.cli.explain:explain", "Explain a finding by its id."),
+    "run": ("skoopctl.cli.run:run", "Inspect a cluster by a plan, by hand or from cron."),
+    "inventory": ("skoopctl.cli.inventory:inventory", "Show who would be asked, and where that is written."),
     "lab": ("skoopctl.cli.lab:lab", "A cluster of network namespaces to try things on."),
     "node": ("skoopctl.cli.node:node", "Install on nodes what skoopctl can use, and remove it."),
 }

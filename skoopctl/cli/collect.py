@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,17 +19,13 @@ if TYPE_CHECKING:
     from skoopctl.inventory import InventoryHost
     from skoopctl.transport.base import HostResult
 
-LAB_INVENTORY = Path("/run/skoopctl-lab/inventory.yaml")
 SCHEMA = "skoopctl.collection/1"
 EXIT_SOME, EXIT_NONE = 3, 4
 
 
 @click.command()
-@click.option(
-    "-i", "--inventory", required=True, metavar="FILE|lab", help="Who to ask; 'lab' is the built-in lab."
-)
+@inventory_options(required=True)
 @click.option("-o", "--output", metavar="FILE", help="The bundle; default skoop-<UTC time>.skoop here.")
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts: names, groups, globs, a:b, !x, &x.")
 @click.option(
     "--kubeconfig", metavar="FILE", help="Also keep the API's nodes, pods, services, slices, policies."
 )
@@ -47,9 +44,8 @@ EXIT_SOME, EXIT_NONE = 3, 4
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no recap.")
 def collect(
     *,
-    inventory: str,
+    aim: Aim,
     output: str | None,
-    limit: str | None,
     kubeconfig: str | None,
     forks: int | None,
     as_json: bool,
@@ -66,9 +62,11 @@ def collect(
     from skoopctl.evidence import collect as live
     from skoopctl.evidence import write_bundle
 
+    if aim.list_hosts:
+        click.echo(aim.listed(quiet=quiet))
+        return 0
     target = _checked_output(output)
-    source = inventory_path(inventory)
-    hosts = _selected(source, limit)
+    hosts = aim.hosts(quiet=quiet)
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
     bundle = asyncio.run(
         live.collect(
@@ -76,7 +74,7 @@ def collect(
             deadlines=_deadlines(timeouts),
             forks=forks,
             observer=progress,
-            inventory=str(source),
+            inventory=aim.label,
             kubeconfig=kubeconfig,
         )
     )
@@ -90,15 +88,6 @@ def collect(
     elif bundle.collected:
         click.echo(str(file))
     return exit_code(bundle)
-
-
-def inventory_path(name: str) -> Path:
-    """Return the inventory file that ``-i`` names; ``lab`` is the running lab's."""
-    if name != "lab":
-        return Path(name)
-    if not LAB_INVENTORY.is_file():
-        raise UsageError("-i lab: there is no lab here", hint="bring one up with: sudo skoopctl lab up")
-    return LAB_INVENTORY
 
 
 def exit_code(bundle: Bundle) -> int:
@@ -196,12 +185,6 @@ def _checked_output(output: str | None) -> Path | None:
     if not target.absolute().parent.is_dir():
         raise UsageError(f"-o {output}: there is no folder {target.parent}", hint="make it first")
     return target
-
-
-def _selected(source: Path, limit: str | None) -> tuple[InventoryHost, ...]:
-    from skoopctl.inventory import load_inventory
-
-    return load_inventory(source).select(limit)
 
 
 def _deadlines(timeouts: dict[str, float]) -> Any:

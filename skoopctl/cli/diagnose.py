@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.cli.source import gather
 from skoopctl.errors import SkoopError, UsageError
 
@@ -83,9 +84,8 @@ def old_flags(function: F) -> F:
     show_default=True,
     help="What is sent; icmp is an echo request, of IPv4 or IPv6 as DST is.",
 )
-@click.option("-i", "--inventory", metavar="FILE|lab", help="Collect now from these hosts.")
+@inventory_options()
 @click.option("-b", "--bundle", metavar="FILE", help="Use evidence that was collected before.")
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts of the inventory.")
 @click.option("--kubeconfig", "--kube-config", metavar="FILE", help="Also ask the API server for objects.")
 @click.option("--save", metavar="FILE.skoop", help="Keep what was collected.")
 @click.option(
@@ -119,9 +119,8 @@ def diagnose(
     dst: str | None,
     dport: int | None,
     protocol: str,
-    inventory: str | None,
+    aim: Aim,
     bundle: str | None,
-    limit: str | None,
     kubeconfig: str | None,
     save: str | None,
     flows: str | None,
@@ -139,6 +138,9 @@ def diagnose(
     The packet is walked through what the nodes' kernels hold: every namespace, hook, rule, route and tunnel
     on its way, there and back. Nothing is sent, and nothing on the nodes is changed.
     """
+    if aim.list_hosts:
+        click.echo(aim.listed(quiet=quiet))
+        return 0
     ignored = [
         name.removeprefix("old_").replace("_", "-") for name, value in old.items() if value is not None
     ]
@@ -149,7 +151,7 @@ def diagnose(
     if flows is not None and (report or kind == "svg"):
         raise UsageError("--flows prints JSON lines or text", hint="leave out --report and --format svg")
     target = _report_target(report)
-    snapshot = gather(inventory, bundle, limit=limit, kubeconfig=kubeconfig, save=save, quiet=quiet)
+    snapshot = gather(aim, bundle, kubeconfig=kubeconfig, save=save, quiet=quiet)
     if not snapshot.hosts:
         click.echo(f"skoopctl: {snapshot.coverage.sentence()}: nothing to walk through", err=True)
         return EXIT_NONE

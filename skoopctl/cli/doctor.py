@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skoopctl.cli.aim import Aim, inventory_options
+
 if TYPE_CHECKING:
     from skoopctl.doctor.examine import Report
 
@@ -17,10 +19,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 @click.command(epilog="Example: skoopctl doctor -i inventory.yaml -l 'workers:!gpu'")
-@click.option(
-    "-i", "--inventory", required=True, metavar="FILE|lab", help="Who to ask; 'lab' is the built-in lab."
-)
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts: names, groups, globs, a:b, !x, &x.")
+@inventory_options(required=True)
 @click.option("-f", "--forks", type=click.IntRange(min=1), help="Hosts at a time; default all, at most 100.")
 @click.option(
     "--connect-timeout", type=_SECONDS, default=10.0, show_default=True, help="Seconds to be logged in."
@@ -37,8 +36,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def doctor(
     *,
-    inventory: str,
-    limit: str | None,
+    aim: Aim,
     forks: int | None,
     verbose: bool,
     as_json: bool,
@@ -52,18 +50,20 @@ def doctor(
     """
     import asyncio
 
-    from skoopctl.cli.collect import Progress, inventory_path
+    from skoopctl.cli.collect import Progress
     from skoopctl.doctor.examine import examine
-    from skoopctl.inventory import load_inventory
     from skoopctl.transport.base import Deadlines
 
+    if aim.list_hosts:
+        click.echo(aim.listed(quiet=quiet))
+        return 0
     deadlines = Deadlines(
         connect_s=timeouts["connect_timeout"],
         program_s=timeouts["program_timeout"],
         host_s=timeouts["host_timeout"],
         run_s=timeouts["run_timeout"],
     )
-    hosts = load_inventory(inventory_path(inventory)).select(limit)
+    hosts = aim.hosts(quiet=quiet)
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
     report = asyncio.run(examine(hosts, deadlines=deadlines, forks=forks, observer=progress))
     click.echo(_json(report) if as_json else _text(report, verbose=verbose), nl=False)

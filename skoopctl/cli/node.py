@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,21 +25,13 @@ _Decorated = Callable[..., Any]
 def _common(command: _Decorated) -> _Decorated:
     """Add the options that both commands have."""
     options = (
-        click.option("-i", "--inventory", required=True, metavar="FILE", help="Where the nodes stand."),
-        click.option(
-            "-l",
-            "--limit",
-            required=True,
-            metavar="PATTERN",
-            help="Which nodes: names, groups, globs, a:b, !x, &x; 'all' must be said.",
-        ),
         click.option("-C", "--check", is_flag=True, help="Show what would be done, and do nothing."),
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON (schema skoopctl.node/1)."),
     )
     for option in reversed(options):
         command = option(command)
-    return command
+    return inventory_options(required=True, list_hosts=False)(command)
 
 
 @click.group(epilog="Example: skoopctl node prepare -i inventory.yaml -l workers --check")
@@ -58,7 +51,7 @@ def node() -> None:
     metavar="NAMES|all",
     help="bcc, iptables, nft, ipset, conntrack, ipvsadm, with commas between.",
 )
-def prepare(*, inventory: str, limit: str, check: bool, yes: bool, as_json: bool, packages: str) -> int:
+def prepare(*, aim: Aim, check: bool, yes: bool, as_json: bool, packages: str) -> int:
     """Install packages on nodes, and remember which were not there before.
 
     Shows the commands of each node and asks first. A node on which a package that is there would be updated or
@@ -72,7 +65,7 @@ def prepare(*, inventory: str, limit: str, check: bool, yes: bool, as_json: bool
     names, record = asked_for(packages), Record()
     return _run(
         "prepare",
-        _hosts(inventory, limit),
+        _hosts(aim),
         lambda host: install.plan(host, names),
         lambda host, shown: install.install(host, names, shown, record),
         check=check,
@@ -83,7 +76,7 @@ def prepare(*, inventory: str, limit: str, check: bool, yes: bool, as_json: bool
 
 @node.command(epilog="Example: skoopctl node clean -i inventory.yaml -l all")
 @_common
-def clean(*, inventory: str, limit: str, check: bool, yes: bool, as_json: bool) -> int:
+def clean(*, aim: Aim, check: bool, yes: bool, as_json: bool) -> int:
     """Remove from nodes exactly what prepare has installed.
 
     Shows the commands of each node and asks first. A node on which anything else would be removed along is left
@@ -95,7 +88,7 @@ def clean(*, inventory: str, limit: str, check: bool, yes: bool, as_json: bool) 
     record = Record()
     return _run(
         "clean",
-        _hosts(inventory, limit),
+        _hosts(aim),
         lambda host: cleaning.plan(host, record, forget=not check),
         lambda host, shown: cleaning.clean(host, shown, record),
         check=check,
@@ -104,11 +97,11 @@ def clean(*, inventory: str, limit: str, check: bool, yes: bool, as_json: bool) 
     )
 
 
-def _hosts(inventory: str, limit: str) -> tuple[InventoryHost, ...]:
-    from skoopctl.cli.collect import inventory_path
-    from skoopctl.inventory import load_inventory
-
-    return load_inventory(inventory_path(inventory)).select(limit)
+def _hosts(aim: Aim) -> tuple[InventoryHost, ...]:
+    """Return the nodes, which must have been named: what changes a node has no default for which."""
+    if aim.limit is None:
+        raise UsageError("-l PATTERN is not given: which nodes?", hint="all of them are -l all")
+    return aim.hosts()
 
 
 def _run(

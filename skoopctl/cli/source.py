@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skoopctl.cli.aim import LAB_INVENTORY, Aim
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
 
 
 def gather(
-    inventory: str | None,
+    aim: Aim,
     bundle: str | None,
     *,
-    limit: str | None = None,
     kubeconfig: str | None = None,
     save: str | None = None,
     quiet: bool = False,
@@ -27,18 +27,18 @@ def gather(
     """Return the decoded evidence that the flags ask for."""
     from skoopctl.checks.load import snapshot_of
 
-    if (inventory is None) == (bundle is None):
+    if bool(aim.sources) == (bundle is not None):
         raise UsageError(
             "give either -i INVENTORY or --bundle FILE", hint="'skoopctl collect' makes a bundle"
         )
     if bundle is not None:
-        for flag, value in (("--limit", limit), ("--kubeconfig", kubeconfig), ("--save", save)):
-            if value is not None:
-                raise UsageError(f"{flag} goes with -i, not with --bundle")
+        live = {"--kubeconfig": kubeconfig, "--save": save}
+        for flag in (*aim.given(), *(flag for flag, value in live.items() if value is not None)):
+            raise UsageError(f"{flag} goes with -i, not with --bundle")
         from skoopctl.evidence import read_bundle
 
         return snapshot_of(read_bundle(bundle))
-    collected = _collect(str(inventory), limit, kubeconfig, quiet)
+    collected = _collect(aim, kubeconfig, quiet)
     if save is not None:
         from skoopctl.evidence import write_bundle
 
@@ -47,22 +47,20 @@ def gather(
     return snapshot_of(collected)
 
 
-def _collect(inventory: str, limit: str | None, kubeconfig: str | None, quiet: bool) -> Bundle:
+def _collect(aim: Aim, kubeconfig: str | None, quiet: bool) -> Bundle:
     import asyncio
 
-    from skoopctl.cli.collect import LAB_INVENTORY, Progress, inventory_path
+    from skoopctl.cli.collect import Progress
     from skoopctl.evidence.collect import collect
-    from skoopctl.inventory import load_inventory
 
-    source = inventory_path(inventory)
+    hosts = aim.hosts(quiet=quiet)
     lab_config = LAB_INVENTORY.with_name("kubeconfig")
-    if kubeconfig is None and inventory == "lab" and lab_config.is_file():
+    if kubeconfig is None and aim.is_lab and lab_config.is_file():
         kubeconfig = str(lab_config)
     if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
         raise UsageError(f"--kubeconfig {kubeconfig}: there is no such file")
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
-    hosts = load_inventory(source).select(limit)
-    return asyncio.run(collect(hosts, observer=progress, inventory=str(source), kubeconfig=kubeconfig))
+    return asyncio.run(collect(hosts, observer=progress, inventory=aim.label, kubeconfig=kubeconfig))
 
 
 def _say_what_is_missing(bundle: Bundle, quiet: bool) -> None:

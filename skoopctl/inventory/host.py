@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 NO_VARIABLES: Mapping[str, object] = MappingProxyType({})
+NO_ORIGINS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,15 @@ class InventoryHost:
     """The user that ``become_method`` turns into; ``None`` is root."""
     become_method: Literal["sudo", "doas"] = "sudo"
     jump: str | None = None
-    """The bastions on the way, as ``ProxyJump`` of ssh_config(5) has them: ``[user@]host[:port][,…]``."""
+    """The bastions on the way, as ``ProxyJump`` of ssh_config(5) has them: ``[user@]host[:port][,…]``, or
+    ``none`` for a direct connection whatever ``~/.ssh/config`` says."""
+    accept_new: bool = False
+    """Whether a host key that nobody knows yet is taken and kept, as with ``StrictHostKeyChecking=accept-new``."""
     python: str | None = None
     groups: tuple[str, ...] = ()
     variables: Mapping[str, object] = field(default_factory=lambda: NO_VARIABLES, hash=False)
-    """Every variable of the host after precedence, also those that have a field above."""
+    """Every variable of the host after precedence, as written, also those that have a field above."""
     port_given: bool = False
     """Whether the inventory names the port; otherwise ``~/.ssh/config`` may."""
+    origins: Mapping[str, str] = field(default_factory=lambda: NO_ORIGINS, hash=False, compare=False)
+    """Where each variable was written (``FILE:LINE``), and, by the name of the field, what decided it."""

@@ -1,169 +1,119 @@
-"""An inventory file becomes hosts: groups are ordered, variables get their precedence, settings their fields.
-
-Precedence is Ansible's (``lib/ansible/inventory/group.py``, ``vars/plugins``): ``all``, then groups from
-the outermost to the innermost, within one depth by ``ansible_group_priority`` and then by name, then the
-host.
-"""
+"""Inventory sources become hosts: they are read and joined, groups are ordered, variables get into fields."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, cast
 
-from skoopctl.errors import InventoryError
-from skoopctl.inventory.groups import Setting, Tree, read_tree
+from skoopctl.errors import InventoryError, UsageError
+from skoopctl.inventory.adjacent import GROUPS, HOSTS, Adjacent
+from skoopctl.inventory.fields import host_of
+from skoopctl.inventory.files import at_home
 from skoopctl.inventory.host import InventoryHost
-from skoopctl.inventory.nodes import Document
-from skoopctl.inventory.selection import Inventory
+from skoopctl.inventory.order import Order
+from skoopctl.inventory.selection import Branch, Inventory
+from skoopctl.inventory.sources import read_source
+from skoopctl.inventory.tree import Tree
 
-_ALIASES = {
-    "ansible_host": "ansible_ssh_host",
-    "ansible_port": "ansible_ssh_port",
-    "ansible_user": "ansible_ssh_user",
-    "ansible_ssh_private_key_file": "ansible_private_key_file",
-}
-"""Ansible's older names, used where the newer one is not set."""
+MOST_SHARED_NAMES = 4
 
 
-def load(path: Path | str) -> Inventory:
-    """Read an inventory file. Every mistake is an :class:`InventoryError` with the file and the line."""
-    file = Path(path).expanduser()
-    _refuse_other_kinds(file)
-    document = Document(file)
-    try:
-        tree = read_tree(document, file.absolute().parent)
-        _check_children(document, tree)
-        ancestors = _ancestors(document, tree)
-    except RecursionError:
-        raise document.error(0, "groups or merged mappings are nested without end") from None
-    depths = _depths(tree, ancestors)
-    hosts = tuple(_host(document, tree, name, ancestors, depths) for name in tree.hosts)
+def load(
+    sources: Sequence[str], playbook_dir: str | os.PathLike[str] | None = None, *, skip_vaulted: bool = False
+) -> Inventory:
+    """Read inventory sources in their order. Every mistake is an :class:`InventoryError` with file and line."""
+    path = ", ".join(sources)
+    tree, folders = Tree(), []
+    for source in sources:
+        one, folder = read_source(source)
+        tree.merge(one)
+        folders += [] if folder is None else [folder]
+    folders += _playbook_folder(playbook_dir)
+    beside = {folder: Adjacent(folder, skip_vaulted=skip_vaulted) for folder in folders}
+    order = Order(tree, [beside[folder] for folder in folders])
+    hosts = tuple(_host(order, name) for name in tree.hosts)
     if not hosts:
-        raise document.error(0, "the inventory holds no hosts", hint="write hosts as keys below `hosts:`")
-    groups = tuple(name for name in tree.groups if name != "all")
-    return Inventory(name=file.stem, path=str(file), hosts=hosts, groups=groups)
-
-
-def _refuse_other_kinds(file: Path) -> None:
-    convert = "convert it: ansible-inventory -i FILE --list --yaml > inventory.yaml"
-    if file.is_dir():
-        raise InventoryError("this is a folder, not an inventory file", path=str(file), hint=convert)
-    if file.suffix.lower() in {".ini", ".cfg"}:
-        raise InventoryError("INI inventories are not read, only YAML", path=str(file), hint=convert)
-    if file.suffix.lower() == ".toml":
-        raise InventoryError("TOML inventories are not read, only YAML", path=str(file), hint=convert)
-
-
-def _check_children(document: Document, tree: Tree) -> None:
-    """Refuse a child that is nowhere given a body: that is a misspelt group, not an empty one."""
-    for group in tree.groups.values():
-        for child, line in group.children.items():
-            if tree.groups[child].defined:
-                continue
-            known = [other.name for other in tree.groups.values() if other.defined]
-            import difflib  # noqa: PLC0415 - only a mistake needs it
-
-            near = difflib.get_close_matches(child, known, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else f"define it, or write `{child}: {{}}` if it is empty"
-            )
-            raise document.error(
-                line, f"unknown group {child!r} in the children of {group.name!r}", hint=hint
-            )
-
-
-def _ancestors(document: Document, tree: Tree) -> dict[str, dict[str, None]]:
-    """Return, for each group, its ancestors and itself; a cycle is an error that spells it out."""
-    parents: dict[str, list[str]] = {name: [] for name in tree.groups}
-    for group in tree.groups.values():
-        for child in group.children:
-            parents[child].append(group.name)
-    found: dict[str, dict[str, None]] = {}
-
-    def visit(name: str, below: tuple[str, ...]) -> dict[str, None]:
-        if name in below:
-            chain = " > ".join([name, *reversed(below[below.index(name) :])])
-            line = tree.groups[name].children.get(below[-1], tree.groups[name].line)
-            raise document.error(line, f"group {name!r} is its own descendant: {chain}")
-        if name not in found:
-            mine: dict[str, None] = {}
-            for parent in parents[name]:
-                mine.update(visit(parent, (*below, name)))
-            mine[name] = None
-            found[name] = mine
-        return found[name]
-
-    for name in tree.groups:
-        visit(name, ())
-    return found
-
-
-def _depths(tree: Tree, ancestors: dict[str, dict[str, None]]) -> dict[str, int]:
-    """Return how deep each group lies: ``all`` is 0, and a group is one deeper than its deepest parent."""
-    depths: dict[str, int] = {}
-    for name in sorted(tree.groups, key=lambda name: len(ancestors[name])):
-        over = [depths[parent] for parent in ancestors[name] if name in tree.groups[parent].children]
-        depths[name] = 0 if name == "all" else 1 + max(over, default=0)
-    return depths
-
-
-def _host(
-    document: Document,
-    tree: Tree,
-    name: str,
-    ancestors: dict[str, dict[str, None]],
-    depths: dict[str, int],
-) -> InventoryHost:
-    member_of = {
-        over for group in tree.groups.values() if name in group.hosts for over in ancestors[group.name]
-    }
-    if "all" in tree.groups:
-        member_of.add("all")
-    ordered = sorted(member_of, key=lambda group: (depths[group], _priority(tree, group), group))
-    settings: dict[str, Setting] = {}
-    for group_name in ordered:
-        settings.update(tree.groups[group_name].variables)
-    settings.update(tree.hosts[name])
-    settings.pop("ansible_group_priority", None)
-    return _with_fields(document, name, tuple(g for g in ordered if g != "all"), settings)
-
-
-def _priority(tree: Tree, group: str) -> int:
-    setting = tree.groups[group].variables.get("ansible_group_priority")
-    return 1 if setting is None else cast("int", setting.value)
-
-
-def _with_fields(
-    document: Document,
-    name: str,
-    groups: tuple[str, ...],
-    settings: dict[str, Setting],
-) -> InventoryHost:
-    def text(variable: str) -> str | None:
-        setting = settings.get(variable) or settings.get(_ALIASES.get(variable, ""))
-        return None if setting is None else cast("str | None", setting.value)
-
-    port = settings.get("ansible_port") or settings.get("ansible_ssh_port")
-    connection = cast("Literal['ssh', 'local']", text("ansible_connection") or "ssh")
-    if connection == "local" and (netns := settings.get("skoop_netns")) is not None:
-        raise document.error(netns.line, f"host {name!r}: skoop_netns is for connection ssh, not local")
-    become = settings.get("ansible_become")
-    return InventoryHost(
-        name=name,
-        address=text("ansible_host") or name,
-        port=22 if port is None else cast("int", port.value),
-        user=text("ansible_user"),
-        key_file=text("ansible_ssh_private_key_file"),
-        known_hosts=text("skoop_known_hosts"),
-        netns=text("skoop_netns"),
-        connection=connection,
-        become=become is not None and cast("bool", become.value),
-        become_user=text("ansible_become_user"),
-        python=text("ansible_python_interpreter"),
-        groups=groups or ("ungrouped",),
-        variables=MappingProxyType({key: setting.value for key, setting in settings.items()}),
-        port_given=port is not None,
+        raise InventoryError(
+            "the inventory holds no hosts", path=path, hint="write hosts below `hosts:` or a [group]"
+        )
+    names = [name for name in tree.groups if name != "all"]
+    for adjacent in beside.values():
+        adjacent.say_what_is_left(GROUPS, ["all", "ungrouped", *names])
+        adjacent.say_what_is_left(HOSTS, tree.hosts)
+        tree.notes += adjacent.notes
+    return Inventory(
+        name=_name(sources),
+        path=path,
+        hosts=hosts,
+        groups=tuple(name for name in names if name != "ungrouped" or tree.groups[name].hosts),
+        notes=(*tree.notes, *_shared_names(hosts, names), *_shared_addresses(hosts)),
+        branches=_branches(tree, hosts),
     )
+
+
+def _playbook_folder(playbook_dir: str | os.PathLike[str] | None) -> list[Path]:
+    """Return the folder beside playbooks: what it holds wins over what lies beside inventories."""
+    if playbook_dir is None:
+        return []
+    folder = at_home(playbook_dir)
+    if not folder.is_dir():
+        raise UsageError(f"--playbook-dir {playbook_dir}: there is no such folder")
+    return [folder.absolute()]
+
+
+def _name(sources: Sequence[str]) -> str:
+    """Return a name for what these sources hold, fit for a folder and a label."""
+    stems = (source if "," in source else Path(source).absolute().stem for source in sources)
+    return re.sub(r"[^\w.+-]+", "_", "+".join(stems)).strip("_")
+
+
+def _host(order: Order, name: str) -> InventoryHost:
+    groups = order.groups_of(name)
+    return host_of(name, groups, order.settings_of(name, groups))
+
+
+def _shared_names(hosts: Sequence[InventoryHost], groups: Sequence[str]) -> list[str]:
+    """Note names that a host and a group share: a pattern means both, and in Ansible only the group."""
+    both = {host.name for host in hosts} & set(groups)
+    return [f"{name!r} is a host and a group; as a pattern it means both" for name in sorted(both)]
+
+
+def _shared_addresses(hosts: Sequence[InventoryHost]) -> list[str]:
+    """Note hosts that are reached at one place: that may be meant (two accounts), or a copied line."""
+    at: dict[tuple[object, ...], list[str]] = {}
+    for host in hosts:
+        if host.connection == "ssh":
+            at.setdefault((host.address, host.port, host.netns, host.jump), []).append(host.name)
+    return [
+        f"{_shown(names)} are one machine: {address} port {port}"
+        for (address, port, *_), names in at.items()
+        if len(names) > 1
+    ]
+
+
+def _shown(names: list[str]) -> str:
+    more = len(names) - MOST_SHARED_NAMES
+    if more > 0:
+        return f"hosts {', '.join(names[:MOST_SHARED_NAMES])} and {more} more"
+    return f"hosts {', '.join(names[:-1])} and {names[-1]}"
+
+
+def _branches(tree: Tree, hosts: Sequence[InventoryHost]) -> MappingProxyType[str, Branch]:
+    """Return what stands below each group, ``all`` first, as ``ansible-inventory --graph`` has it."""
+    below = {child for group in tree.groups.values() for child in group.children}
+    branches = {
+        name: Branch(tuple(group.children), tuple(group.hosts))
+        for name, group in tree.groups.items()
+        if name not in {"all", "ungrouped"}
+    }
+    alone = tuple(host.name for host in hosts if host.groups == ("ungrouped",))
+    top = [name for name in branches if name not in below or name in _children(tree, "all")]
+    ungrouped = {"ungrouped": Branch((), alone)} if alone else {}
+    return MappingProxyType({"all": Branch((*ungrouped, *top), ()), **ungrouped, **branches})
+
+
+def _children(tree: Tree, name: str) -> set[str]:
+    return set(tree.groups[name].children) if name in tree.groups else set()

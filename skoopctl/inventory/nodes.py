@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skoopctl.errors import InventoryError
-from skoopctl.inventory.variables import Vaulted
+from skoopctl.inventory.files import read_text
+from skoopctl.inventory.tree import Place
+from skoopctl.inventory.values import Vaulted
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
 
 _MERGE = "tag:yaml.org,2002:merge"
-LARGEST_FILE = 16 * 1024 * 1024
 DEEPEST = 64
 
 
@@ -28,7 +29,7 @@ class Document:
 
         self._yaml = yaml
         self.path = str(path)
-        text = self._text(path)
+        text = read_text(path)
         self._loader = _loader_class()(text)
         try:
             self.root: Node | None = self._loader.get_single_node()
@@ -37,18 +38,28 @@ class Document:
             line = mark.line + 1 if mark else 0
             raise self.error(line, _say(error), hint=_yaml_hint(error, text, line)) from None
         except yaml.YAMLError as error:
-            raise self.error(0, f"not YAML: {error}") from None
+            raise self.error(0, f"not YAML: {' '.join(str(error).split())}") from None
         except RecursionError:
             raise self.error(0, "the YAML is nested too deeply") from None
 
     def error(self, where: int | Node, message: str, *, hint: str = "") -> InventoryError:
         """Return an error that names this file and the line of ``where``."""
-        line = where if isinstance(where, int) else where.start_mark.line + 1
-        return InventoryError(message, path=self.path, line=line, hint=hint)
+        place = Place(self.path, where) if isinstance(where, int) else self.place(where)
+        return place.error(message, hint=hint)
+
+    def place(self, node: Node) -> Place:
+        """Return where a node stands."""
+        return Place(self.path, node.start_mark.line + 1)
 
     def is_empty(self, node: Node) -> bool:
         """Return whether a node is YAML's null (nothing after the colon)."""
         return node.tag == "tag:yaml.org,2002:null"
+
+    def keys(self, node: Node) -> set[str]:
+        """Return the keys of a mapping; none of anything else."""
+        if not isinstance(node, self._yaml.MappingNode):
+            return set()
+        return {str(key.value) for key, _ in node.value}
 
     def pairs(self, node: Node, what: str, *, hint: str = "") -> Iterator[tuple[str, Node, Node]]:
         """Yield (key, key node, value node) of a mapping, none of an empty one; equal keys are an error."""
@@ -90,21 +101,6 @@ class Document:
             raise self.error(node, _say(error)) from None
         except ValueError as error:
             raise self.error(node, f"not a YAML value: {error}") from None
-
-    def _text(self, path: Path) -> str:
-        try:
-            size = path.stat().st_size
-            if size > LARGEST_FILE:
-                raise InventoryError(f"{size} bytes are too much for an inventory", path=self.path)
-            return path.read_bytes().decode("utf-8-sig")
-        except FileNotFoundError:
-            raise InventoryError(
-                "no such file", path=self.path, hint="name an inventory file with -i"
-            ) from None
-        except UnicodeDecodeError:
-            raise InventoryError("the file is not UTF-8 text", path=self.path) from None
-        except OSError as error:
-            raise InventoryError(f"cannot be read: {error.strerror}", path=self.path) from None
 
 
 def _bound_depth(document: Document, root: Node) -> None:

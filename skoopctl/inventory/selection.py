@@ -2,25 +2,49 @@
 
 The pattern language is Ansible's (``lib/ansible/inventory/manager.py``): names, groups, globs, ``~regex``,
 ranges ``node[01:50]``, subscripts ``group[0]`` and ``group[0:2]`` (inclusive), joined by ``,`` or ``:``, with
-``!x`` for "not x" and ``&x`` for "and also x". Unlike in Ansible, a name that matches nothing is an error (a
-typing mistake must not quietly shrink what is looked at), and globs do not match the group ``all``.
+``!x`` for "not x" and ``&x`` for "and also x"; ``@file`` holds a pattern a line. Unlike in Ansible, a name that
+matches nothing is an error (a typing mistake must not quietly shrink what is looked at), and globs do not match
+the group ``all``.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from skoopctl.errors import InventoryError
 from skoopctl.inventory.host import InventoryHost
+from skoopctl.inventory.pattern import Piece, pieces_of
 from skoopctl.inventory.ranges import RANGE, RangeError, expand
+from skoopctl.inventory.tree import Place
 
 _SUBSCRIPT = r"^(?P<base>.+)\[(?P<first>-?\d+)(?:(?P<colon>:)(?P<last>-?\d*))?\]$"
-# A colon separates patterns unless it stands in brackets, or the whole text is one IPv6 address.
-_COLON = r":(?![^\[]*\])"
-_IPV6 = r"^[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%\w+)?$"
+
+
+class _PatternError(ValueError):
+    """A piece of a pattern chooses nothing; ``hint`` names what there is."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+_CHANGES = {"": set.update, "&": set.intersection_update, "!": set.difference_update}
+"""What each sign does to the chosen hosts, in Ansible's order: add, keep, take away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What stands directly below a group."""
+
+    groups: tuple[str, ...]
+    hosts: tuple[str, ...]
+
+
+NO_BRANCHES: Mapping[str, Branch] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +55,44 @@ class Inventory:
     path: str
     hosts: tuple[InventoryHost, ...]
     groups: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a person should be told once, each a line: nothing of it is a mistake for certain."""
+    branches: Mapping[str, Branch] = field(default_factory=lambda: NO_BRANCHES, hash=False)
+    """What stands below each group, from ``all`` down."""
 
     def select(self, pattern: str | None) -> tuple[InventoryHost, ...]:
         """Return the hosts that ``pattern`` chooses, in the order of the file; ``None`` is all of them."""
         if pattern is None:
             return self.hosts
-        pieces = _pieces(pattern)
+        pieces = pieces_of(pattern)
         if not pieces:
-            raise self._no_match(pattern, "is empty")
-        added = [piece for piece in pieces if piece[0] not in "!&"] or ["all"]
-        chosen: set[str] = set()
-        for piece in added:
-            chosen |= self._members(piece)
-        for piece in pieces:
-            if piece[0] == "&":
-                chosen &= self._members(piece[1:])
-        for piece in pieces:
-            if piece[0] == "!":
-                chosen -= self._members(piece[1:])
+            raise self._error(None, self._no_match(pattern, "is empty"))
+        chosen: set[str] = set() if any(not piece.sign for piece in pieces) else self._everybody()
+        for sign, change in _CHANGES.items():
+            for piece in pieces:
+                if piece.sign == sign:
+                    change(chosen, self._members_of(piece))
         if not chosen:
-            raise self._no_match(pattern, "leaves no host")
+            raise self._error(None, self._no_match(pattern, "leaves no host"))
         return tuple(host for host in self.hosts if host.name in chosen)
+
+    def _members_of(self, piece: Piece) -> set[str]:
+        try:
+            return self._members(piece.text)
+        except _PatternError as error:
+            raise self._error(piece.place, error) from None
+
+    def _error(self, place: Place | None, error: _PatternError) -> InventoryError:
+        """Return an error that names the inventory, or the line of the file of patterns."""
+        return (place or Place(self.path)).error(str(error), hint=error.hint)
+
+    def _everybody(self) -> set[str]:
+        return {host.name for host in self.hosts}
 
     def _members(self, piece: str) -> set[str]:
         """Return the host names that one piece, without ``!`` or ``&``, stands for."""
         if piece in {"all", "*"}:
-            return {host.name for host in self.hosts}
+            return self._everybody()
         subscript = re.match(_SUBSCRIPT, piece)
         if subscript and (subscript["base"] in self.groups or set("*?") & set(subscript["base"])):
             return self._subscripted(piece, self._named(subscript["base"]), subscript)
@@ -104,7 +140,7 @@ class Inventory:
             found |= members
         return found
 
-    def _no_match(self, piece: str, what: str) -> InventoryError:
+    def _no_match(self, piece: str, what: str) -> _PatternError:
         import difflib  # noqa: PLC0415 - only a mistake needs it
 
         known = [host.name for host in self.hosts] + list(self.groups)
@@ -114,18 +150,7 @@ class Inventory:
         else:
             shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
             hint = f"there are: {shown}"
-        return InventoryError(f"host pattern {piece!r} {what}", path=self.path, hint=hint)
-
-
-def _pieces(pattern: str) -> list[str]:
-    if "," in pattern:
-        pieces = pattern.split(",")
-    elif re.match(_IPV6, pattern.strip()) or pattern.lstrip("!&").startswith("~"):
-        pieces = [pattern]
-    else:
-        pieces = re.split(_COLON, pattern)
-    stripped = (piece.strip() for piece in pieces)
-    return [piece for piece in stripped if piece.strip("!&")]
+        return _PatternError(f"host pattern {piece!r} {what}", hint)
 
 
 def _matcher(text: str) -> Callable[[str], object] | None:

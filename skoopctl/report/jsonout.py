@@ -40,7 +40,7 @@ def to_json(diagnosis: Diagnosis) -> Json:
         "disposition": path.disposition.value,
         "outcome": path.outcome.value,
         "outcomes": _outcomes(path),
-        "findings": [_finding(finding) for finding in diagnosis.findings],
+        "findings": [finding_to_json(finding) for finding in diagnosis.findings],
         "forward": _hops(first.forward),
         "reply": _hops(first.reply),
         "proof": [_reason(reason) for reason in proof_of(first)],
@@ -49,7 +49,7 @@ def to_json(diagnosis: Diagnosis) -> Json:
         "unknowns": list(path.unknowns),
         "conditions": list(path.conditions),
         "assumptions": list(path.assumptions),
-        "coverage": _coverage(diagnosis.coverage),
+        "coverage": coverage_to_json(diagnosis.coverage),
         "detected": _detected(diagnosis.detected),
     }
 
@@ -179,7 +179,8 @@ def _evidence(item: Evidence) -> Json:
     }
 
 
-def _finding(finding: Finding) -> Json:
+def finding_to_json(finding: Finding) -> Json:
+    """Return a finding as a plain object."""
     return {
         "id": finding.id,
         "severity": finding.severity.word,
@@ -199,7 +200,8 @@ def _fix(fix: Fix | None) -> Json | None:
     return {"summary": fix.summary, "node": fix.node, "commands": list(fix.commands), "checked": fix.checked}
 
 
-def _coverage(coverage: Coverage) -> Json:
+def coverage_to_json(coverage: Coverage) -> Json:
+    """Return what was seen of each host as a plain object."""
     return {
         "summary": coverage.sentence(),
         "collected": coverage.collected,

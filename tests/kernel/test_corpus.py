@@ -22,6 +22,7 @@ pytestmark = [
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.json"))
 OPEN: dict[str, str] = {
+    "a-loop-behind-dnat": "a packet that goes round with DNAT gets another source port on every round",
     "second-syn-meets-a-confirmed-entry": "a SYN that was lost further on is not sent again",
 }
 

@@ -38,6 +38,17 @@ NOT_PRODUCED: dict[str, str] = dict.fromkeys(
     ),
     "breaks no flow: test_rule_integrity.py",
 ) | {"mtu-mismatch": "the flow passes: see test_mtu.py"}
+NOT_PRODUCED |= dict.fromkeys(
+    (
+        "conntrack-table-filling",
+        "neighbour-table-filling",
+        "nodes-differ",
+        "pod-address-missing",
+        "path-unexpected",
+        "path-undecided",
+    ),
+    "nobody asks for a path: test_inspections.py and test_expectations.py",
+)
 """Findings of the catalogue that no case produces, with the reason."""
 
 

@@ -253,9 +253,9 @@ WRONG = {
     "become method": ("all:\n  vars:\n    ansible_become_method: su\n", 3, "use sudo"),
     "password": ("all:\n  vars:\n    ansible_password: x\n", 3, "ansible_password is not honoured"),
     "ssh args": (
-        "all:\n  vars:\n    ansible_ssh_common_args: -J x\n",
+        "all:\n  vars:\n    ansible_ssh_common_args: -o ProxyCommand=x\n",
         3,
-        "put the setting into ~/.ssh/config",
+        "any other one into ~/.ssh/config",
     ),
     "typo in ours": ("all:\n  vars:\n    ansible_hosts: x\n", 3, "did you mean ansible_host?"),
     "typo in skoop": ("all:\n  vars:\n    skoop_netnss: x\n", 3, "did you mean skoop_netns?"),
@@ -335,12 +335,12 @@ def test_aliases_that_multiply_are_read_in_no_time(load: Load) -> None:
     ("name", "says"),
     [
         ("gone.yaml", "no such file"),
-        ("hosts.ini", "INI inventories are not read"),
+        ("gone.ini", "no such file"),
         ("hosts.toml", "TOML inventories are not read"),
-        (".", "this is a folder"),
+        (".", "the folder holds no inventory file"),
     ],
 )
-def test_a_file_that_is_no_yaml_inventory_is_refused(tmp_path: Path, name: str, says: str) -> None:
+def test_what_is_no_inventory_is_refused(tmp_path: Path, name: str, says: str) -> None:
     """What cannot be read says what to do about it."""
     with pytest.raises(InventoryError, match=says):
         load_inventory(tmp_path / name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +83,70 @@ def test_a_pattern_that_chooses_nothing_is_an_error(pattern: str, says: str) -> 
         INVENTORY.select(pattern)
     assert says in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.fixture
+def patterns(tmp_path: Path) -> Path:
+    """Return a file of patterns."""
+    file = tmp_path / "hosts.txt"
+    file.write_text(
+        "# nodes that failed last night\nnode01\n\ngpu:!old # and these\n  fd00::1\n", encoding="utf-8"
+    )
+    return file
+
+
+def test_a_file_of_patterns_is_a_pattern_a_line(patterns: Path) -> None:
+    """Comments and empty lines count for nothing; signs work as on the command line."""
+    chosen = INVENTORY.select(f"@{patterns}")
+    assert [host.name for host in chosen] == ["node01", "node02", "fd00::1"]
+
+
+def test_a_file_of_patterns_is_a_piece_like_others(patterns: Path) -> None:
+    """It can be joined with more pieces."""
+    assert [host.name for host in INVENTORY.select(f"master,@{patterns},!node02")] == [
+        "master",
+        "node01",
+        "fd00::1",
+    ]
+
+
+def test_a_file_that_excludes_only_leaves_the_others(tmp_path: Path) -> None:
+    """As with ``!x`` on the command line."""
+    (tmp_path / "not").write_text("!node01\n!db\n", encoding="utf-8")
+    assert [host.name for host in INVENTORY.select(f"@{tmp_path}/not")] == [
+        "master",
+        "node02",
+        "node03",
+        "fd00::1",
+    ]
+
+
+def test_a_mistake_in_a_file_of_patterns_names_its_line(patterns: Path) -> None:
+    """File, line, and the nearest name that there is."""
+    patterns.write_text("db\n# x\nnode04\n", encoding="utf-8")
+    with pytest.raises(InventoryError, match=r"hosts\.txt:3: host pattern 'node04' .*did you mean 'node0\d'"):
+        INVENTORY.select(f"@{patterns}")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "holds no host pattern"),
+        ("# only\n", "holds no host pattern"),
+        ("@other\n", "cannot name another"),
+    ],
+)
+def test_a_file_that_says_nothing_is_an_error(patterns: Path, text: str, says: str) -> None:
+    """An empty list of hosts must not mean all of them."""
+    patterns.write_text(text, encoding="utf-8")
+    with pytest.raises(InventoryError, match=says):
+        INVENTORY.select(f"@{patterns}")
+
+
+def test_a_file_of_patterns_must_be_there() -> None:
+    """The name and its sign are in the error."""
+    with pytest.raises(InventoryError, match="gone: no such file"):
+        INVENTORY.select("@gone")
 
 
 @given(low=st.integers(0, 500), length=st.integers(0, 50), step=st.integers(1, 7), width=st.integers(1, 5))

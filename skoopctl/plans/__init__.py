@@ -1,0 +1,1 @@
+"""Inspection plans: files that people write, and the ones that come with skoopctl."""

@@ -1,0 +1,189 @@
+"""An inspection plan, as people write it in YAML: who is asked, what is looked at, and what must be so.
+
+Keys are in kebab-case. What a key means is in its description, which the published JSON schema and docs/plans.md
+print.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_GATEWAY = re.compile(r"https?://[^\s@/]+(/[^\s@]*)?")
+
+
+def _known(table: Iterable[str], what: str) -> AfterValidator:
+    """Return what refuses a name that is not in a table, and names the nearest."""
+
+    def check(name: str) -> str:
+        if name in table:
+            return name
+        near = difflib.get_close_matches(name, table, 1)
+        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table)}"
+        raise ValueError(f"there is no {what} {name!r}: {meant}")
+
+    return AfterValidator(check)
+
+
+def _shaped(shape: re.Pattern[str], words: str) -> AfterValidator:
+    """Return what refuses a text of another shape, in words."""
+
+    def check(text: str) -> str:
+        if shape.fullmatch(text):
+            return text
+        raise ValueError(f"expected {words}")
+
+    return AfterValidator(check)
+
+
+def _no_probe(name: str) -> str:
+    raise ValueError(f"there is no probe {name!r}: this version has none")
+
+
+Severity = Literal["info", "warning", "critical", "fatal"]
+Name = Annotated[str, _shaped(_NAME, "a name of letters, digits, '.', '_' and '-', of at most 63")]
+Url = Annotated[str, _shaped(_GATEWAY, "http://HOST:PORT, without user and password")]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+InspectionName = Annotated[str, _known(INSPECTIONS, "inspection")]
+ThresholdName = Annotated[str, _known(THRESHOLDS, "threshold")]
+ProbeName = Annotated[str, AfterValidator(_no_probe)]
+
+
+def _kebab(name: str) -> str:
+    return name.removesuffix("_").replace("_", "-")
+
+
+class Part(BaseModel):
+    """A part of a plan: a key that nobody knows is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=_kebab,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Path(Part):
+    """One path, or several of one kind, with what is expected."""
+
+    name: str = ""
+    """For people; source and destination where it is left out."""
+    from_: str | list[str]
+    """Who connects: an IP, pod/NS/NAME, node/NAME or a host of the inventory; or a list of such."""
+    to: str | list[str]
+    """The destination: the same, or svc/NS/NAME, or a URL; or a list of such."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """The destination's port; a service with one port and a URL say it themselves."""
+    protocol: Literal["tcp", "udp", "sctp", "icmp"] = "tcp"
+    """What is sent; icmp is an echo request."""
+    expect: Literal["reachable", "refused", "blocked"] = "reachable"
+    """``reachable``: it works. ``refused``: at once. ``blocked``: it does not work, in whatever way."""
+    severity: Severity = "critical"
+    """The severity of the finding when it is otherwise."""
+
+
+class DeadlinesPart(Part):
+    """The four deadlines, in seconds."""
+
+    connect: Seconds = 10
+    """To be logged in."""
+    program: Seconds = 30
+    """For a node's answer."""
+    host: Seconds = 60
+    """For all of one host, once its turn has come."""
+    run: Seconds = 300
+    """For all hosts together."""
+
+
+class Report(Part):
+    """One file that the run writes."""
+
+    format: Literal["json", "text", "html"]
+    """``json`` is what --json prints, ``text`` the recap, ``html`` one file that opens offline."""
+    file: str
+    """Where; {plan}, {cluster} and {time} are filled in. Beside the plan's file unless it is absolute."""
+
+
+class Push(Part):
+    """Where the run's metrics go."""
+
+    gateway: Url
+    """A Pushgateway's URL, without user and password."""
+    user: str = ""
+    """For basic authentication."""
+    password_file: str = ""
+    """A file with the password in its first line."""
+    ca_file: str = ""
+    """A file with the certificates that the gateway's is checked against."""
+    timeout: Seconds = 10
+    """Seconds for the whole push; a gateway that fails is a warning, never the run's failure."""
+
+
+class Keep(Part):
+    """What is kept of earlier runs, in the state folder."""
+
+    runs: Annotated[int, Field(ge=1, le=10_000)] = 30
+    """Results: for --diff, and for trends."""
+    bundles: Annotated[int, Field(ge=0, le=1_000)] = 1
+    """Evidence; 0 keeps none, and --retry-failed then looks at the repeated hosts alone."""
+
+
+class Plan(Part):
+    """An inspection plan."""
+
+    plan: Name = "plan"
+    """The plan's name, in metrics and in the state folder; the file's name where it is left out."""
+    description: str = ""
+    """One line for people."""
+    cluster: str = ""
+    """The cluster's name in metrics; the inventory's name where it is left out."""
+    hosts: str = "all"
+    """Which hosts of the inventory: a pattern, as for --limit."""
+    kubeconfig: str = ""
+    """A kubeconfig, to ask the API for nodes, pods, services and endpoint slices too."""
+    inspections: list[InspectionName] = Field(default_factory=list)
+    """What is looked at on every node; ``skoopctl run --list`` shows the names."""
+    probes: list[ProbeName] = Field(default_factory=list)
+    """Metrics and events to take meanwhile; this version has none yet."""
+    paths: list[Path] = Field(default_factory=list)
+    """Paths with what is expected of them."""
+    thresholds: dict[ThresholdName, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Numbers that inspections compare with."""
+    deadlines: DeadlinesPart = DeadlinesPart()
+    forks: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    """Hosts at a time; all, at most 100, where it is left out."""
+    fail_on: Severity = "critical"
+    """The least severity that makes the exit status 1."""
+    fail_percent: Annotated[float, Field(ge=0, le=100)] = 0
+    """The share of hosts that may fail before the exit status is 3."""
+    reports: list[Report] = Field(default_factory=list)
+    """Files to write."""
+    push: Push | None = None
+    """Where metrics go."""
+    keep: Keep = Keep()
+
+    @model_validator(mode="after")
+    def _looks_at_something(self) -> Self:
+        if not self.inspections and not self.paths:
+            raise ValueError("the plan looks at nothing: give it inspections or paths")
+        return self
+
+
+def plan_schema() -> dict[str, object]:
+    """Return the JSON schema of plans, for editors."""
+    schema = Plan.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["$id"] = "skoopctl.plan/1"
+    names = sorted(INSPECTIONS)
+    schema["properties"]["inspections"]["items"] = {"type": "string", "enum": names}
+    schema["properties"]["thresholds"]["propertyNames"] = {"enum": sorted(THRESHOLDS)}
+    return schema

@@ -1,0 +1,1 @@
+"""Inspection runs: a plan and a snapshot become a result, which is kept, compared and shown."""
