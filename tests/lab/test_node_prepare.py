@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -73,32 +74,33 @@ dpkg -i REPOSITORY/skt-present.deb
 class DebianNode(SshdHost):
     """A host whose root is an overlay: what is written there, is written into memory that goes with it."""
 
-    def _private_files(self, port: int, users: str, sudoers: str) -> str:
-        known = Path("/etc/passwd").read_text().replace(":/root:/bin/bash", f":{self.folder}:/bin/bash")
-        (self.folder / "passwd").write_text(known + users)
-        (self.folder / "sudoers").write_text(sudoers)
+    first: int = 0
+    """The first process of the node, as this machine knows it."""
+
+    def _spawn(self, port: int, before: str, words: list[str]) -> subprocess.Popen[bytes]:
         (self.folder / "setup.sh").write_text(SETUP.replace("REPOSITORY", str(self.folder / "repository")))
         root = self.folder / "root"
         root.mkdir()
-        return textwrap.dedent(f"""\
+        own_root = textwrap.dedent(f"""\
             set -e; mount -t tmpfs none {root}; cd {root}; mkdir upper work merged
             mount -t overlay none -o lowerdir=/,upperdir=upper,workdir=work merged; cd merged
             for folder in proc dev sys; do mount --rbind /$folder $folder; done
             mkdir -p run/sshd .{self.folder} .old; mount --bind {self.folder} .{self.folder}
-            install -m 0644 {self.folder}/passwd etc/passwd; install -m 0440 {self.folder}/sudoers etc/sudoers
             pivot_root . .old; umount -l /.old
             sh {self.folder}/setup.sh > {self.folder}/setup-{port}.log 2>&1
             """)
+        process = super()._spawn(port, own_root + before, words)
+        self.first = process.pid
+        return process
 
-    def inside(self, command: str) -> str:
+    def shell(self, command: str) -> str:
         """Run a shell command on the node; return what it said."""
-        pid = self.running[0].pid
-        child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        child = Path(f"/proc/{self.first}/task/{self.first}/children").read_text().split()[0]
         return run("nsenter", "-t", child, "-m", "-p", "-n", "sh", "-c", command)
 
     def installed(self) -> set[str]:
         """Return which packages of the repository are installed, or have left settings behind."""
-        said = self.inside(r"dpkg-query -W -f='${Package} ${db:Status-Status}\n'")
+        said = self.shell(r"dpkg-query -W -f='${Package} ${db:Status-Status}\n'")
         rows = dict(line.split(" ", 1) for line in said.splitlines())
         return {name for name in PACKAGES if rows.get(name, "not-installed") != "not-installed"}
 
@@ -194,7 +196,7 @@ def test_what_is_installed_is_taken_away_again(debian: DebianNode) -> None:
     row = cleaned(host)
     assert (row.state, row.packages) == (State.DONE, OURS)
     assert debian.installed() == {"skt-present"}
-    assert debian.inside("ls /etc/*.skt") == "/etc/skt-present.skt\n"
+    assert debian.shell("ls /etc/*.skt") == "/etc/skt-present.skt\n"
     assert cleaned(host).state is State.NOTHING
 
 
@@ -232,7 +234,7 @@ def test_what_others_need_by_now_stays(debian: DebianNode) -> None:
     """When something else depends on ours by now, clean removes nothing and names it."""
     host = target(debian)
     prepared(host, "ipvsadm")
-    debian.inside("apt-get -q -y install skt-uses-ipvsadm")
+    debian.shell("apt-get -q -y install skt-uses-ipvsadm")
     row = cleaned(host)
     assert row.state is State.REFUSED
     assert "skt-uses-ipvsadm, which skoopctl has not installed" in row.detail
@@ -242,20 +244,20 @@ def test_what_others_need_by_now_stays(debian: DebianNode) -> None:
 def test_what_was_there_before_is_not_on_record(debian: DebianNode) -> None:
     """A dependency that was there is kept by clean; so are settings that an earlier installation has left."""
     host = target(debian)
-    debian.inside("apt-get -q -y install ipvsadm && apt-get -q -y remove ipvsadm")
+    debian.shell("apt-get -q -y install ipvsadm && apt-get -q -y remove ipvsadm")
     row = prepared(host, "ipvsadm")
     assert row.packages == ("ipvsadm",)
     assert cleaned(host).state is State.DONE
-    assert debian.inside("ls /etc/ipvsadm.skt /etc/skt-ipvsadm-data.skt").count("\n") == 2
+    assert debian.shell("ls /etc/ipvsadm.skt /etc/skt-ipvsadm-data.skt").count("\n") == 2
 
 
 def test_what_somebody_removed_is_forgotten(debian: DebianNode) -> None:
     """A package that was removed by hand, and installed again by hand after a look, is no longer ours."""
     host = target(debian)
     prepared(host, "ipvsadm")
-    debian.inside("apt-get -q -y purge ipvsadm skt-ipvsadm-data")
+    debian.shell("apt-get -q -y purge ipvsadm skt-ipvsadm-data")
     assert cleaned(host).state is State.NOTHING
-    debian.inside("apt-get -q -y install ipvsadm")
+    debian.shell("apt-get -q -y install ipvsadm")
     assert cleaned(host).state is State.NOTHING
     assert debian.installed() == {*OURS, "skt-present"}
 
@@ -276,7 +278,7 @@ def test_another_machine_of_the_same_name_is_left_alone(debian: DebianNode) -> N
     """A node that was set up anew has another machine-id: what is on it is not ours."""
     host = target(debian)
     prepared(host, "ipvsadm")
-    debian.inside(f"echo {'0' * 31}7 > /etc/machine-id")
+    debian.shell(f"echo {'0' * 31}7 > /etc/machine-id")
     row = cleaned(host)
     assert row.state is State.REFUSED
     assert "another machine" in row.detail
@@ -287,7 +289,7 @@ def test_a_plan_that_no_longer_holds_is_not_carried_out(debian: DebianNode) -> N
     """When the node has changed since people agreed, nothing is done."""
     host = target(debian)
     shown = install.plan(host, ["ipvsadm"])
-    debian.inside("apt-get -q -y install skt-ipvsadm-data")
+    debian.shell("apt-get -q -y install skt-ipvsadm-data")
     row = install.install(host, ["ipvsadm"], shown, Record())
     assert row.state is State.REFUSED
     assert debian.installed() == {"skt-ipvsadm-data", "skt-present"}
@@ -297,8 +299,8 @@ def test_a_package_that_fails_is_a_row(debian: DebianNode) -> None:
     """What the package manager says of its failure stands in the row, and what came all the same is on record."""
     host = target(debian)
     shown = install.plan(host, ["ipvsadm"])
-    debian.inside("mount -t tmpfs -o size=4k,nr_inodes=1 none /etc/alternatives")
-    debian.inside(f"rm {debian.folder}/repository/ipvsadm.deb")
+    debian.shell("mount -t tmpfs -o size=4k,nr_inodes=1 none /etc/alternatives")
+    debian.shell(f"rm {debian.folder}/repository/ipvsadm.deb")
     row = install.install(host, ["ipvsadm"], shown, Record())
     assert row.state is State.FAILED
     assert row.detail.startswith("E: ")
@@ -307,7 +309,7 @@ def test_a_package_that_fails_is_a_row(debian: DebianNode) -> None:
 
 def test_a_distribution_without_a_table_is_refused(debian: DebianNode) -> None:
     """Nothing is guessed about a distribution that is not known."""
-    debian.inside("rm /etc/os-release; echo ID=plan9 > /etc/os-release")
+    debian.shell("rm /etc/os-release; echo ID=plan9 > /etc/os-release")
     row = install.plan(target(debian), ["ipvsadm"])
     assert row.state is State.REFUSED
     assert "'plan9'" in row.detail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from skoopctl.doctor.examine import Examination, Report
 from skoopctl.doctor.jsonout import report_object
 from skoopctl.doctor.text import report_lines
 from skoopctl.errors import UnreachableError
+from skoopctl.inventory import InventoryHost
 from skoopctl.report.terminal import painted
+from skoopctl.transport.base import HostResult, Job
 from skoopctl.transport.fake import FakeTransports, Script
+from skoopctl.transport.fleet import run_fleet
 from tests.support.examined import changed, examined, failed, healthy, output, text
 
 SCHEMA = json.loads((Path(skoopctl.doctor.__file__).parent / "doctor-1.schema.json").read_text())
@@ -124,7 +128,12 @@ def inventory(tmp_path: Path) -> Path:
 
 def run(monkeypatch: pytest.MonkeyPatch, scripts: dict[str, Script], *args: str) -> Any:
     """Run the command with scripted hosts."""
-    monkeypatch.setattr(room, "_real_transports", lambda: FakeTransports(scripts))
+
+    async def scripted(hosts: Sequence[InventoryHost], job: Job, **options: Any) -> list[HostResult]:
+        options["transports"].inner = FakeTransports(scripts)
+        return await run_fleet(hosts, job, **options)
+
+    monkeypatch.setattr(room, "run_fleet", scripted)
     return CliRunner().invoke(doctor, [*args], standalone_mode=False)
 
 
