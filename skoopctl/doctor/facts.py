@@ -13,6 +13,7 @@ from skoopctl.evidence.item import HOST_WIDE, HostEvidence, Item, ItemStatus
 from skoopctl.evidence.untrusted import parse_object, printable
 
 _MAX_BYTES = 1 << 20
+_MOST = 2**63
 _T = TypeVar("_T")
 
 
@@ -168,6 +169,8 @@ def _number(raw: Mapping[str, Any], key: str) -> int:
     value = raw[key]
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(key)
+    if abs(value) > _MOST:
+        raise ValueError(key)
     return value
 
 
@@ -175,6 +178,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
     return printable(value)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value
 
 
 def _texts(raw: Mapping[str, Any]) -> dict[str, str]:
@@ -195,27 +204,30 @@ def _identity(raw: Mapping[str, Any]) -> Identity:
 
 def _tools(raw: Mapping[str, Any]) -> dict[str, Tool]:
     columns = ("path", "target", "version", "problem")
-    return {_text(name): Tool(*(_text(row[column]) for column in columns)) for name, row in raw.items()}
+    return {
+        _text(name): Tool(*(_text(_object(row)[column]) for column in columns)) for name, row in raw.items()
+    }
 
 
-def _setting(raw: Mapping[str, Any]) -> Setting:
+def _setting(value: object) -> Setting:
+    raw = _object(value)
     return Setting(_text(raw["text"]), _text(raw["error"]))
 
 
 def _kernel(raw: Mapping[str, Any]) -> KernelSettings:
-    modules = raw["modules"]
+    modules = _object(raw["modules"])
     settings = {_text(name): _setting(row) for name, row in raw.items() if name not in {"mounts", "modules"}}
     guard = ModuleGuard(modules["loadable"] is True, modules["list"] is True, modules["builtin"] is True)
-    return KernelSettings(settings, _texts(raw["mounts"]), guard)
+    return KernelSettings(settings, _texts(_object(raw["mounts"])), guard)
 
 
 def _machine(raw: Mapping[str, Any]) -> Machine:
-    memory, load = raw["memory_kb"], raw["loadavg"]
-    available = memory.get("MemAvailable", memory.get("MemFree", 0))
+    memory, load = _object(raw["memory_kb"]), raw["loadavg"]
+    available = "MemAvailable" if "MemAvailable" in memory else "MemFree"
     return Machine(
-        int(memory.get("MemTotal", 0)),
-        int(available),
-        float(load[0]) if load else 0.0,
+        _number(memory, "MemTotal") if memory else 0,
+        _number(memory, available) if memory else 0,
+        float(_text(load[0])) if load else 0.0,
         _number(raw, "processors"),
     )
 

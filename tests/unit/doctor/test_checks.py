@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from skoopctl.doctor.catalogue import CHECKS
 from skoopctl.doctor.check import Level
+from skoopctl.doctor.examine import Report
+from skoopctl.doctor.jsonout import report_object
 from skoopctl.doctor.stopwatch import Timing
+from skoopctl.doctor.text import report_lines
 from skoopctl.errors import (
     AuthenticationError,
     DeadlineError,
@@ -20,6 +27,7 @@ from skoopctl.errors import (
     UnsupportedError,
 )
 from skoopctl.evidence import Item, ItemStatus
+from skoopctl.report.terminal import painted
 from tests.support.examined import (
     HOST,
     NETNS,
@@ -273,3 +281,34 @@ def test_every_check_decides_about_something_or_is_for_people() -> None:
     decided = {name for each in examined().prospects for name in each.ability.checks}
     assert decided <= set(CHECKS)
     assert set(CHECKS) - decided == {"tools", "clock", "load"}
+
+
+GARBAGE = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def lies(draw: st.DrawFn) -> dict[str, Any]:
+    """Return a healthy node's payloads with garbage in the place of some value at some depth."""
+    payloads = healthy()
+    place: Any = payloads
+    key: Any = draw(st.sampled_from(sorted(payloads)))
+    while isinstance(place[key], dict | list) and place[key] and draw(st.booleans()):
+        place = place[key]
+        key = draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+    place[key] = draw(GARBAGE)
+    return payloads
+
+
+@settings(max_examples=300)
+@given(lies())
+def test_a_node_that_lies_costs_its_own_rows(payloads: dict[str, Any]) -> None:
+    """Whatever a node writes, there is a judgement of every check, and text and JSON of it."""
+    node = examined(payloads)
+    assert list(node.rows) == list(CHECKS)
+    report = Report((node,), datetime(2026, 1, 2, tzinfo=UTC))
+    assert painted(report_lines(report, verbose=True, width=80), color=False).replace("\n", "").isprintable()
+    assert json.loads(json.dumps(report_object(report), allow_nan=False))
