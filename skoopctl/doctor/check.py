@@ -35,7 +35,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a check found. ``fix`` replaces the check's own; it is shown unless the level is ok."""
+    """What a check found. ``fix`` replaces the check's own."""
 
     level: Level
     detail: str

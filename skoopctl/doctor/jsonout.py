@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from skoopctl import __version__
-from skoopctl.doctor.catalogue import CHECKS
-from skoopctl.doctor.check import Judgement, Level
+from skoopctl.doctor.catalogue import CHECKS, fix_of
+from skoopctl.doctor.check import Judgement
 from skoopctl.doctor.examine import Examination, Report
 
 SCHEMA = "skoopctl.doctor/1"
@@ -56,5 +56,5 @@ def _check(name: str, row: Judgement) -> dict[str, Any]:
         "title": CHECKS[name].title,
         "level": str(row.level),
         "detail": row.detail,
-        "fix": None if row.level is Level.OK else row.fix or CHECKS[name].fix,
+        "fix": fix_of(name, row) or None,
     }

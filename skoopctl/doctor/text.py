@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skoopctl.doctor.ability import Answer, Prospect
-from skoopctl.doctor.catalogue import CHECKS
+from skoopctl.doctor.catalogue import fix_of
 from skoopctl.doctor.check import Judgement, Level
 from skoopctl.doctor.examine import Examination, Report
 from skoopctl.report.terminal import Line, Span, line, wrapped
@@ -59,8 +59,7 @@ def _row(name: str, row: Judgement, width: int) -> list[Line]:
     head = f"  {row.level:<9} {name:<17}"
     first, *rest = wrapped(row.detail, width, first="", rest=" " * _TITLE_AT)
     lines = [line(Span(head, _LEVEL_STYLES[row.level]), " ", *first), *rest]
-    if row.level is not Level.OK:
-        fix = row.fix or CHECKS[name].fix
+    if fix := fix_of(name, row):
         lines += wrapped(fix, width, first=f"{'':<{_TITLE_AT}}→ ", rest=f"{'':<{_TITLE_AT}}  ")
     return lines
 

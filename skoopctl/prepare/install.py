@@ -74,6 +74,11 @@ def _plan(node: Node, names: Sequence[str]) -> _Plan | None:
         return None
     if not would.new:
         raise RefusedError(f"{node.manager.name} did not say what it would install")
+    unknown = [name for name in lacking if name not in would.new]
+    if node.manager.exact and unknown:
+        raise RefusedError(
+            f"{node.manager.name} has no package {unknown[0]}, and would take others in its place"
+        )
     return _Plan(node.session.as_root(command), tuple(sorted(would.new)), before)
 
 

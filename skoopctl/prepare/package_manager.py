@@ -42,6 +42,8 @@ class Manager:
     purge: Callable[[Sequence[str]], Words] | None = None
     """Removes settings too; only for packages of which there was nothing before."""
     simulation_ends: tuple[int, ...] = (0,)
+    exact: bool = False
+    """Whether each name that is asked for must be among those that would come."""
 
 
 def _simulated(flag: str, after: str, without: Sequence[str] = ()) -> Callable[[Words], Words]:
@@ -114,6 +116,7 @@ MANAGERS: dict[str, Manager] = {
             # Without --no-remove, it also says what it would remove, so that a row can name it.
             simulated=_simulated("-s", "apt-get", ["--no-remove"]),
             read=transaction.apt,
+            exact=True,  # a name that apt does not know is taken for a pattern, which other packages may match
         ),
         Manager(
             name="dnf",
@@ -144,6 +147,7 @@ MANAGERS: dict[str, Manager] = {
             remove=lambda names: (*_APK, "del", *names),
             simulated=_simulated("--simulate", "apk"),
             read=transaction.apk,
+            exact=True,
         ),
     )
 }

@@ -51,6 +51,8 @@ PACKAGES: dict[str, dict[str, str]] = {
     "skt-present": {"Version": "1"},
     "ipset": {"Depends": "skt-present (>= 2)"},
     "conntrack": {"Conflicts": "skt-present"},
+    "python3-bpfcc": {},
+    f"linux-headers-{os.uname().release}-extra": {},
 }
 OURS = ("ipvsadm", "skt-ipvsadm-data")
 SETUP = r"""
@@ -62,7 +64,7 @@ python3 - <<'END'
 import re
 path = "/var/lib/dpkg/status"
 rows = open(path).read().split("\n\n")
-ours = re.compile(r"^Package: (ipvsadm|ipset|conntrack|skt-.*)$", re.M)
+ours = re.compile(r"^Package: (ipvsadm|ipset|conntrack|python3-bpfcc|linux-headers-.*|skt-.*)$", re.M)
 open(path, "w").write("\n\n".join(row for row in rows if not ours.search(row)))
 END
 apt-get -q update
@@ -227,6 +229,14 @@ def test_what_is_there_is_never_changed(debian: DebianNode, name: str) -> None:
     row = install.plan(target(debian), [name])
     assert row.state is State.REFUSED
     assert "skt-present" in row.detail
+    assert debian.installed() == {"skt-present"}
+
+
+def test_a_name_is_not_a_pattern(debian: DebianNode) -> None:
+    """When the running kernel's headers are not in the repository, nothing with a similar name is taken for them."""
+    row = install.plan(target(debian), ["bcc"])
+    assert row.state is State.REFUSED
+    assert f"linux-headers-{os.uname().release}" in row.detail
     assert debian.installed() == {"skt-present"}
 
 

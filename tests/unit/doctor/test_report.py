@@ -59,6 +59,13 @@ def test_what_is_not_well_is_named_with_what_to_do() -> None:
     assert "lockdown" not in page
 
 
+def test_what_is_not_known_has_no_cure_of_its_own() -> None:
+    """Nobody is told to install what may be there."""
+    page = shown(examined(changed("doctor-netfilter", iptables=text("", "EACCES"))))
+    assert "  unknown   iptables" in page
+    assert "→" not in page
+
+
 def test_a_node_that_cannot_be_reached_shows_only_why() -> None:
     """One row, the transport's own, and not one for each check that could not be made."""
     lines = shown(GONE).splitlines()
