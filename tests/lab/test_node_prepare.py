@@ -382,17 +382,18 @@ def test_a_known_host_is_logged_in_to(sshd: SshdHost, port: int) -> None:
 
 
 RELAY = """
-import os, socket, sys, threading
+import os, socket, sys, threading, time
 sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
 def out():
     while data := sock.recv(65536): os.write(1, data)
 threading.Thread(target=out, daemon=True).start()
 while data := os.read(0, 65536): sock.sendall(data)
+time.sleep(1000)
 """
 
 
 def test_a_proxy_command_is_the_way(sshd: SshdHost, tmp_path: Path) -> None:
-    """A ProxyCommand of ~/.ssh/config is used, and is gone with the session."""
+    """A ProxyCommand of ~/.ssh/config is used, and is ended with the session, also one that would stay."""
     (tmp_path / ".ssh").mkdir()
     relay = tmp_path / "relay.py"
     relay.write_text(RELAY)
