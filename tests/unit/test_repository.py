@@ -30,6 +30,7 @@ ROOMS = (
     "cluster",
     "dataplane",
     "checks",
+    "changes",
     "report",
     "cli",
     "lab",
