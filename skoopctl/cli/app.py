@@ -22,6 +22,7 @@ COMMANDS = {
     "collect": ("skoopctl.cli.collect:collect", "Collect evidence from nodes into a bundle."),
     "demo": ("skoopctl.cli.demo:demo", "Build the lab, break it, diagnose it, take it down."),
     "diagnose": ("skoopctl.cli.diagnose:diagnose", "Find out why traffic from A to B does not arrive."),
+    "diff": ("skoopctl.cli.diff:diff", "Show what differs between two bundles."),
     "explain": ("skoopctl.cli.explain:explain", "Explain a finding by its id."),
     "lab": ("skoopctl.cli.lab:lab", "A cluster of network namespaces to try things on."),
 }
