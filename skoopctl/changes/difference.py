@@ -110,14 +110,12 @@ def _host(
 def _namespace(
     host: str, label: str, a: NetNamespace, b: NetNamespace, wanted: frozenset[str], volatile: bool
 ) -> Section:
-    ours, theirs = ({link.name for link in netns.links.values()} for netns in (a, b))
-    view_a = View(a, volatile, frozenset(ours - theirs))
-    view_b = View(b, volatile, frozenset(theirs - ours))
+    view_a, view_b = _view(a, b, volatile), _view(b, a, volatile)
     changes: list[Change] = []
     unseen: list[Unseen] = []
     for kind in _kinds(wanted, volatile):
         found = compare_entries(kind.name, kind.entries(view_a), kind.entries(view_b))
-        kept, hidden = withhold(kind.name, found, kind.gap(a), kind.gap(b))
+        kept, hidden = withhold(kind.name, found, kind.gap(view_a), kind.gap(view_b))
         changes += kept
         unseen += hidden
     if IPTABLES in wanted:
@@ -129,6 +127,12 @@ def _namespace(
         changes += kept
         unseen += hidden
     return Section(host, label, tuple(changes), tuple(unseen))
+
+
+def _view(netns: NetNamespace, other: NetNamespace, volatile: bool) -> View:
+    devices, others = ({link.name for link in each.links.values()} for each in (netns, other))
+    addresses, theirs = ({address.ip for address in each.addresses} for each in (netns, other))
+    return View(netns, volatile, frozenset(devices - others), frozenset(addresses - theirs), other)
 
 
 def _kinds(wanted: frozenset[str], volatile: bool) -> list[Kind]:

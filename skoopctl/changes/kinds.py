@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from skoopctl.changes.entries import Entry
 from skoopctl.changes.links import links
 from skoopctl.changes.members import member_text
+from skoopctl.kernel.address import IPAddress
 from skoopctl.kernel.ipvs_text import address_text, server_text, service_name, service_text
 from skoopctl.kernel.neighbour import NeighbourState
 from skoopctl.kernel.netns import NetNamespace
+from skoopctl.kernel.route import TABLE_LOCAL
 
 _DEVICE_FOLDERS = ("conf", "neigh")
+_OF_MODULES = ("net/bridge/", "net/netfilter/", "net/ipv4/vs/", "net/sctp/")
+_NO_DEVICE = frozenset({"", "all", "default"})
 _MEASURED = frozenset({"net/netfilter/nf_conntrack_count"})
 _PORT_RANGE = "net/ipv4/ip_local_port_range"
 _LASTING = frozenset({NeighbourState.PERMANENT, NeighbourState.NOARP})
+_OF_KERNEL = 2  # RTPROT_KERNEL
 _BUILT_IN_RANGE = (32768, 60999)
 
 
@@ -26,12 +31,15 @@ _BUILT_IN_RANGE = (32768, 60999)
 class View:
     """One namespace as a row sees it. ``volatile``: what changes by itself counts too (``--all``).
 
-    ``strangers`` are devices that the other side does not have: what goes with them is no news.
+    ``strangers`` are devices and ``lone`` addresses that the other side does not have, ``other`` is that side: what
+    comes and goes with them is no news.
     """
 
     netns: NetNamespace
     volatile: bool = False
     strangers: frozenset[str] = frozenset()
+    lone: frozenset[IPAddress] = frozenset()
+    other: NetNamespace | None = None
 
     def device(self, index: int) -> str:
         """Return the name of a device."""
@@ -47,12 +55,13 @@ class Kind:
     items: tuple[str, ...]
     entries: Callable[[View], Iterable[Entry]]
     only_with_all: bool = False
-    unread: Callable[[NetNamespace], str] = lambda _: ""
+    unread: Callable[[View], str] = lambda _: ""
 
-    def gap(self, netns: NetNamespace) -> str:
+    def gap(self, view: View) -> str:
         """Return why this kind was not read whole there, or ''."""
-        reasons = (f"{item}: {netns.gaps[item]}" for item in self.items if item in netns.gaps)
-        return next(reasons, "") or self.unread(netns)
+        gaps = view.netns.gaps
+        reasons = (f"{item}: {gaps[item]}" for item in self.items if item in gaps)
+        return next(reasons, "") or self.unread(view)
 
 
 def _links(view: View) -> Iterator[Entry]:
@@ -70,7 +79,11 @@ def _addresses(view: View) -> Iterator[Entry]:
 
 
 def _routes(view: View) -> Iterator[Entry]:
+    """The kernel's own local and broadcast routes come and go with the address that they are for."""
     for route in view.netns.routes:
+        own = route.table == TABLE_LOCAL and route.protocol == _OF_KERNEL
+        if own and (route.prefsrc in view.lone or route.destination.network_address in view.lone):
+            continue
         subject = f"{route.table} {route.destination} {route.source} {route.tos} {route.metric} {route.type}"
         yield Entry(subject, route.text)
 
@@ -88,20 +101,44 @@ def _neighbours(view: View) -> Iterator[Entry]:
 
 
 def _fdb(view: View) -> Iterator[Entry]:
-    """Bridge ports' own addresses go with their devices; learned entries age."""
+    """Own addresses and groups come and go with devices and addresses; learned entries age."""
     for each in view.netns.fdb:
         device = view.device(each.index)
-        if device in view.strangers:
+        group = each.remote is None and int(each.mac[:2] or "0", 16) & 1
+        if device in view.strangers or each.local or group:
             continue
         if each.permanent or each.remote or view.volatile:
             yield Entry(f"{each.mac} {device} {each.vlan} {each.remote}", each.text)
 
 
+def _unread_sysctls(view: View) -> str:
+    """Tell of sysctls that only the other side has, but for those of modules: they exist, and were not asked for."""
+    if view.other is None:
+        return ""
+    missing = [
+        path
+        for path in view.other.sysctls.values.keys() - view.netns.sysctls.values.keys()
+        if not path.startswith(_OF_MODULES) and _device_is_here(view.netns, _of_device(path))
+    ]
+    if not missing or not view.netns.sysctls.values:
+        return ""
+    return f"{len(missing)} that the other one has, such as {min(missing)}, were not read"
+
+
+def _device_is_here(netns: NetNamespace, device: str) -> bool:
+    return device in _NO_DEVICE or netns.link_named(device) is not None
+
+
+def _of_device(path: str) -> str:
+    """Return the device that a sysctl is of, or ''."""
+    parts = path.split("/")
+    return parts[3] if len(parts) > 4 and parts[2] in _DEVICE_FOLDERS else ""
+
+
 def _sysctls(view: View) -> Iterator[Entry]:
     sysctls = view.netns.sysctls
     for path, value in sysctls.values.items():
-        parts = path.split("/")
-        if len(parts) > 3 and parts[2] in _DEVICE_FOLDERS and parts[3] in view.strangers:
+        if _of_device(path) in view.strangers:
             continue
         if path not in _MEASURED or view.volatile:
             words = " ".join(value.split())
@@ -173,14 +210,15 @@ def _connections(view: View) -> Iterator[Entry]:
         yield Entry(subject, " ".join(words[:2] + words[3:]))  # without its timeout, which runs
 
 
-def _no_programs(netns: NetNamespace) -> str:
-    return "" if netns.programs is not None else "bpf: programs were not read"
+def _no_programs(view: View) -> str:
+    return "" if view.netns.programs is not None else "programs were not read"
 
 
-def _no_connections(netns: NetNamespace) -> str:
-    if netns.conntrack is None:
-        return "conntrack: was not read"
-    return "" if netns.conntrack.complete else f"conntrack: {netns.conntrack.detail or 'not read whole'}"
+def _no_connections(view: View) -> str:
+    table = view.netns.conntrack
+    if table is None:
+        return "it was not read"
+    return "" if table.complete else table.detail or "it was not read whole"
 
 
 KINDS: tuple[Kind, ...] = (
@@ -190,7 +228,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("rule", ("rule",), _rules),
     Kind("neighbour", ("neigh", "neigh-proxy"), _neighbours),
     Kind("fdb", ("fdb",), _fdb),
-    Kind("sysctl", ("sysctl",), _sysctls),
+    Kind("sysctl", ("sysctl",), _sysctls, unread=_unread_sysctls),
     Kind("ipset", ("ipset",), _ipsets),
     Kind("ipvs", ("ip_vs",), _ipvs),
     Kind("wireguard", ("wireguard",), _wireguard),

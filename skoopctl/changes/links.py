@@ -21,13 +21,14 @@ def links(netns: NetNamespace) -> Iterator[Entry]:
     names = {index: link.name for index, link in netns.links.items()}
     for link in netns.links.values():
         found = tuple(_fields(link, names))
-        words = " ".join(f"{name} {value}" for name, value in found if value and "." not in name)
+        words = " ".join(
+            f"{name} {value}" for name, value in found if value and "." not in name and value != "yes"
+        )
         yield Entry(link.name, f"{link.name}: {words}", found)
 
 
 def _fields(link: Link, names: dict[int, str]) -> Iterator[tuple[str, str]]:
-    yield "state", "up" if link.up else "down"
-    yield "carrier", "" if link.carrier or not link.up else "none"
+    yield "state", "down" if not link.up else "up" if link.carrier else "up without carrier"
     yield "mtu", str(link.mtu)
     yield "type", link.kind
     yield "master", names.get(link.master, "")

@@ -73,7 +73,7 @@ def _unseen(found: Difference) -> Iterator[Line]:
     groups: dict[tuple[str, str, str], list[tuple[str, Unseen]]] = {}
     for section in found.sections:
         for each in section.unseen:
-            key = section.host, each.part, each.reason
+            key = section.host, each.part, each.reason.removeprefix(f"{each.part}: ")
             groups.setdefault(key, []).append((section.namespace, each))
     if groups:
         yield line(Span("Not seen, and so not compared", "bold"))

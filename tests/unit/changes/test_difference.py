@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -16,11 +16,13 @@ from skoopctl.checks.snapshot import Snapshot
 from skoopctl.cluster.cluster import Cluster as Objects
 from skoopctl.cluster.objects import Endpoint, EndpointPort, EndpointSlice, Node, Pod
 from skoopctl.dataplane.edit import edit_netns, with_link_up, with_sysctls, without_route
+from skoopctl.kernel.address import Address
 from skoopctl.kernel.conntrack import Connection, Direction, connection_table
 from skoopctl.kernel.ipset import IpSet, Member, Net
 from skoopctl.kernel.ipvs import Ipvs
 from skoopctl.kernel.ipvs_text import decode_ipvsadm
 from skoopctl.kernel.netns import Host, NetNamespace
+from skoopctl.kernel.route import Route
 from skoopctl.report.difference import change_words
 from tests.support.broken import snapshot_of
 from tests.support.worlds import Cluster, cluster, filter_table
@@ -70,8 +72,8 @@ CASES: dict[str, tuple[Damage, list[str]]] = {
         ],
     ),
     "a sysctl has its name of sysctl(8)": (
-        lambda c: c.n1.set("net/ipv4/conf/all/rp_filter", 1),
-        ["n1 host sysctl + net.ipv4.conf.all.rp_filter = 1"],
+        lambda c: c.n1.set("net/bridge/bridge-nf-call-iptables", 1),
+        ["n1 host sysctl + net.bridge.bridge-nf-call-iptables = 1"],
     ),
     "a permanent neighbour": (
         lambda c: c.a.neighbour("eth0", "10.244.1.77", "02:00:00:00:00:77"),
@@ -280,6 +282,30 @@ def test_what_a_could_not_see_is_not_new() -> None:
     found = difference(edited(made(), gap("iptables-nft")), chain(*RULES))
     assert told(found) == []
     assert [each.side for section in found.sections for each in section.unseen] == ["A"]
+
+
+def test_sysctls_that_were_not_asked_for_are_not_new() -> None:
+    """A sysctl that every kernel has, and one side only, was not read on the other: it is no change."""
+    found = difference(made(), edited(made(), with_sysctls({"net/ipv4/tcp_mtu_probing": "0"})))
+    assert told(found) == []
+    (unseen,) = (each for section in found.sections for each in section.unseen)
+    assert (unseen.side, unseen.withheld) == ("A", 1)
+    assert "net/ipv4/tcp_mtu_probing" in unseen.reason
+
+
+def test_what_comes_with_an_address_is_not_told_again() -> None:
+    """The kernel's own route for an address that is new is no news beside it, and other routes are."""
+    route = Route(
+        255, ip_network("10.9.9.9/32"), prefsrc=ip_address("10.9.9.9"), protocol=2, text="local 10.9.9.9"
+    )
+    address = Address(2, ip_address("10.9.9.9"), 32)
+    after = edited(
+        made(),
+        lambda netns: replace(netns, routes=(*netns.routes, route), addresses=(*netns.addresses, address)),
+    )
+    assert [line for line in told(difference(made(), after)) if "route" in line] == []
+    alone = edited(made(), lambda netns: replace(netns, routes=(*netns.routes, route)))
+    assert told(difference(made(), alone)) == ["n1 host route + local 10.9.9.9"]
 
 
 def test_a_gap_hides_only_its_own_part() -> None:
