@@ -25,6 +25,7 @@ COMMANDS = {
     "diff": ("skoopctl.cli.diff:diff", "Show what differs between two bundles."),
     "explain": ("skoopctl.cli.explain:explain", "Explain a finding by its id."),
     "lab": ("skoopctl.cli.lab:lab", "A cluster of network namespaces to try things on."),
+    "redact": ("skoopctl.cli.redact:redact", "Write a bundle for others, with other names and addresses."),
 }
 
 EXIT_USAGE = 2

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
+from skoopctl.changes.difference import KIND_NAMES
 from skoopctl.cli.diff import diff
 from skoopctl.errors import EvidenceError, SkoopError, UsageError
 from skoopctl.recorded import recorded_bundle
@@ -61,6 +62,14 @@ def test_json_keeps_to_its_schema() -> None:
 def test_the_published_schema_is_the_packaged_one() -> None:
     """The schema in docs/ is the one that ships in the package."""
     assert json.loads(PUBLISHED.read_text(encoding="utf-8")) == difference_schema()
+
+
+def test_every_kind_is_in_the_schema_and_on_the_page() -> None:
+    """What ``--only`` takes is what the schema allows and what the page on bundles lists."""
+    kinds = difference_schema()["$defs"]["change"]["properties"]["kind"]["enum"]
+    assert kinds == list(KIND_NAMES)
+    page = (PUBLISHED.parents[1] / "bundles.md").read_text(encoding="utf-8")
+    assert [name for name in KIND_NAMES if f"`{name}`" not in page] == []
 
 
 def test_hosts_are_chosen_by_pattern() -> None:
