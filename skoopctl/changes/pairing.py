@@ -64,8 +64,9 @@ def pair_namespaces(a: list[Named], b: list[Named]) -> Pairs:
         ours, theirs = _unique(left, way), _unique(right, way)
         met = [(ours[key], theirs[key]) for key in ours if key in theirs]
         found.both += met
-        left = [named for named in left if all(named is not one for one, _ in met)]
-        right = [named for named in right if all(named is not other for _, other in met)]
+        gone = {id(named) for pair in met for named in pair}
+        left = [named for named in left if id(named) not in gone]
+        right = [named for named in right if id(named) not in gone]
     found.only_a, found.only_b = left, right
     return found
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Union
 
+from skoopctl.evidence.redaction.vocabulary import words
 from skoopctl.evidence.redaction.words import Redactor
 
 Rewrite = Callable[[Any, Redactor], Any]
@@ -18,9 +19,14 @@ Fields = Mapping[str, Any]
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
 _TIME = re.compile(r"[0-9T:Z.+-]{1,40}")
-_OWN_KEY = re.compile(
-    r"(?:[a-z0-9.-]+\.)?(?:kubernetes|k8s)\.io/[a-z0-9./-]+|app|k8s-app|name|component|tier|role|version"
+_API_DOMAIN = re.compile(r"(?:[a-z0-9.-]+\.)?(?:kubernetes|k8s)\.io")
+_API_KEYS = words(
+    "hostname os arch instance-type region zone service-name metadata.name headless managed-by name instance version "
+    "component part-of created-by control-plane master worker app k8s-app tier role pod-template-hash "
+    "controller-revision-hash pod-template-generation statefulset pod-name pod-index "
+    "exclude-from-external-load-balancers"
 )
+"""Keys of labels, without their domain, that Kubernetes and its customs give."""
 
 
 class ListOf:
@@ -68,9 +74,10 @@ def _labels(value: Any, redactor: Redactor) -> Any:
 
 
 def _label_key(key: str, redactor: Redactor) -> str:
-    if _OWN_KEY.fullmatch(key):
-        return key
-    return "/".join(redactor.names.name(part) for part in key.split("/"))
+    domain, slash, name = key.rpartition("/")
+    if domain and not _API_DOMAIN.fullmatch(domain):
+        domain = redactor.names.name(domain)
+    return f"{domain}{slash}{name if name in _API_KEYS else redactor.names.name(name)}"
 
 
 def _expressions(value: Any, redactor: Redactor) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -198,3 +199,21 @@ def test_fields_of_objects_without_a_row_are_left_out(redactor: Redactor) -> Non
     assert b"SECRET" not in new
     assert b"cart-1" not in new
     assert b'"podIP":"10.' in new
+
+
+def test_labels_keep_what_kubernetes_calls_them(redactor: Redactor) -> None:
+    """Keys of Kubernetes stay, keys and values that people chose are replaced, a role of a node among them."""
+    labels = {
+        "kubernetes.io/hostname": "rack7-node3",
+        "node-role.kubernetes.io/acme-db": "",
+        "acme.example/team": "payments",
+        "app": "cart",
+    }
+    raw = json.dumps({"items": [{"metadata": {"name": "n", "labels": labels}}]}).encode()
+    (item,) = json.loads(redact_objects("nodes", raw, redactor))["items"]
+    new = item["metadata"]["labels"]
+    hostname, role, *_ = new
+    assert hostname == "kubernetes.io/hostname"
+    assert role.startswith("node-role.kubernetes.io/")
+    assert new["app"] == redactor.names.name("cart")
+    assert [word for word in ("rack7", "acme", "payments", "cart") if word in json.dumps(new)] == []
