@@ -34,9 +34,9 @@ def redact(bundle: Bundle, known: RedactionMap) -> Redaction:
     ``known`` holds the key; what an earlier bundle made of it is made of it again. The result's map holds what was
     replaced by what.
     """
-    redactor = known.redactor()
     if not known.used:
-        _learn_ranges(bundle, redactor, known)
+        known = _fitted(known, bundle)
+    redactor = known.redactor()
     results = {redactor.names.name(name): _host(record, redactor) for name, record in bundle.results.items()}
     cluster, missing = _objects(bundle.cluster, redactor)
     redacted = replace(
@@ -51,8 +51,8 @@ def redact(bundle: Bundle, known: RedactionMap) -> Redaction:
     return Redaction(redacted, known.with_replacements(redactor), left_out)
 
 
-def _learn_ranges(bundle: Bundle, redactor: Redactor, known: RedactionMap) -> None:
-    """Find ranges of addresses and what NETMAP carries, which only a permutation that knows of them keeps.
+def _fitted(known: RedactionMap, bundle: Bundle) -> RedactionMap:
+    """Return a map that keeps the bundle's ranges of addresses, and what NETMAP carries.
 
     The rewriters note both; so the items that may hold some are rewritten once in vain.
     """
@@ -61,7 +61,7 @@ def _learn_ranges(bundle: Bundle, redactor: Redactor, known: RedactionMap) -> No
         for item in record.evidence.items.values():
             if item.name in WITH_RANGES and _MAY_HOLD_RANGES.search(item.payload):
                 redact_item(item, scout)
-    redactor.pin(scout.ranges, scout.carried)
+    return replace(known, ranges=frozenset(scout.ranges), carried=frozenset(scout.carried))
 
 
 def _host(record: HostRecord, redactor: Redactor) -> HostRecord:

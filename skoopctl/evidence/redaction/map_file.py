@@ -46,10 +46,8 @@ class RedactionMap:
         return made
 
     def with_replacements(self, redactor: Redactor) -> RedactionMap:
-        """Return the map after a bundle was redacted: the pins of the permutation are those that it had."""
-        ranges = self.ranges if self.used else frozenset(redactor.ranges)
-        carried = self.carried if self.used else frozenset(redactor.carried)
-        return replace(self, used=True, ranges=ranges, carried=carried, replacements=redactor.seen())
+        """Return the map after a bundle was redacted."""
+        return replace(self, used=True, replacements=redactor.seen())
 
 
 def new_map(*, seed: str | None = None, keep_names: bool = False) -> RedactionMap:

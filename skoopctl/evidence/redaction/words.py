@@ -72,8 +72,6 @@ class Redactor:
             self.addresses.pin(version, first, last)
         for version, length in carried:
             self.addresses.keep_hosts(version, length)
-        self.ranges.update(ranges)
-        self.carried.update(carried)
 
     # --- bytes --------------------------------------------------------------------------------------------------
 
@@ -178,8 +176,8 @@ class Redactor:
 
     def _atom(self, found: re.Match[str]) -> str:
         bare = found[0].rstrip(".")
-        if bare == "a":
-            return found[0]  # an article
+        if bare in {"a", "s"}:
+            return found[0]  # an article, seconds
         return self.names.word(bare) + found[0][len(bare) :]
 
     def _address(self, found: re.Match[str]) -> str:

@@ -16,9 +16,10 @@ from skoopctl.checks.load import snapshot_of
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.dataplane.path import walk
 from skoopctl.dataplane.trace import Flow, PathResult, Walk
-from skoopctl.evidence import Bundle, read_bundle, write_bundle
-from skoopctl.evidence.redaction import Redaction, find_leaks, new_map, redact
+from skoopctl.evidence import Bundle, HostEvidence, HostRecord, read_bundle, write_bundle
+from skoopctl.evidence.redaction import Redaction, find_leaks, new_map, read_map, redact, write_map
 from skoopctl.recorded import MOMENTS, recorded_bundle
+from skoopctl.transport.base import HostStatus
 from tests.vm import truth
 
 FLOWS = (
@@ -180,6 +181,27 @@ def test_the_same_map_makes_a_second_bundle_fit_the_first() -> None:
         later = second.map.replacements[section]
         assert {old: later[old] for old in pairs} == dict(pairs)
     assert list(second.bundle.results) == list(first.bundle.results)
+
+
+@pytest.mark.parametrize("name", ["ipset-types", "tproxy-and-redirect", "ipvs-kube"])
+def test_a_map_that_is_read_again_gives_the_same_bundle(name: str, tmp_path: Path) -> None:
+    """What the permutation was fitted to (ranges, NETMAP) is in the map: from disk, it is the same permutation."""
+    bundle, _ = truth.load(name)
+    first = redact(bundle, new_map())
+    write_map(tmp_path / "map.json", first.map)
+    assert redact(bundle, read_map(tmp_path / "map.json")).bundle == first.bundle
+
+
+def test_a_host_that_did_not_answer_is_redacted_too() -> None:
+    """Of a host without evidence, name, address and what its collection said are replaced, and its status stays."""
+    said = "no answer from cart-7.example of 10.20.0.21 within the connect deadline of 10 s"
+    record = HostRecord(HostStatus.UNREACHABLE, said, HostEvidence("cart-7", {}), address="10.20.0.21")
+    done = redact(Bundle({"cart-7": record}, inventory="/home/jane/inventory.yaml"), new_map(seed="tests"))
+    ((name, new),) = done.bundle.results.items()
+    assert (new.status, new.evidence.host) == (HostStatus.UNREACHABLE, name)
+    assert new.detail.endswith("within the connect deadline of 10 s")
+    told = f"{name} {new.detail} {new.address} {done.bundle.inventory}"
+    assert [word for word in ("cart", "example", "10.20.0.21", "jane") if word in told] == []
 
 
 def test_the_same_key_gives_the_same_bundle() -> None:
