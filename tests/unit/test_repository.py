@@ -31,6 +31,7 @@ ROOMS = (
     "cluster",
     "dataplane",
     "checks",
+    "changes",
     "report",
     "doctor",
     "prepare",
