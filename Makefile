@@ -75,9 +75,10 @@ fuzz: test-packages $(VENV)/dev.stamp ## Compare the model with this kernel: N=1
 
 ##@ Keep up
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## Write docs/findings.md and docs/plans.md from the code's tables
+docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md and doctor.md from the code's tables
 	@$(PYTHON) docs/findings.py
 	@$(PYTHON) docs/plans.py
+	@$(PYTHON) docs/doctor.py
 
 .PHONY: record
 record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --recorded (root); then: make readme

@@ -13,7 +13,9 @@ def text_payload(text, cap):
 
 
 class Program:
-    """One answer to one request."""
+    """One answer to one request. The extras are items (name, function of the program) of files that are sent on request."""
+
+    host_extras = netns_extras = ()
 
     def __init__(self, request, deadline):
         self.request = request
@@ -45,6 +47,8 @@ class Program:
         for position, namespace in enumerate(order):
             self.visit(namespace, position)
             self.frames.flush()
+        for name, read in self.host_extras:
+            self.item(0, name, lambda: read(self))
         self.frames.send(END, to_json({"items": self.frames.items}).encode())
         self.frames.flush()
 
@@ -131,7 +135,7 @@ class Program:
             ("ip6tables-legacy", lambda: self.netfilter.iptables_legacy("ip6tables", "ip6_tables_names")),
             ("nft", self.netfilter.nft),
         ]
-        return rows
+        return rows + [(name, lambda read=read: read(self)) for name, read in self.netns_extras]
 
     def dump(self, name, kind, body):
         """Dump one table; the links are kept for what else they tell."""

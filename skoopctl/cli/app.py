@@ -22,10 +22,14 @@ COMMANDS = {
     "collect": ("skoopctl.cli.collect:collect", "Collect evidence from nodes into a bundle."),
     "demo": ("skoopctl.cli.demo:demo", "Build the lab, break it, diagnose it, take it down."),
     "diagnose": ("skoopctl.cli.diagnose:diagnose", "Find out why traffic from A to B does not arrive."),
+    "diff": ("skoopctl.cli.diff:diff", "Show what differs between two bundles."),
+    "doctor": ("skoopctl.cli.doctor:doctor", "Find out what works on each node, and what would."),
     "explain": ("skoopctl.cli.explain:explain", "Explain a finding by its id."),
-    "run": ("skoopctl.cli.run:run", "Inspect a cluster by a plan, by hand or from cron."),
     "inventory": ("skoopctl.cli.inventory:inventory", "Show who would be asked, and where that is written."),
     "lab": ("skoopctl.cli.lab:lab", "A cluster of network namespaces to try things on."),
+    "node": ("skoopctl.cli.node:node", "Install on nodes what skoopctl can use, and remove it."),
+    "redact": ("skoopctl.cli.redact:redact", "Write a bundle for others, with other names and addresses."),
+    "run": ("skoopctl.cli.run:run", "Inspect a cluster by a plan, by hand or from cron."),
 }
 
 EXIT_USAGE = 2
@@ -72,7 +76,8 @@ class LateGroup(click.Group):
 def app() -> None:
     """Find out why traffic in a Kubernetes cluster does not arrive.
 
-    Nothing is installed on the nodes, nothing on them is changed, and nothing is left behind.
+    Nothing is installed on the nodes, nothing on them is changed, and nothing is left behind, except by
+    'skoopctl node', which exists to install packages and says so.
     """
 
 

@@ -45,7 +45,10 @@ class HostRecord:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """One run's evidence: hosts by their inventory names, and the API's lists by kind (``pods`` …)."""
+    """One run's evidence: hosts by their inventory names, and the API's lists by kind (``pods`` …).
+
+    ``redacted`` tells whether names and addresses are those of a map (`skoopctl.evidence.redaction`).
+    """
 
     results: Mapping[str, HostRecord]
     cluster: Mapping[str, bytes] = field(default_factory=dict)
@@ -53,6 +56,7 @@ class Bundle:
     inventory: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     tool_version: str = __version__
+    redacted: bool = False
 
     @property
     def collected(self) -> int:

@@ -154,6 +154,8 @@ def _manifest(bundle: Bundle, hosts: list[dict[str, Any]]) -> dict[str, Any]:
         "hosts": hosts,
         "cluster": {kind: _size_and_hash(data) for kind, data in bundle.cluster.items()},
         "cluster_problem": bundle.cluster_problem,
+        # Only where it is true: other bundles have the bytes that they always had.
+        **({"redacted": True} if bundle.redacted else {}),
     }
 
 
@@ -183,6 +185,7 @@ class _Reader:
                 inventory=str(manifest["inventory"]),
                 created=datetime.fromisoformat(manifest["created"]),
                 tool_version=str(manifest["tool_version"]),
+                redacted=bool(manifest.get("redacted", False)),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise self._error(f"{MANIFEST} lacks something or has it in another form: {error}") from error

@@ -11,7 +11,7 @@ from threading import Thread
 
 from skoopctl.errors import EvidenceError, TransportError
 from skoopctl.evidence.bundle import Bundle, HostRecord
-from skoopctl.evidence.frames import decode_answer
+from skoopctl.evidence.frames import Seen, decode_answer
 from skoopctl.evidence.item import HOST_WIDE, HostEvidence, Item, ItemStatus
 from skoopctl.evidence.payload import job
 from skoopctl.evidence.request import Request
@@ -47,7 +47,13 @@ async def collect(
     records = _Records({host.name: host.address for host in hosts}, observer)
     try:
         await run_fleet(
-            hosts, job(asked), deadlines=limits, forks=forks, observer=records, transports=transports
+            hosts,
+            job(asked),
+            deadlines=limits,
+            forks=forks,
+            observer=records,
+            transports=transports,
+            keep_output=False,
         )
         cluster, problem = await lists
     finally:
@@ -67,6 +73,7 @@ class _Records:
     def __init__(self, addresses: Mapping[str, str], observer: FleetObserver | None) -> None:
         self._addresses = addresses
         self._observer = observer
+        self._seen: Seen = {}
         self.decoded: dict[str, HostRecord] = {}
 
     def run_started(self, hosts: Sequence[InventoryHost]) -> None:
@@ -81,7 +88,7 @@ class _Records:
 
     def host_finished(self, result: HostResult) -> None:
         """Decode the answer, then pass it on."""
-        self.decoded[result.host] = record_of(result, self._addresses[result.host])
+        self.decoded[result.host] = record_of(result, self._addresses[result.host], self._seen)
         if self._observer is not None:
             self._observer.host_finished(result)
 
@@ -97,9 +104,9 @@ def request_within(deadlines: Deadlines) -> Request:
     return Request(deadline_s=deadline_s, item_timeout_s=min(10.0, deadline_s / 2))
 
 
-def record_of(result: HostResult, address: str = "") -> HostRecord:
+def record_of(result: HostResult, address: str = "", seen: Seen | None = None) -> HostRecord:
     """Decode one host's answer and say, in a status and one line, how far it can be relied on."""
-    evidence = decode_answer(result.host, result.stdout)
+    evidence = decode_answer(result.host, result.stdout, seen)
     status, detail = _verdict(result, evidence)
     return HostRecord(status, printable(detail, 500), evidence, result.elapsed_s, address)
 

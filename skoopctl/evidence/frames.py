@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from sys import intern
 from typing import Any
 
 from skoopctl.evidence.item import HostEvidence, Item, ItemStatus
@@ -62,17 +63,21 @@ class _BrokenAnswerError(Exception):
     """The rest of the answer cannot be used; the text is for people."""
 
 
-def decode_answer(host: str, data: bytes) -> HostEvidence:
+Seen = dict[bytes, bytes]
+"""Payloads that came before, from any host of a run: what is equal is kept once, for pods resemble each other."""
+
+
+def decode_answer(host: str, data: bytes, seen: Seen | None = None) -> HostEvidence:
     """Decode what a node wrote to stdout. Never raises: what is wrong is named in ``problem``."""
     items: dict[tuple[int, str], Item] = {}
     try:
-        _collect_items(data, items)
+        _collect_items(data, items, {} if seen is None else seen)
     except _BrokenAnswerError as broken:
         return HostEvidence(host, items, complete=False, problem=str(broken))
     return HostEvidence(host, items)
 
 
-def _collect_items(data: bytes, items: dict[tuple[int, str], Item]) -> None:
+def _collect_items(data: bytes, items: dict[tuple[int, str], Item], seen: Seen) -> None:
     kinds = []
     for frame in _frames(data):
         kinds.append(frame.kind)
@@ -84,7 +89,7 @@ def _collect_items(data: bytes, items: dict[tuple[int, str], Item]) -> None:
                 raise _BrokenAnswerError(f"the end frame counts {counted} items, {len(items)} came")
             return
         if frame.kind == FrameKind.ITEM:
-            item = _item(frame)
+            item = _item(frame, seen)
             if (item.netns, item.name) in items:
                 raise _BrokenAnswerError(f"item {item.name} of namespace {item.netns} came twice")
             if len(items) >= MAX_ITEMS:
@@ -146,7 +151,7 @@ def _unpack(body: bytes, flags: int, raw_bytes: int) -> bytes:
     return body
 
 
-def _item(frame: Frame) -> Item:
+def _item(frame: Frame, seen: Seen) -> Item:
     """Check an item frame's description."""
     meta = frame.meta
     netns, name, status, elapsed_ms = (meta.get(key) for key in ("netns", "name", "status", "ms"))
@@ -159,4 +164,5 @@ def _item(frame: Frame) -> Item:
     if not isinstance(elapsed_ms, int | float) or not 0 <= elapsed_ms < 1e9:
         raise _BrokenAnswerError(f"item {name}: no time")
     detail = printable(str(meta.get("detail", "")))
-    return Item(netns, name, ItemStatus(status), frame.body, detail, float(elapsed_ms))
+    payload = seen.setdefault(frame.body, frame.body)
+    return Item(netns, intern(name), ItemStatus(status), payload, intern(detail), float(elapsed_ms))

@@ -21,7 +21,7 @@ from types import CodeType
 import skoopctl
 from skoopctl.errors import EvidenceError
 from skoopctl.evidence.frames import MAGIC
-from skoopctl.evidence.request import Request
+from skoopctl.evidence.request import DOCTOR_ITEMS, Request
 from skoopctl.transport.base import Job
 
 PROGRAM_FILES = (
@@ -43,6 +43,8 @@ PROGRAM_FILES = (
     "conntrack.py",
     "main.py",
 )
+DOCTOR_FILES = ("doctor.py",)
+"""What is sent behind them when one of `DOCTOR_ITEMS` is asked for."""
 
 UNSUPPORTED_EXIT = 97
 """The exit status of the command when no Python was found."""
@@ -69,7 +71,8 @@ def bootstrap_command() -> str:
 
 def program_source(request: Request) -> str:
     """Return the whole program, with the call that answers ``request``."""
-    return f"{_joined()}\nmain({request.literal()})\n"
+    more = DOCTOR_FILES if set(request.items or ()) & set(DOCTOR_ITEMS) else ()
+    return f"{_joined(PROGRAM_FILES + more)}\nmain({request.literal()})\n"
 
 
 def bytecode(source: str) -> bytes:
@@ -87,8 +90,8 @@ def _bare(code: CodeType) -> CodeType:
 
 
 @cache
-def _joined() -> str:
-    return "\n".join(without_words(_remote(name)) for name in PROGRAM_FILES)
+def _joined(files: tuple[str, ...]) -> str:
+    return "\n".join(without_words(_remote(name)) for name in files)
 
 
 def without_words(source: str) -> str:

@@ -41,11 +41,22 @@ NETNS_ITEMS = (
     "ip6tables-legacy",
     "nft",
 )
+DOCTOR_ITEMS = (
+    "doctor-netfilter",
+    "doctor-tools",
+    "doctor-kernel",
+    "doctor-ebpf",
+    "doctor-machine",
+    "doctor-account",
+    "doctor-clock",
+)
+"""What a node would let skoopctl do: asked for by name only, never as part of everything. The first is one of each
+namespace, the others are of the host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to the node program. ``items`` None asks for everything."""
+    """One request to the node program. ``items`` None asks for everything but `DOCTOR_ITEMS`."""
 
     items: tuple[str, ...] | None = None
     deadline_s: float = 27.0
@@ -55,11 +66,10 @@ class Request:
     namespaces: int = 2000
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.items or () if name not in HOST_ITEMS + NETNS_ITEMS]
+        known = HOST_ITEMS + NETNS_ITEMS + DOCTOR_ITEMS
+        unknown = [name for name in self.items or () if name not in known]
         if unknown:
-            raise UsageError(
-                f"there is no item {unknown[0]!r}", hint=f"there are {', '.join(HOST_ITEMS + NETNS_ITEMS)}"
-            )
+            raise UsageError(f"there is no item {unknown[0]!r}", hint=f"there are {', '.join(known)}")
         if min(self.deadline_s, self.item_timeout_s, self.item_bytes, self.total_bytes, self.namespaces) <= 0:
             raise UsageError("deadlines and limits of a request must be above zero")
 

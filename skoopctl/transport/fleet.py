@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skoopctl.errors import SkoopError, TransportError
 from skoopctl.inventory.host import InventoryHost
@@ -35,18 +35,20 @@ async def run_fleet(
     forks: int | None = None,
     observer: FleetObserver | None = None,
     transports: TransportFactory | None = None,
+    keep_output: bool = True,
 ) -> list[HostResult]:
     """Run ``job`` on every host, at most ``forks`` at a time, and return one result per host, in order.
 
     No host's failure is raised: it is in that host's result, with whatever had arrived.
-    ``transports`` replaces the real ones (in tests).
+    ``transports`` replaces the real ones (in tests). Without ``keep_output``, the observer alone gets what hosts wrote
+    to stdout: of many hosts, all answers at once are much.
     """
     if observer is not None:
         observer.run_started(hosts)
     limits = deadlines or Deadlines()
     end = asyncio.get_running_loop().time() + limits.run_s
     factory = transports or _real_transports()
-    run = _Run(job, limits, factory, observer, end, _turns(len(hosts), forks))
+    run = _Run(job, limits, factory, observer, end, _turns(len(hosts), forks), keep_output)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run.ask(host), name=f"ask {host.name}") for host in hosts]
@@ -89,6 +91,7 @@ class _Run:
     end: float
     """The loop's time at which the whole run must be over."""
     turns: asyncio.Semaphore
+    keep_output: bool
 
     async def ask(self, host: InventoryHost) -> HostResult:
         """Wait for this host's turn, ask it, and turn whatever happens into its result."""
@@ -118,7 +121,7 @@ class _Run:
         )
         if self.observer is not None:
             self.observer.host_finished(result)
-        return result
+        return result if self.keep_output else replace(result, stdout=b"")
 
     async def _converse(self, host: InventoryHost, answer: Answer) -> None:
         """Wait until the host may log in, connect, run the job, and close, whatever happens in between."""

@@ -10,6 +10,7 @@ from tests.bench.curve import curve
 from tests.bench.decoding import iptables_decoding, netlink_decoding
 from tests.bench.diagnosing import diagnosing
 from tests.bench.figure import Figure
+from tests.bench.fleet import fleet
 from tests.bench.nft_scale import large_nft_cluster
 from tests.bench.node import node_program
 from tests.bench.scale import large_cluster
@@ -40,4 +41,5 @@ BENCHMARKS = (
     Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
     Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),
+    Benchmark("fleet", "two hundred hosts, five hundred connections, a slow wire (root)", fleet),
 )

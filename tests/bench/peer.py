@@ -77,6 +77,9 @@ class Peer:
     ansible: Path
     lab: Lab
     home: Path
+    inventory: Path
+    expected: int
+    """How many hosts of the group ``nodes`` must answer."""
 
     @classmethod
     def prepare(cls, ansible: Path, lab: Lab, folder: Path) -> Peer:
@@ -84,16 +87,16 @@ class Peer:
         known_hosts = lab.inventory.with_name("known_hosts")
         config = CONFIG.format(forks=FORKS, home=folder, known_hosts=known_hosts)
         (folder / "ansible.cfg").write_text(config, encoding="utf-8")
-        return cls(ansible, lab, folder)
+        return cls(ansible, lab, folder, lab.inventory, len(lab.nodes))
 
     def ping(self) -> Run:
         """Ping every node of the lab; connections that stayed open from an earlier run are used again."""
         env = {**_environment(self.home), "ANSIBLE_CONFIG": str(self.home / "ansible.cfg")}
-        command = [str(self.ansible), "-i", str(self.lab.inventory), "-m", "ping", "-f", str(FORKS), "nodes"]
+        command = [str(self.ansible), "-i", str(self.inventory), "-m", "ping", "-f", str(FORKS), "nodes"]
         done = run(["ip", "netns", "exec", ADMIN_NETNS, *command], env=env, cwd=self.home)
         answered = done.stdout.count("| SUCCESS =>")
-        if answered != len(self.lab.nodes):
-            raise MeasurementError(f"ansible -m ping: {answered} of {len(self.lab.nodes)} nodes answered")
+        if answered != self.expected:
+            raise MeasurementError(f"ansible -m ping: {answered} of {self.expected} nodes answered")
         return done
 
     @contextmanager

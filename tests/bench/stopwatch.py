@@ -25,13 +25,17 @@ class MeasurementError(SkoopError):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a command. ``cpu_s`` is that of the process and of the children that it waited for."""
+    """One run of a command. ``cpu_s`` is that of the process and of the children that it waited for.
+
+    ``rss_mb`` is the largest resident set of any of them, in MB.
+    """
 
     wall_s: float
     cpu_s: float
     status: int
     stdout: str
     stderr: str
+    rss_mb: float = 0.0
 
 
 def run(
@@ -62,7 +66,8 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        done = Run(wall_s, usage.ru_utime + usage.ru_stime, process.returncode, out.read(), err.read())
+        cpu_s, rss_mb = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        done = Run(wall_s, cpu_s, process.returncode, out.read(), err.read(), rss_mb)
     if done.status != expect:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         last = said[-1][:300] if said else "nothing said"

@@ -107,7 +107,7 @@ def mtu(inspected: Inspected) -> Iterator[Noted]:
         black_hole = [broken] if broken is not None and broken.id == "mtu-black-hole" else []
         for finding in (*black_hole, *mtu_findings(walked.path)):
             key = finding.id, finding.where, finding.evidence[-1:]
-            found.setdefault(key, (finding, []))[1].append(name_of(question))
+            found.setdefault(key, (finding, []))[1].append(name_of(question, snapshot))
     inspected.count("pod to pod connections", len(questions), len(questions))
     inspected.count("nodes with a pod that listens", len(chosen), len(node_hosts(snapshot)))
     for finding, names in found.values():

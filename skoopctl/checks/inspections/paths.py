@@ -10,6 +10,7 @@ from skoopctl.checks.diagnose import Question, Walked, explain, walk_between
 from skoopctl.checks.finding import Finding
 from skoopctl.checks.inspections.registry import Inspected, Noted
 from skoopctl.checks.snapshot import Snapshot
+from skoopctl.cluster.cluster import IdentityKind
 from skoopctl.dataplane.trace import Verdict
 from skoopctl.errors import TargetError
 
@@ -25,10 +26,20 @@ class _Group:
     names: list[str] = field(default_factory=list)
 
 
-def name_of(question: Question) -> str:
-    """Write a path for people."""
+def name_of(question: Question, snapshot: Snapshot) -> str:
+    """Write a path for people: with the names of its ends, where they are known."""
     port = f"/{question.port}" if question.port else ""
-    return f"{question.source} -> {question.destination} {question.protocol}{port}"
+    ends = (_end(text, snapshot) for text in (question.source, question.destination))
+    return f"{' -> '.join(ends)} {question.protocol}{port}"
+
+
+def _end(text: str, snapshot: Snapshot) -> str:
+    identity = snapshot.cluster.whois(text)
+    if identity is not None and identity.kind in {IdentityKind.POD, IdentityKind.SERVICE}:
+        return str(identity)
+    owner = snapshot.owner(text)
+    name = snapshot.labels.get(owner, "") if owner is not None else ""
+    return f"pod {name}" if name else text
 
 
 def broken_paths(inspected: Inspected, questions: Iterable[Question], what: str) -> Iterator[Noted]:
@@ -45,7 +56,7 @@ def broken_paths(inspected: Inspected, questions: Iterable[Question], what: str)
         walked_paths += 1
         if walked.path.verdict is not Verdict.PASS:
             key = cause_key(walked, snapshot)
-            groups.setdefault(key, _Group(walked)).names.append(name_of(question))
+            groups.setdefault(key, _Group(walked)).names.append(name_of(question, snapshot))
     inspected.count(what, walked_paths, asked)
     for group in groups.values():
         finding = cause_finding(group.first, snapshot)

@@ -13,6 +13,7 @@ from importlib.util import MAGIC_NUMBER
 import pytest
 
 from skoopctl.evidence.payload import (
+    DOCTOR_FILES,
     PROGRAM_FILES,
     bootstrap_command,
     bytecode,
@@ -20,11 +21,11 @@ from skoopctl.evidence.payload import (
     program_source,
     without_words,
 )
-from skoopctl.evidence.request import Request
+from skoopctl.evidence.request import DOCTOR_ITEMS, Request
 
 STANDARD_LIBRARY = {
     "_ctypes", "_json", "_sha2", "_sha256", "_signal", "_socket", "_thread", "ctypes", "errno", "hashlib", "json",
-    "posix", "select", "socket", "struct", "sys", "time", "zlib",
+    "posix", "resource", "select", "socket", "struct", "sys", "time", "zlib",
 }  # fmt: skip
 NEWER_THAN_3_6 = {
     "time_ns", "monotonic_ns", "perf_counter_ns", "process_time_ns", "removeprefix", "removesuffix",
@@ -36,8 +37,8 @@ GUARDED = {"posix_spawn", "POSIX_SPAWN_DUP2", "setns"}
 
 @pytest.fixture(scope="module")
 def tree() -> ast.Module:
-    """Return the program, parsed with Python 3.6's grammar."""
-    return ast.parse(program_source(Request()), feature_version=(3, 6))
+    """Return the program with all that can be sent, parsed with Python 3.6's grammar."""
+    return ast.parse(program_source(Request(items=DOCTOR_ITEMS)), feature_version=(3, 6))
 
 
 def test_grammar_is_python_3_6(tree: ast.Module) -> None:
@@ -100,7 +101,7 @@ def test_size_on_the_wire() -> None:
     assert 10_000 < len(asked.command) + len(asked.stdin) <= 45_000
 
 
-@pytest.mark.parametrize("name", PROGRAM_FILES)
+@pytest.mark.parametrize("name", PROGRAM_FILES + DOCTOR_FILES)
 def test_the_source_that_is_sent_lacks_words_only(name: str) -> None:
     """Without docstrings and comments a file is the same program, with every statement on its own line."""
     from skoopctl.evidence import payload
@@ -178,7 +179,7 @@ def test_program_files_are_all_there_is() -> None:
     from skoopctl.evidence import payload
 
     folder = payload.Path(payload.skoopctl.__file__).parent.parent / "remote"
-    assert {file.name for file in folder.glob("*.py")} == {*PROGRAM_FILES, "stub.py"}
+    assert {file.name for file in folder.glob("*.py")} == {*PROGRAM_FILES, *DOCTOR_FILES, "stub.py"}
 
 
 @pytest.mark.parametrize("shell", [["sh"], ["bash"], ["bash", "--posix"]])

@@ -267,3 +267,24 @@ def test_cancelling_closes_every_host_before_it_goes_on() -> None:
         return fakes.open, sorted(fakes.closed), len(asyncio.all_tasks())
 
     assert on_moved_clock(scenario()) == (set(), ["a", "b", "c"], 1)
+
+
+class Hearing(Recorder):
+    """Keeps what each host wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output: list[bytes] = []
+
+    def host_finished(self, result: HostResult) -> None:
+        """Keep it."""
+        self.output.append(result.stdout)
+
+
+def test_output_that_nobody_keeps_is_the_observers_alone() -> None:
+    """Of many hosts, all answers at once are much: the results have none, and the observer had each."""
+    fakes, hearing = FakeTransports({"a": Script(b"A"), "b": Script(b"B")}), Hearing()
+    run = run_fleet(hosts("a", "b"), JOB, observer=hearing, transports=fakes, keep_output=False)
+    results = on_moved_clock(run)
+    assert sorted(hearing.output) == [b"A", b"B"]
+    assert [result.stdout for result in results] == [b"", b""]
