@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sshd_host import SshdHost, in_time, new_host, password_hash
+from sshd_host import CLIENT, SshdHost, in_time, new_host, password_hash
 
 from skoopctl.evidence import Bundle, Request
 from skoopctl.evidence.bundle import HostRecord
@@ -24,7 +24,7 @@ from skoopctl.transport.credentials import Credentials, Secret
 pytestmark = pytest.mark.lab
 
 SHELLS = ("sh", "dash", "bash", "csh", "tcsh", "fish", "zsh", "busybox")
-PORT, FORCED, SFTP, BANNER, SILENT, DRY = range(2901, 2907)
+PORT, FORCED, SFTP, BANNER, SILENT, DRY, NARROW = range(2901, 2908)
 OPEN = "sesame"
 LOUD = "#!/bin/sh\necho motd of the day; echo warning >&2; printf 'no newline at the end'\n"
 HOMES = {
@@ -75,6 +75,9 @@ def sshd() -> Iterator[SshdHost]:
         host.start(SFTP, "ForceCommand=internal-sftp")
         host.start(BANNER, f"Banner={banner}", "PrintMotd=yes")
         host.start(SILENT, "ForceCommand=true")
+        narrow = host.folder / "narrow_keys"
+        narrow.write_text(f'restrict,from="{CLIENT}" {host.user_key.with_suffix(".pub").read_text()}')
+        host.start(NARROW, f"AuthorizedKeysFile={narrow}")
         yield host
 
 
@@ -122,6 +125,11 @@ def test_what_a_shell_prints_before_the_answer_is_skipped(sshd: SshdHost, accoun
     """Words on stdout and stderr, slowness, terminal settings and languages change nothing."""
     record = one(sshd.target(port=PORT, user=f"skt-{account}"))
     assert record.status is HostStatus.OK, record.detail
+
+
+def test_a_key_that_is_restricted_to_an_exec_is_enough(sshd: SshdHost) -> None:
+    """Neither a terminal nor any forwarding is needed on a node."""
+    assert one(sshd.target(port=NARROW)).status is HostStatus.OK
 
 
 def test_a_banner_is_no_answer(sshd: SshdHost) -> None:
