@@ -229,3 +229,25 @@ def test_no_password_goes_to_a_bastion(sshd: SshdHost, tmp_path: Path) -> None:
     assert result.status is HostStatus.AUTH_FAILED
     assert f"bastion {BASTION}" in str(result.error)
     assert sshd.log(22).count("Failed password") == before
+
+
+def test_a_run_that_still_waits_for_its_bastion_is_cancelled_at_once(sshd: SshdHost) -> None:
+    """Ctrl-C waits for no bastion, and leaves neither a task nor a connection."""
+    hosts = [behind(sshd, number, jump=f"root@{SERVER}:2996") for number in range(1, 11)]
+
+    async def scenario() -> tuple[float, int]:
+        loop = asyncio.get_running_loop()
+        before = asyncio.all_tasks()
+        fleet = asyncio.create_task(run_fleet(hosts, SAY))
+        await asyncio.to_thread(wait_for, lambda: sshd.connections(2996) == 1, "the bastion's connection")
+        started = loop.time()
+        fleet.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fleet
+        return loop.time() - started, len(asyncio.all_tasks() - before)
+
+    with sshd.listener(2996):
+        took, tasks = asyncio.run(scenario())
+        wait_for(lambda: sshd.connections(2996) == 0, "the end of the connection", in_time(1))
+    assert took < in_time(1)
+    assert tasks == 0
