@@ -65,22 +65,10 @@ class LocalTransport:
 
     async def run(self, job: Job, answer: Answer) -> None:
         """Run the job's command with ``/bin/sh``."""
-        loop = asyncio.get_running_loop()
         talk = SudoTalk(self._host, self._become, answer) if self._become is not None else None
         command = command_line(self._host, job.command, talk)
-        protocol = _Child(answer, loop, talk)
-        try:
-            child, _ = await loop.subprocess_shell(
-                lambda: protocol,
-                command,
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise UnreachableError(self._host.name, f"cannot start a process: {error.strerror}") from None
-        self._child, self._protocol = child, protocol
+        protocol = _Child(answer, asyncio.get_running_loop(), talk)
+        child = await self._start(command, protocol)
         stdin = cast("asyncio.WriteTransport", child.get_pipe_transport(0))
         if talk is None:
             stdin.write(job.stdin)
@@ -92,6 +80,29 @@ class LocalTransport:
             answer.exit_signal = signal.Signals(-status).name.removeprefix("SIG")
         else:
             answer.exit_status = status
+
+    async def _start(self, command: str, protocol: _Child) -> asyncio.SubprocessTransport:
+        """Start the process. One that is starting when a deadline passes is waited for, so that it can be ended.
+
+        asyncio leaves the pipes of a start that is broken off half-way open.
+        """
+        loop = asyncio.get_running_loop()
+        starting = asyncio.ensure_future(
+            loop.subprocess_shell(
+                lambda: protocol, command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+            )
+        )
+        try:
+            await asyncio.wait([starting])
+        finally:
+            if not starting.done():
+                await asyncio.wait([starting])
+            if not starting.cancelled() and starting.exception() is None:
+                self._child, self._protocol = starting.result()[0], protocol
+        try:
+            return starting.result()[0]
+        except OSError as error:
+            raise UnreachableError(self._host.name, f"cannot start a process: {error.strerror}") from None
 
 
 class _Child(asyncio.SubprocessProtocol):
