@@ -160,8 +160,12 @@ class Progress:
         """Nothing: hosts start faster than anybody reads."""
 
     def host_finished(self, result: HostResult) -> None:
-        """Count one more."""
+        """Count one more; who did not answer is told at once, for a run may take minutes."""
         self.done += 1
+        if result.error is not None:
+            from skoopctl.evidence.untrusted import printable
+
+            self.stream.write(f"\r\x1b[K{result.status}: {printable(str(result.error))}\n")
         self._show(f"  {result.host} {result.status}")
 
     def run_finished(self, results: Sequence[HostResult]) -> None:  # noqa: ARG002 - the observer's signature

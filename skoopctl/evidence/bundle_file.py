@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -71,6 +72,25 @@ def write_to(file: IO[bytes], bundle: Bundle) -> None:
         members.add(MANIFEST, json.dumps(manifest, sort_keys=True).encode())
 
 
+@dataclass(slots=True)
+class _Packed:
+    """A compressor whose work was done on the node: half of the time that writing a bundle takes.
+
+    zipfile takes no data that is compressed already; it asks an object of this shape (zlib.compressobj's) for it.
+    A zlib stream is a deflate stream between a header of two bytes and a checksum of four (RFC 1950).
+    """
+
+    stream: bytes
+
+    def compress(self, _data: bytes) -> bytes:
+        """Return the deflate stream of the whole member, which is written in one piece."""
+        return self.stream[2:-4]
+
+    def flush(self) -> bytes:
+        """Nothing is left."""
+        return b""
+
+
 class _Members:
     """The members of an archive that is being written. The same bytes are kept once: pods resemble each other."""
 
@@ -78,12 +98,18 @@ class _Members:
         self._archive = archive
         self._by_hash: dict[str, str] = {}
 
-    def add(self, name: str, data: bytes) -> None:
-        """Add a member without anything of this machine or this moment."""
+    def add(self, name: str, data: bytes, packed: bytes = b"") -> None:
+        """Add a member without anything of this machine or this moment; ``packed`` is it as a zlib stream."""
         info = zipfile.ZipInfo(name, _EPOCH)
-        info.compress_type = zipfile.ZIP_DEFLATED if len(data) >= WORTH_COMPRESSING else zipfile.ZIP_STORED
+        worth = len(data) >= WORTH_COMPRESSING
+        info.compress_type = zipfile.ZIP_DEFLATED if worth else zipfile.ZIP_STORED
         info.external_attr = 0o600 << 16
-        self._archive.writestr(info, data)
+        if not worth or not packed:
+            self._archive.writestr(info, data)
+            return
+        with self._archive.open(info, "w") as member:
+            member._compressor = _Packed(packed)  # type: ignore[attr-defined]  # noqa: SLF001
+            member.write(data)
 
     def of_host(self, name: str, record: HostRecord) -> dict[str, Any]:
         """Add the items of a host, in its own order; return the host's entry of the manifest."""
@@ -113,7 +139,7 @@ class _Members:
             own = f"{folder}/{item.netns}/{item.name}"
             kept = self._by_hash.setdefault(entry["sha256"], own)
             if kept is own:
-                self.add(own, item.payload)
+                self.add(own, item.payload, item.packed)
             else:
                 entry["member"] = kept
         return entry

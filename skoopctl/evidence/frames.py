@@ -57,14 +57,19 @@ class Frame:
     kind: int
     meta: dict[str, Any]
     body: bytes
+    packed: bytes = b""
+    """The body as it travelled, when that was a zlib stream."""
 
 
 class _BrokenAnswerError(Exception):
     """The rest of the answer cannot be used; the text is for people."""
 
 
-Seen = dict[bytes, bytes]
-"""Payloads that came before, from any host of a run: what is equal is kept once, for pods resemble each other."""
+Seen = dict[bytes, tuple[bytes, bytes]]
+"""Payloads that came before, from any host of a run, each with its packed form.
+
+What is equal is kept once: pods resemble each other.
+"""
 
 
 def decode_answer(host: str, data: bytes, seen: Seen | None = None) -> HostEvidence:
@@ -135,7 +140,9 @@ def _frame(data: bytes, start: int) -> tuple[Frame, int]:
         raise _BrokenAnswerError(
             f"a frame's description cannot be read: {printable(str(error), 80)}"
         ) from None
-    return Frame(kind, meta, _unpack(data[body_at:end], flags, raw_bytes)), end + DIGEST_BYTES
+    body = data[body_at:end]
+    packed = body if flags & FLAG_ZLIB else b""
+    return Frame(kind, meta, _unpack(body, flags, raw_bytes), packed), end + DIGEST_BYTES
 
 
 def _unpack(body: bytes, flags: int, raw_bytes: int) -> bytes:
@@ -146,6 +153,8 @@ def _unpack(body: bytes, flags: int, raw_bytes: int) -> bytes:
             body = unpacker.decompress(body, raw_bytes + 1)
         except zlib.error as error:
             raise _BrokenAnswerError(f"a frame cannot be unpacked: {error}") from None
+        if len(body) == raw_bytes and (not unpacker.eof or unpacker.unused_data):
+            raise _BrokenAnswerError("a frame's body does not end where it should")
     if len(body) != raw_bytes:
         raise _BrokenAnswerError("a frame does not unpack to the size that it claims")
     return body
@@ -164,5 +173,5 @@ def _item(frame: Frame, seen: Seen) -> Item:
     if not isinstance(elapsed_ms, int | float) or not 0 <= elapsed_ms < 1e9:
         raise _BrokenAnswerError(f"item {name}: no time")
     detail = printable(str(meta.get("detail", "")))
-    payload = seen.setdefault(frame.body, frame.body)
-    return Item(netns, intern(name), ItemStatus(status), payload, intern(detail), float(elapsed_ms))
+    payload, packed = seen.setdefault(frame.body, (frame.body, frame.packed))
+    return Item(netns, intern(name), ItemStatus(status), payload, intern(detail), float(elapsed_ms), packed)

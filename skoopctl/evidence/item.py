@@ -23,7 +23,10 @@ class ItemStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Raw bytes as the node gave them, for the namespace with inode ``netns`` (`HOST_WIDE`: the host)."""
+    """Raw bytes as the node gave them, for the namespace with inode ``netns`` (`HOST_WIDE`: the host).
+
+    ``packed`` is the payload as a zlib stream, where the node has made one: a bundle need not pack it again.
+    """
 
     netns: int
     name: str
@@ -31,6 +34,7 @@ class Item:
     payload: bytes = field(default=b"", repr=False)
     detail: str = ""
     elapsed_ms: float = 0.0
+    packed: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 def printable(text: str, limit: int = 300) -> str:
     """Return ``text`` on one line, without control characters or lone surrogates, cut at ``limit``."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    if cut.isprintable():
+        return cut
     return "".join(char if char.isprintable() else " " if char in "\t\r\n" else "�" for char in cut)
 
 
@@ -17,7 +19,7 @@ def parse_json(data: bytes, *, max_bytes: int) -> Any:
     if len(data) > max_bytes:
         raise ValueError(f"{len(data)} bytes of JSON, at most {max_bytes} expected")
     try:
-        return json.loads(data, parse_constant=_refuse)
+        return _DECODER.decode(data.decode("utf-8", "surrogatepass"))
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
 
@@ -32,3 +34,7 @@ def parse_object(data: bytes, *, max_bytes: int) -> dict[str, Any]:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+"""Made once: `json.loads` makes one for every call that refuses anything, and an answer has a hundred frames."""

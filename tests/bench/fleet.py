@@ -25,6 +25,15 @@ MOST_RSS_MB = 150
 ROUND_TRIPS = 12
 CPU_PER_HOST_S = 0.006
 DELAYS_S = (0.0, 0.1, 0.2)
+FACTS = (
+    "hardware.NetworkDevices",
+    "hardware.Ipv4Addrs",
+    "iptables.IptablesRules",
+    "iptables.Ip6tablesRules",
+    "server.Sysctl",
+    "server.KernelModules",
+)
+"""What pyinfra knows to ask of what ``collect`` asks: the root namespace's devices, addresses, rules, settings."""
 PYINFRA = CHECKOUT / ".venv-bench/bin/pyinfra"
 
 
@@ -52,24 +61,31 @@ def _beside(setting: Setting, lab: Lab, names: Names) -> Iterator[Figure]:
         with peer.from_scratch():
             return peer.ping()
 
-    def executed() -> Run:
-        command = [str(PYINFRA), "-y", str(hosts_of_pyinfra), "exec", "--", "true"]
+    def by_pyinfra(*words: str) -> Run:
+        command = [str(PYINFRA), "-y", str(hosts_of_pyinfra), *words]
         done = run(["ip", "netns", "exec", ADMIN_NETNS, *command], env=environment(), cwd=setting.folder)
-        if (done.stdout + done.stderr).count("Success") < names.number:
-            raise MeasurementError("pyinfra exec -- true: not all hosts answered")
+        if (done.stdout + done.stderr).count("Success") + done.stderr.count("Loaded fact") < names.number:
+            raise MeasurementError(f"pyinfra {' '.join(words)}: not all hosts answered")
         return done
 
-    ours, ansible, pyinfra = alternate(
-        setting.rounds(3), lambda: collect(names, setting.folder), pinged, executed
+    def asked() -> Run:
+        return by_pyinfra("fact", *FACTS)
+
+    def executed() -> Run:
+        return by_pyinfra("exec", "--", "true")
+
+    ours, ansible, facts, nothing = alternate(
+        setting.rounds(3), lambda: collect(names, setting.folder), pinged, asked, executed
     )
     what = f"skoopctl collect, {names.number} hosts"
-    detail = {"skoopctl": spread(ours), "ansible": spread(ansible), "pyinfra": spread(pyinfra)}
+    detail = {"skoopctl": spread(ours), "ansible": spread(ansible), "pyinfra": spread(facts)}
     eighth = None if setting.quick else at_most(1 / 8, Of.RATIO)
     faster = None if setting.quick else at_most(1 / 1.5, Of.RATIO)
     own = None if setting.quick else at_most(CPU_PER_HOST_S)
     ping = f"ansible -m ping -f {FORKS}, pipelining"
     yield Figure("fleet.ansible", what, wall(ours), "s", wall(ansible), ping, eighth, detail)
-    yield Figure("fleet.pyinfra", what, wall(ours), "s", wall(pyinfra), "pyinfra exec -- true", faster)
+    yield Figure("fleet.pyinfra", what, wall(ours), "s", wall(facts), f"pyinfra, {len(FACTS)} facts", faster)
+    yield Figure("fleet.pyinfra-true", what, wall(ours), "s", wall(nothing), "pyinfra exec -- true")
     mine, theirs = cpu(ours) / names.number, cpu(ansible) / names.number
     yield Figure("fleet.cpu", "client's CPU a host", mine, "s", theirs, ping, own)
 

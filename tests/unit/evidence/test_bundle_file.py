@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -253,3 +254,21 @@ def test_item_larger_than_any_is_refused(
     monkeypatch.setattr(bundle_file, "MAX_ITEM_BYTES", 100)
     with pytest.raises(EvidenceError, match="larger than 100 bytes"):
         read_bundle(tmp_path / "b.skoop")
+
+
+def test_what_the_node_has_packed_is_not_packed_again(tmp_path: Path) -> None:
+    """The member is the node's own deflate stream, and reads back as the same payload; any zip tool can read it."""
+    payload = bytes(range(256)) * 100
+    packer = zlib.compressobj(1, zlib.DEFLATED, 13, 5)
+    packed = packer.compress(payload) + packer.flush()
+    item = Item(7, "link", ItemStatus.OK, payload, packed=packed)
+    bundle = Bundle({"n1": HostRecord(HostStatus.OK, "", HostEvidence("n1", {(7, "link"): item}))})
+    file = tmp_path / "b.skoop"
+    write_bundle(file, bundle)
+    with zipfile.ZipFile(file) as archive:
+        assert archive.testzip() is None
+        info = archive.getinfo("hosts/n1/7/link")
+        assert (info.file_size, info.compress_size) == (len(payload), len(packed) - 6)
+        assert archive.read(info) == payload
+    again = read_bundle(file).results["n1"].evidence.items[7, "link"]
+    assert again == item

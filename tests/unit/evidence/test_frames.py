@@ -225,3 +225,21 @@ def test_header_is_what_the_node_writes() -> None:
 def test_json_of_the_node_is_json(value: object) -> None:
     """The node's small JSON writer writes what json reads."""
     assert json.loads(WRITER["to_json"]({"value": value})) == {"value": value}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda packed: packed + b"more", lambda packed: packed[:-4] + b"\0\0\0\0"],
+    ids=["tail", "checksum"],
+)
+def test_a_packed_body_ends_where_its_stream_ends(spoil: Any) -> None:
+    """What stands behind the stream, and a wrong checksum, are refused: a bundle keeps the stream as it came."""
+    payload = b"x" * 5000
+    packed = spoil(zlib.compress(payload))
+    meta = {"netns": 7, "name": "link", "status": "ok", "detail": "", "ms": 1.0}
+    answer = frame(FrameKind.HELLO, {}) + frame(
+        FrameKind.ITEM, meta, packed, flags=FLAG_ZLIB, raw=len(payload)
+    )
+    evidence = decode_answer("n1", answer + frame(FrameKind.END, {"items": 1}))
+    assert not evidence.complete
+    assert not evidence.items
