@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from skoopctl.cli.aim import Aim, inventory_options
+from skoopctl.cli.deadlines import deadline_options
 from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
     from skoopctl.evidence.bundle import Bundle
     from skoopctl.inventory import InventoryHost
-    from skoopctl.transport.base import HostResult
+    from skoopctl.transport.base import Deadlines, HostResult
 
 SCHEMA = "skoopctl.collection/1"
 EXIT_SOME, EXIT_NONE = 3, 4
@@ -32,16 +33,7 @@ EXIT_SOME, EXIT_NONE = 3, 4
 )
 @login_options()
 @click.option("-f", "--forks", type=click.IntRange(min=1), help="Hosts at a time; default all, at most 100.")
-@click.option(
-    "--connect-timeout", type=float, default=10.0, show_default=True, help="Seconds to be logged in."
-)
-@click.option(
-    "--program-timeout", type=float, default=30.0, show_default=True, help="Seconds for the answer."
-)
-@click.option(
-    "--host-timeout", type=float, default=60.0, show_default=True, help="Seconds for all of one host."
-)
-@click.option("--run-timeout", type=float, default=300.0, show_default=True, help="Seconds for all hosts.")
+@deadline_options()
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no recap.")
 def collect(
@@ -53,7 +45,7 @@ def collect(
     as_json: bool,
     quiet: bool,
     login: LoginFlags,
-    **timeouts: float,
+    deadlines: Deadlines,
 ) -> int:
     """Collect evidence from nodes into a bundle.
 
@@ -71,7 +63,6 @@ def collect(
     target = _checked_output(output)
     hosts = login.applied(aim.hosts(quiet=quiet))
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
-    deadlines = _deadlines(timeouts)
     bundle = asyncio.run(
         live.collect(
             hosts,
@@ -194,17 +185,3 @@ def _checked_output(output: str | None) -> Path | None:
     if not target.absolute().parent.is_dir():
         raise UsageError(f"-o {output}: there is no folder {target.parent}", hint="make it first")
     return target
-
-
-def _deadlines(timeouts: dict[str, float]) -> Any:
-    from skoopctl.transport.base import Deadlines
-
-    for name, seconds in timeouts.items():
-        if not seconds > 0:
-            raise UsageError(f"--{name.replace('_', '-')} {seconds:g}: must be above zero")
-    return Deadlines(
-        connect_s=timeouts["connect_timeout"],
-        program_s=timeouts["program_timeout"],
-        host_s=timeouts["host_timeout"],
-        run_s=timeouts["run_timeout"],
-    )

@@ -10,29 +10,21 @@ from typing import TYPE_CHECKING
 import click
 
 from skoopctl.cli.aim import Aim, inventory_options
+from skoopctl.cli.deadlines import deadline_options
 from skoopctl.cli.login import LoginFlags, login_options
 
 if TYPE_CHECKING:
     from skoopctl.doctor.examine import Report
+    from skoopctl.transport.base import Deadlines
 
 EXIT_NOT_FINE, EXIT_SOME, EXIT_NONE = 1, 3, 4
-_SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 @click.command(epilog="Example: skoopctl doctor -i inventory.yaml -l 'workers:!gpu'")
 @inventory_options(required=True)
 @login_options()
 @click.option("-f", "--forks", type=click.IntRange(min=1), help="Hosts at a time; default all, at most 100.")
-@click.option(
-    "--connect-timeout", type=_SECONDS, default=10.0, show_default=True, help="Seconds to be logged in."
-)
-@click.option(
-    "--program-timeout", type=_SECONDS, default=30.0, show_default=True, help="Seconds for the answer."
-)
-@click.option(
-    "--host-timeout", type=_SECONDS, default=60.0, show_default=True, help="Seconds for all of one host."
-)
-@click.option("--run-timeout", type=_SECONDS, default=300.0, show_default=True, help="Seconds for all hosts.")
+@deadline_options()
 @click.option("-v", "--verbose", is_flag=True, help="Show every check, also those that are ok.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (schema skoopctl.doctor/1).")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -44,7 +36,7 @@ def doctor(
     verbose: bool,
     as_json: bool,
     quiet: bool,
-    **timeouts: float,
+    deadlines: Deadlines,
 ) -> int:
     """Find out what works on each node, and what would.
 
@@ -55,17 +47,10 @@ def doctor(
 
     from skoopctl.cli.collect import Progress
     from skoopctl.doctor.examine import examine
-    from skoopctl.transport.base import Deadlines
 
     if aim.list_hosts:
         click.echo(aim.listed(quiet=quiet))
         return 0
-    deadlines = Deadlines(
-        connect_s=timeouts["connect_timeout"],
-        program_s=timeouts["program_timeout"],
-        host_s=timeouts["host_timeout"],
-        run_s=timeouts["run_timeout"],
-    )
     hosts = login.applied(aim.hosts(quiet=quiet))
     transports = login.transports(hosts)
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
