@@ -135,10 +135,14 @@ def summary(bundle: Bundle, file: Path | None) -> dict[str, Any]:
 
 
 class Progress:
-    """One line on a terminal that counts hosts while they answer."""
+    """One line on a terminal that counts hosts while they answer.
 
-    def __init__(self, stream: TextIO) -> None:
+    With ``tell``, who did not answer has a line at once: a run may take minutes.
+    """
+
+    def __init__(self, stream: TextIO, *, tell: bool = False) -> None:
         self.stream = stream
+        self.tell = tell
         self.total = 0
         self.done = 0
 
@@ -151,9 +155,9 @@ class Progress:
         """Nothing: hosts start faster than anybody reads."""
 
     def host_finished(self, result: HostResult) -> None:
-        """Count one more; who did not answer is told at once, for a run may take minutes."""
+        """Count one more."""
         self.done += 1
-        if result.error is not None:
+        if self.tell and result.error is not None:
             from skoopctl.evidence.untrusted import printable
 
             self.stream.write(f"\r\x1b[K{result.status}: {printable(str(result.error))}\n")

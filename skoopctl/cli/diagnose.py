@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from skoopctl.cli.aim import Aim, inventory_options
+from skoopctl.cli.deadlines import deadline_options
 from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.cli.source import gather
 from skoopctl.errors import SkoopError, UsageError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from skoopctl.checks.snapshot import Snapshot
     from skoopctl.dataplane.trace import Flow
     from skoopctl.report.text import Explain
+    from skoopctl.transport.base import Deadlines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,6 +90,7 @@ def old_flags(function: F) -> F:
 @inventory_options()
 @click.option("-b", "--bundle", metavar="FILE", help="Use evidence that was collected before.")
 @login_options(short_become=False)
+@deadline_options()
 @click.option("--kubeconfig", "--kube-config", metavar="FILE", help="Also ask the API server for objects.")
 @click.option("--save", metavar="FILE.skoop", help="Keep what was collected.")
 @click.option(
@@ -134,6 +137,7 @@ def diagnose(
     fail_on: str,
     quiet: bool,
     login: LoginFlags,
+    deadlines: Deadlines,
     **old: str | None,
 ) -> int:
     """Find out why traffic from SRC to DST does not arrive.
@@ -154,7 +158,9 @@ def diagnose(
     if flows is not None and (report or kind == "svg"):
         raise UsageError("--flows prints JSON lines or text", hint="leave out --report and --format svg")
     target = _report_target(report)
-    snapshot = gather(aim, bundle, kubeconfig=kubeconfig, save=save, quiet=quiet, login=login)
+    snapshot = gather(
+        aim, bundle, kubeconfig=kubeconfig, save=save, quiet=quiet, login=login, deadlines=deadlines
+    )
     if not snapshot.hosts:
         click.echo(f"skoopctl: {snapshot.coverage.sentence()}: nothing to walk through", err=True)
         return EXIT_NONE

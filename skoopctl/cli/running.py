@@ -116,7 +116,7 @@ class Running:
         from skoopctl.transport.base import Deadlines
 
         limits = self.plan.deadlines
-        progress = Progress(sys.stderr) if sys.stderr.isatty() and not self.quiet else None
+        progress = Progress(sys.stderr, tell=True) if sys.stderr.isatty() and not self.quiet else None
         return asyncio.run(
             live.collect(
                 hosts,

@@ -15,6 +15,7 @@ from skoopctl.errors import UsageError
 if TYPE_CHECKING:
     from skoopctl.checks.snapshot import Snapshot
     from skoopctl.evidence.bundle import Bundle
+    from skoopctl.transport.base import Deadlines
 
 
 def gather(
@@ -25,6 +26,7 @@ def gather(
     save: str | None = None,
     quiet: bool = False,
     login: LoginFlags | None = None,
+    deadlines: Deadlines | None = None,
 ) -> Snapshot:
     """Return the decoded evidence that the flags ask for."""
     from skoopctl.checks.load import snapshot_of
@@ -45,7 +47,7 @@ def gather(
         from skoopctl.evidence import read_bundle
 
         return snapshot_of(read_bundle(bundle))
-    collected = _collect(aim, kubeconfig, quiet, known)
+    collected = _collect(aim, kubeconfig, quiet, known, deadlines)
     if save is not None:
         from skoopctl.evidence import write_bundle
 
@@ -54,7 +56,9 @@ def gather(
     return snapshot_of(collected)
 
 
-def _collect(aim: Aim, kubeconfig: str | None, quiet: bool, login: LoginFlags) -> Bundle:
+def _collect(
+    aim: Aim, kubeconfig: str | None, quiet: bool, login: LoginFlags, deadlines: Deadlines | None
+) -> Bundle:
     import asyncio
 
     from skoopctl.cli.collect import Progress
@@ -69,7 +73,14 @@ def _collect(aim: Aim, kubeconfig: str | None, quiet: bool, login: LoginFlags) -
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
     transports = login.transports(hosts)
     return asyncio.run(
-        collect(hosts, observer=progress, inventory=aim.label, kubeconfig=kubeconfig, transports=transports)
+        collect(
+            hosts,
+            deadlines=deadlines,
+            observer=progress,
+            inventory=aim.label,
+            kubeconfig=kubeconfig,
+            transports=transports,
+        )
     )
 
 

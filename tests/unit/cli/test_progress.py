@@ -19,7 +19,7 @@ def result(host: str, error: str = "") -> HostResult:
 def test_who_does_not_answer_is_told_at_once_and_safely() -> None:
     """The counter goes on in its line; a failure gets a line of its own, with what a node said made harmless."""
     stream = io.StringIO()
-    progress = Progress(stream)
+    progress = Progress(stream, tell=True)
     progress.run_started([InventoryHost("a", "a"), InventoryHost("b", "b")])
     progress.host_finished(result("a"))
     progress.host_finished(result("b", "down\x1b[2J"))
