@@ -7,6 +7,8 @@ and the namespaces that a file of `tests/kernel` makes under names of its own.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
@@ -18,16 +20,31 @@ settings.register_profile(
 settings.load_profile("anywhere")
 
 
+USE_THE_LAB = frozenset(
+    f"test_{name}.py" for name in ("diagnose_live", "flows", "lab", "lab_faults", "lab_lifecycle", "run_live")
+)
+"""Files of `tests/lab` whose tests build or use the lab; the others there have servers in namespaces of their own."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let somebody ask for every flow under every fault."""
+    parser.addoption(
+        "--all-flows",
+        action="store_true",
+        help="try every flow of the lab under every fault, not a third of them",
+    )
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Give each process whole files, and all of the lab's files to one."""
+    """Give each process whole files, and all files that use the lab to one."""
     return _ByFile(config, log)
 
 
 class _ByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "tests/lab" if file.startswith("tests/lab/") else file
+        return "the lab" if Path(file).name in USE_THE_LAB else file
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

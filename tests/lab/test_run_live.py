@@ -5,27 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from skoopctl.lab import Lab, LabOptions
-from skoopctl.lab import down as take_down
-from skoopctl.lab import up as build
+from skoopctl.lab import Lab
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """Build the lab for the module."""
-    made = build(LabOptions())
-    try:
-        yield made
-    finally:
-        take_down()
 
 
 def run(state: Path, *words: str, code: int) -> Any:

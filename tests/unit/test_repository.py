@@ -20,6 +20,7 @@ import skoopctl
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.cli.app import COMMANDS, app
 from skoopctl.sinks.run_metrics import METRICS
+from tests.conftest import USE_THE_LAB
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -157,6 +158,13 @@ def test_every_metric_of_runs_is_documented() -> None:
     for name, (_, labels) in METRICS.items():
         shown = ", ".join(f"`{label}`" for label in labels)
         assert any(row.startswith(f"| `{name}` | {shown} |".replace("|  |", "| |")) for row in rows), name
+
+
+def test_files_that_use_the_lab_run_in_one_process() -> None:
+    """There is one lab on a machine: whoever takes a fixture of it is in the table of tests/conftest.py."""
+    words = re.compile(r"\b(lab_of|labs?: Labs?|no_lab|running_lab)\b")
+    using = {path.name for path in (ROOT / "tests/lab").glob("test_*.py") if words.search(path.read_text())}
+    assert using == USE_THE_LAB
 
 
 def test_findings_page_is_fresh() -> None:
