@@ -41,7 +41,7 @@ wheel: $(VENV)/dev.stamp ## Build dist/: the wheel and the source archive
 
 ##@ Check
 .PHONY: test
-test: test-packages $(VENV)/dev.stamp ## Run the tests, on a real kernel with real SSH servers (root)
+test: test-packages $(VENV)/dev.stamp $(BENCH_VENV)/bench.stamp ## Run the tests, on a real kernel with real SSH servers (root)
 	@exec .ci/with-lab $(PYTHON) -m pytest -m "not vm" -n $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-vm

@@ -42,3 +42,22 @@ def test_garbage_never_raises(text: str, uptime_s: float) -> None:
     """Whatever a node sends becomes lists."""
     assert isinstance(decode_recent(text, uptime_s), dict)
     assert isinstance(decode_recent(f"list X\nsrc={text} ttl: 1 last_seen: 5 x", uptime_s), dict)
+
+
+@pytest.mark.parametrize("rate", [100, 250, 300, 1000])
+@pytest.mark.parametrize("uptime_s", [900.0, UPTIME_S, 18_600.0, 86_400.0 * 400])
+def test_the_ticks_until_now_tell_the_age(rate: int, uptime_s: float) -> None:
+    """With the count of ticks the rate is certain, however long the machine has run."""
+    now = (1 << 32) + int((uptime_s - 300) * rate)
+    text = f"jiffies {now}\nlist X\n{entry('10.244.1.20', rate, uptime_s - 60)}\n"
+    ((least, most),) = decode_recent(text, uptime_s)["X"].values()
+    assert (least, most) == (pytest.approx(60, abs=0.1), pytest.approx(60, abs=0.1))
+
+
+@pytest.mark.parametrize("ticks", ["", "x", "-5", "9" * 30, "4294967296"])
+def test_ticks_that_make_no_sense_leave_the_range(ticks: str) -> None:
+    """Without a count that fits the uptime every rate is possible."""
+    line = entry("10.244.1.20", 250, UPTIME_S - 60)
+    assert decode_recent(f"jiffies {ticks}\nlist X\n{line}\n", UPTIME_S) == decode_recent(
+        f"list X\n{line}\n", UPTIME_S
+    )
