@@ -21,6 +21,7 @@ from tests.bench.stopwatch import MeasurementError, Run, alternate, cpu, run, sp
 NODES, QUICK_NODES = 50, 6
 EACH, QUICK_EACH = 4, 2
 CONNECTIONS = 500
+BASTION_PORT = 2222
 MOST_RSS_MB = 150
 ROUND_TRIPS = 12
 CPU_PER_HOST_S = 0.006
@@ -43,6 +44,7 @@ def fleet(setting: Setting) -> Iterator[Figure]:
     with lab_of(setting, nodes) as lab:
         names = name_nodes(lab, each, setting.folder)
         yield from _beside(setting, lab, names)
+        yield from _by_bastion(setting, lab, names)
         yield from _slow_wire(setting, lab, names)
         more = name_nodes(lab, 2 * each if setting.quick else CONNECTIONS // nodes, setting.folder)
         yield from _in_memory(setting, more)
@@ -102,6 +104,29 @@ def collect(names: Names, folder: Path, *more: str) -> Run:
             f"skoopctl collect: {coverage['whole']} of {names.number} hosts answered wholly"
         )
     return done
+
+
+def _by_bastion(setting: Setting, lab: Lab, names: Names) -> Iterator[Figure]:
+    """Measure all hosts through the first node, whose second sshd takes as many logins as a stock one does."""
+    pid, address = lab.pids[lab.nodes[0].name], next(iter(names.addresses.values()))
+    config = "/run/skoopctl-lab-host/sshd_config"
+    script = f"sed '/^MaxS/d' {config} >{config}.stock && /usr/sbin/sshd -f {config}.stock -p {BASTION_PORT}"
+    run(["nsenter", "-t", str(pid), "-a", "sh", "-c", script])
+    first, *_ = names.known_hosts.read_text(encoding="ascii").splitlines()
+    with names.known_hosts.open("a", encoding="ascii") as known:
+        known.write(f"[{address}]:{BASTION_PORT} {first.partition(' ')[2]}\n")
+    loaded = json.loads(names.inventory.read_text(encoding="utf-8"))
+    loaded["nodes"]["vars"]["ansible_ssh_common_args"] = f"-J root@{address}:{BASTION_PORT}"
+    inventory = setting.folder / "behind.yaml"
+    inventory.write_text(json.dumps(loaded), encoding="utf-8")
+    behind, straight = alternate(
+        setting.rounds(3),
+        lambda: collect(replace(names, inventory=inventory), setting.folder),
+        lambda: collect(names, setting.folder),
+    )
+    what = f"all {names.number} hosts through one bastion with a stock sshd"
+    detail = {"bastion": spread(behind), "straight": spread(straight)}
+    yield Figure("fleet.bastion", what, wall(behind), "s", wall(straight), "straight", None, detail)
 
 
 def _in_memory(setting: Setting, names: Names) -> Iterator[Figure]:
