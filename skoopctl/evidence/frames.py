@@ -38,8 +38,13 @@ MAX_ANSWER_BYTES = 512 << 20
 MAX_ITEMS = 250_000
 MAX_NETNS = 2**64 - 1
 
-_STATUSES = frozenset(str(status) for status in ItemStatus)
+_STATUSES = {str(status): status for status in ItemStatus}
 _ITEM_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_USUAL_META = re.compile(
+    rb'\{"netns":(\d{1,19}),"name":"([a-z0-9][a-z0-9_-]{0,39})","status":"([a-z]+)",'
+    rb'"detail":"([ !#-\[\]-~]{0,300})","ms":(\d{1,9}\.\d{3})\}'
+)
+"""An item's description as remote/frames.py writes it, without anything to unescape; any other is read as JSON."""
 
 
 class FrameKind(IntEnum):
@@ -55,10 +60,20 @@ class Frame:
     """One whole frame, its body unpacked."""
 
     kind: int
-    meta: dict[str, Any]
+    description: bytes
     body: bytes
     packed: bytes = b""
     """The body as it travelled, when that was a zlib stream."""
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the frame says of itself. Raises `_BrokenAnswerError` when that is no JSON object."""
+        try:
+            return parse_object(self.description, max_bytes=MAX_META_BYTES)
+        except ValueError as error:
+            raise _BrokenAnswerError(
+                f"a frame's description cannot be read: {printable(str(error), 80)}"
+            ) from None
 
 
 class _BrokenAnswerError(Exception):
@@ -134,15 +149,10 @@ def _frame(data: bytes, start: int) -> tuple[Frame, int]:
         raise _BrokenAnswerError("the answer is cut in the middle of a frame")
     if hashlib.sha256(memoryview(data)[start:end]).digest() != data[end : end + DIGEST_BYTES]:
         raise _BrokenAnswerError("a frame's SHA-256 does not match: the answer was damaged on its way")
-    try:
-        meta = parse_object(data[start + HEADER.size : body_at], max_bytes=MAX_META_BYTES)
-    except ValueError as error:
-        raise _BrokenAnswerError(
-            f"a frame's description cannot be read: {printable(str(error), 80)}"
-        ) from None
+    description = data[start + HEADER.size : body_at]
     body = data[body_at:end]
     packed = body if flags & FLAG_ZLIB else b""
-    return Frame(kind, meta, _unpack(body, flags, raw_bytes), packed), end + DIGEST_BYTES
+    return Frame(kind, description, _unpack(body, flags, raw_bytes), packed), end + DIGEST_BYTES
 
 
 def _unpack(body: bytes, flags: int, raw_bytes: int) -> bytes:
@@ -162,7 +172,17 @@ def _unpack(body: bytes, flags: int, raw_bytes: int) -> bytes:
 
 def _item(frame: Frame, seen: Seen) -> Item:
     """Check an item frame's description."""
-    meta = frame.meta
+    payload, packed = seen.setdefault(frame.body, (frame.body, frame.packed))
+    found = _USUAL_META.fullmatch(frame.description)
+    if found is not None and (word := found[3].decode()) in _STATUSES:
+        detail = intern(found[4].decode())
+        name = intern(found[2].decode())
+        return Item(int(found[1]), name, _STATUSES[word], payload, detail, float(found[5]), packed)
+    return _unusual_item(frame.meta, payload, packed)
+
+
+def _unusual_item(meta: dict[str, Any], payload: bytes, packed: bytes) -> Item:
+    """Check a description that is written in another way, or has something to unescape."""
     netns, name, status, elapsed_ms = (meta.get(key) for key in ("netns", "name", "status", "ms"))
     if not isinstance(netns, int) or isinstance(netns, bool) or not 0 <= netns <= MAX_NETNS:
         raise _BrokenAnswerError("an item without a namespace")
@@ -173,5 +193,4 @@ def _item(frame: Frame, seen: Seen) -> Item:
     if not isinstance(elapsed_ms, int | float) or not 0 <= elapsed_ms < 1e9:
         raise _BrokenAnswerError(f"item {name}: no time")
     detail = printable(str(meta.get("detail", "")))
-    payload, packed = seen.setdefault(frame.body, (frame.body, frame.packed))
-    return Item(netns, intern(name), ItemStatus(status), payload, intern(detail), float(elapsed_ms), packed)
+    return Item(netns, intern(name), _STATUSES[status], payload, intern(detail), float(elapsed_ms), packed)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport.base import Transport
 from skoopctl.transport.credentials import Credentials, Trials
+from skoopctl.transport.loading import load_asyncssh
 
 if TYPE_CHECKING:
     from skoopctl.transport.bastion import Bastions
@@ -46,9 +47,9 @@ class RealTransports:
             from skoopctl.transport.local import LocalTransport  # noqa: PLC0415
 
             return LocalTransport(host, self._become)
+        shared = self._open()
         from skoopctl.transport.ssh import SshTransport  # noqa: PLC0415
 
-        shared = self._open()
         return SshTransport(host, shared.logins, shared.bastions, self._become)
 
     def unlock(self, hosts: Iterable[InventoryHost]) -> None:
@@ -65,6 +66,7 @@ class RealTransports:
 
     def _open(self) -> _Shared:
         if self._shared is None:
+            load_asyncssh()
             from skoopctl.transport.bastion import Bastions  # noqa: PLC0415 - loads asyncssh
             from skoopctl.transport.login import Logins  # noqa: PLC0415
 

@@ -16,7 +16,7 @@ from tests.bench.figure import Figure, Of, at_most
 from tests.bench.names import Names, name_nodes
 from tests.bench.peer import ADMIN_NETNS, FORKS, Peer, find_ansible
 from tests.bench.setting import CHECKOUT, Setting, environment, python, skoopctl
-from tests.bench.stopwatch import MeasurementError, Run, alternate, cpu, run, spread, wall
+from tests.bench.stopwatch import MeasurementError, Run, alternate, cpu, peak_mb, run, spread, wall
 
 NODES, QUICK_NODES = 50, 6
 EACH, QUICK_EACH = 4, 2
@@ -94,16 +94,18 @@ def _beside(setting: Setting, lab: Lab, names: Names) -> Iterator[Figure]:
 
 def collect(names: Names, folder: Path, *more: str) -> Run:
     """Collect from all names; a run in which a host did not answer wholly does not count."""
-    command = skoopctl(
-        "collect", "-i", str(names.inventory), "-o", str(folder / "many.skoop"), "--json", "-q", *more
-    )
-    done = run(command)
+    done = run(_command(names, folder, *more))
     coverage = json.loads(done.stdout)["coverage"]
     if coverage["whole"] != names.number:
         raise MeasurementError(
             f"skoopctl collect: {coverage['whole']} of {names.number} hosts answered wholly"
         )
     return done
+
+
+def _command(names: Names, folder: Path, *more: str) -> list[str]:
+    bundle = str(folder / "many.skoop")
+    return skoopctl("collect", "-i", str(names.inventory), "-o", bundle, "--json", "-q", *more)
 
 
 def _by_bastion(setting: Setting, lab: Lab, names: Names) -> Iterator[Figure]:
@@ -131,11 +133,12 @@ def _by_bastion(setting: Setting, lab: Lab, names: Names) -> Iterator[Figure]:
 
 def _in_memory(setting: Setting, names: Names) -> Iterator[Figure]:
     """Measure the client's memory with every host's connection open at once."""
-    done = collect(names, setting.folder, "--forks", str(names.number))
-    alone = run(skoopctl("--version"))
+    collect(names, setting.folder, "--forks", str(names.number))
+    mine = peak_mb(_command(names, setting.folder, "--forks", str(names.number)))
+    alone = peak_mb(skoopctl("--version"))
     target = None if setting.quick else at_most(MOST_RSS_MB)
     what = f"the client's memory at {names.number} connections, with what they said"
-    yield Figure("fleet.memory", what, done.rss_mb, "MB", alone.rss_mb, "skoopctl --version", target)
+    yield Figure("fleet.memory", what, mine, "MB", alone, "skoopctl --version", target)
 
 
 def _slow_wire(setting: Setting, lab: Lab, names: Names) -> Iterator[Figure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,17 +26,13 @@ class MeasurementError(SkoopError):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a command. ``cpu_s`` is that of the process and of the children that it waited for.
-
-    ``rss_mb`` is the largest resident set of any of them, in MB.
-    """
+    """One run of a command. ``cpu_s`` is that of the process and of the children that it waited for."""
 
     wall_s: float
     cpu_s: float
     status: int
     stdout: str
     stderr: str
-    rss_mb: float = 0.0
 
 
 def run(
@@ -66,13 +63,30 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        cpu_s, rss_mb = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-        done = Run(wall_s, cpu_s, process.returncode, out.read(), err.read(), rss_mb)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        done = Run(wall_s, cpu_s, process.returncode, out.read(), err.read())
     if done.status != expect:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         last = said[-1][:300] if said else "nothing said"
         raise MeasurementError(f"{' '.join(argv)[:120]}: exit status {done.status}, not {expect}: {last}")
     return done
+
+
+PEAK = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def peak_mb(argv: Sequence[str]) -> float:
+    """Return the largest resident set of a command, in MB.
+
+    A process begins with that of its parent, which here is large: a small one stands between.
+    """
+    done = run([sys.executable, "-I", "-S", "-c", PEAK, *argv])
+    return int(done.stderr.splitlines()[-1]) / 1024
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -243,3 +243,22 @@ def test_a_packed_body_ends_where_its_stream_ends(spoil: Any) -> None:
     evidence = decode_answer("n1", answer + frame(FrameKind.END, {"items": 1}))
     assert not evidence.complete
     assert not evidence.items
+
+
+@given(
+    st.integers(0, 2**64 - 1),
+    st.sampled_from([str(status) for status in ItemStatus]),
+    st.text(max_size=50),
+    st.floats(0, 1e8),
+)
+def test_both_ways_to_read_a_description_agree(netns: int, status: str, detail: str, ms: float) -> None:
+    """What the node writes is read by its shape; the same said in other JSON comes to the same item."""
+    usual = '{"netns":%d,"name":"link","status":"%s","detail":%s,"ms":%.3f}'
+    meta = (usual % (netns, status, json.dumps(detail), ms)).encode()
+    other = json.dumps(json.loads(meta), indent=1).encode()
+    items = []
+    for description in (meta, other):
+        answer = frame(FrameKind.HELLO, {}) + frame(FrameKind.ITEM, description, b"x")
+        items.append(decode_answer("n1", answer + frame(FrameKind.END, {"items": 1})).items)
+    assert items[0] == items[1]
+    assert len(items[0]) == 1
