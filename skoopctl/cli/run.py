@@ -13,6 +13,7 @@ from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.errors import PushError, UsageError
 
 if TYPE_CHECKING:
+    from skoopctl.cli.running import Running
     from skoopctl.plans.model import Plan
     from skoopctl.runs.result import RunResult
 
@@ -123,14 +124,8 @@ def run(
         result, changes = running.of_bundle(bundle), None
     else:
         running.aim(aim, Path(state_dir) if state_dir else None)
-        if aim.list_hosts:
-            click.echo("\n".join(host.name for host in running.hosts))
-            return 0
-        if push_delete:
-            running.delete_group()
-            return 0
-        if check:
-            click.echo(running.check(as_json=as_json))
+        if aim.list_hosts or push_delete or check:
+            _do_not_run(running, aim, push_delete=push_delete, as_json=as_json)
             return 0
         result, changes = running.live(retry_failed=retry_failed)
     code = exit_code(result, wanted, api_asked=bool(wanted.kubeconfig))
@@ -141,6 +136,16 @@ def run(
     except PushError as error:
         click.echo(f"skoopctl: {error} (the run itself is not affected)", err=True)
     return code
+
+
+def _do_not_run(running: Running, aim: Aim, *, push_delete: bool, as_json: bool) -> None:
+    """Do what is asked for in place of a run: name the hosts, delete the group, or say what would be done."""
+    if aim.list_hosts:
+        click.echo("\n".join(host.name for host in running.hosts))
+    elif push_delete:
+        running.delete_group()
+    else:
+        click.echo(running.check(as_json=as_json))
 
 
 def _checked(plan: str | None, aim: Aim, bundle: str | None, only_live: Mapping[str, object]) -> str:

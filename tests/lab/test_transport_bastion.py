@@ -101,8 +101,10 @@ def test_a_chain_of_two_bastions_works(sshd: SshdHost) -> None:
 
 
 def test_the_connection_to_the_bastion_is_closed_at_the_end(sshd: SshdHost) -> None:
-    """A run leaves no connection at the bastion."""
-    ask(behind(sshd), SAY)
+    """A run that went through the bastion leaves no connection there."""
+    before = logins(sshd, 22)
+    assert ask(behind(sshd), SAY).status is HostStatus.OK
+    assert logins(sshd, 22) == before + 1
     wait_for(lambda: sshd.connections(22) == 0, "the end of the bastion's connection", in_time(1))
 
 
