@@ -15,6 +15,7 @@ POD: ``name, host_pid, host_network, cgroups, sysctls, argv``.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -174,7 +175,7 @@ def furnish(host: dict[str, Any]) -> None:
     for target in reversed(Path("/proc/self/mounts").read_text(encoding="utf-8").split("\n")):
         where = target.split(" ")[1:2]
         if where and where[0].startswith(("/run/", "/sys/")):
-            check(_libc.umount2(where[0].encode(), MNT_DETACH), f"umount {where[0]}")
+            detach(where[0])
     mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=16m")
     Path("/run/sshd").mkdir(mode=0o755)
@@ -187,6 +188,16 @@ def furnish(host: dict[str, Any]) -> None:
     socket.sethostname(host["name"])
     loopback_up()
     set_sysctls(host["sysctls"])
+
+
+def detach(target: str) -> None:
+    """Take a mount away. One that went by itself meanwhile is gone as well.
+
+    A file that is deleted on the machine (``ip netns del``) takes the mounts upon it out of every mount namespace
+    (fs/namespace.c: __detach_mounts): then it is no mount point, or not there.
+    """
+    if _libc.umount2(target.encode(), MNT_DETACH) and ctypes.get_errno() not in {errno.EINVAL, errno.ENOENT}:
+        check(-1, f"umount {target}")
 
 
 def start_pod(pod: dict[str, Any]) -> int:
