@@ -89,6 +89,17 @@ def complaint(host: InventoryHost, answer: Receiver) -> TransportError | None:
     return _failure(host, answer)
 
 
+def unforeseen(host: InventoryHost, fault: Exception) -> TransportError:
+    """Return our error for a fault of our own that one host brought about."""
+    error = TransportError(
+        host.name,
+        f"{type(fault).__name__}: {fault}",
+        hint="this should not happen and is a fault of skoopctl; please report it",
+    )
+    error.__cause__ = fault
+    return error
+
+
 def _no_python(host: InventoryHost) -> UnsupportedError:
     return UnsupportedError(
         host.name,
