@@ -26,6 +26,8 @@ REFRESH_S = 0.25
 NAME_WIDTH = 30
 COLUMN_WIDTH = 11
 MOST_STATES = 6
+AROUND_ROWS = 5
+"""Lines of the table that are no rows: two of the head, its rule, the caption, and the one where the cursor stands."""
 _STYLES = {
     Phase.CONNECTED: "green",
     Phase.ENDED: "green",
@@ -75,7 +77,7 @@ class _LiveTable:
         self._console = console
         self._live: Live | None = None
         self._soon: asyncio.TimerHandle | None = None
-        self._wrong: dict[str, frozenset[tuple[str, str]]] = {}
+        self._wrong: dict[str, frozenset[str]] = {}
 
     def __enter__(self) -> Self:
         from rich.live import Live
@@ -96,7 +98,7 @@ class _LiveTable:
         """Take note of a change, and show it soon."""
         if round_ is not None:
             found = view.findings(self._thresholds)
-            self._wrong[view.name] = frozenset((each.where.node, each.where.namespace) for each in found)
+            self._wrong[view.series.label] = frozenset(each.where.namespace for each in found)
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(REFRESH_S, self._show)
 
@@ -115,7 +117,7 @@ class _LiveTable:
         if not rates:
             return Group(*states)
         table = table_of(rates, self._observation.probes, sort=self._sort, pod=self._pod)
-        room = max(size.height - len(states) - 4, 1)
+        room = max(size.height - len(states) - AROUND_ROWS, 1)
         return Group(*states, self._drawn(table, size.width, room))
 
     def _states(self, width: int) -> list[Text]:
@@ -148,7 +150,7 @@ class _LiveTable:
 
         columns = table.columns[: max((width - NAME_WIDTH) // COLUMN_WIDTH, 1)]
         drawn = Drawn(
-            box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=self._left_out(table, len(columns), room)
+            box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), caption=self._left_out(table, len(columns), room)
         )
         drawn.caption_justify = "left"
         drawn.add_column("", width=NAME_WIDTH - 1, no_wrap=True)
@@ -166,10 +168,8 @@ class _LiveTable:
     def _named(self, place: Place) -> Text:
         from rich.text import Text
 
-        where = (place.node, f"{place.namespace}/{place.pod}" if place.pod else "")
-        wrong = where in self._wrong.get(place.node, ()) or (
-            not place.pod and (place.node, "host") in self._wrong.get(place.node, ())
-        )
+        names = {f"{place.namespace}/{place.pod}"} if place.pod else {"", "host"}
+        wrong = not names.isdisjoint(self._wrong.get(place.node, ()))
         name = escape_terminal(str(place))
         if len(name) >= NAME_WIDTH:
             name = f"…{name[-(NAME_WIDTH - 2) :]}"

@@ -42,7 +42,7 @@ def hello(
 def round_to_json(view: NodeView, round_: Round, pod: tuple[str, str] | None = None) -> Json:
     """Return one round of one node: every series with its value, and with its rate when there was one before."""
     metrics = metrics_of(tuple(view.series.probes))
-    rates = view.rates.values if view.rates is not None else {}
+    rates = view.rates.per_second if view.rates is not None else {}
     values = view.last.values if view.last is not None else {}
     return {
         "type": "round",
@@ -91,7 +91,7 @@ def summary_to_json(summary: Summary) -> Json:
         ],
         "findings": [finding_to_json(each) for each in summary.findings],
         "unavailable": [
-            {"probe": lack.probe, "state": lack.state, "why": lack.why, "nodes": list(lack.nodes)}
+            {"probes": list(lack.probes), "state": lack.state, "why": lack.why, "nodes": list(lack.nodes)}
             for lack in summary.lacks
         ],
     }
@@ -111,7 +111,7 @@ def _series(metric: Metric, labels: Sequence[str], value: float, rate: float | N
         "labels": named,
         "kind": str(metric.kind),
         "value": value,
-        "per_s": None if rate is None or metric.kind == "gauge" else round(rate, 6),
+        "per_s": None if rate is None else round(rate, 6),
     }
 
 

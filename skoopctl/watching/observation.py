@@ -12,12 +12,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from skoopctl.checks.finding import Finding
-from skoopctl.errors import SkoopError, TransportError
+from skoopctl.errors import SkoopError
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.probes.anomalies import anomalies
-from skoopctl.probes.node_series import NodeSeries, Snapshot
+from skoopctl.probes.node_series import NodeSeries
 from skoopctl.probes.rates import Rates, rates
+from skoopctl.probes.sample import Snapshot, State
+
+from skoopctl.transport.base import Answer, HostStatus
+from skoopctl.transport.verdict import status_of
 
 if TYPE_CHECKING:
     from skoopctl.cluster.cluster import Cluster
@@ -114,7 +118,10 @@ class Observation:
     nodes: dict[str, NodeView] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.nodes = {host.name: NodeView(host, NodeSeries(host.name, self.probes)) for host in self.hosts}
+        self.nodes = {
+            host.name: NodeView(host, NodeSeries(host.name, self.probes, address=host.address))
+            for host in self.hosts
+        }
 
     @property
     def measured(self) -> list[NodeView]:
@@ -137,7 +144,7 @@ class Observation:
         for view in self.nodes.values():
             if view.rounds:
                 for probe, given in view.series.availability().items():
-                    if given.state != "available":
+                    if given.state is not State.AVAILABLE:
                         found.setdefault((probe, str(given.state), given.why), []).append(view.name)
         return found
 
@@ -177,10 +184,7 @@ class Observation:
 
 
 def kind_of(error: SkoopError | None) -> str:
-    """Return one word for a failure, as `skoopctl.transport.base.HostStatus` has them."""
-    from skoopctl.transport.base import Answer  # noqa: PLC0415
-    from skoopctl.transport.verdict import status_of  # noqa: PLC0415
-
+    """Return one word for why there is no round, of those that `skoopctl.transport.base.HostStatus` has."""
     if error is None:
-        return "ok"
-    return str(status_of(error, Answer(0))) if isinstance(error, TransportError) else "partial"
+        return str(HostStatus.TIMEOUT)
+    return str(status_of(error, Answer(0)))

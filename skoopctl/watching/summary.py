@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from skoopctl.checks.finding import Finding, Severity
 from skoopctl.probes.metric import Metric
 from skoopctl.probes.rates import Rates, rates
-from skoopctl.watching.observation import NodeView, Observation, kind_of
+from skoopctl.watching.observation import NodeView, Observation, Phase, kind_of
 from skoopctl.watching.table import Place, Table, table_of
 
 PLACES_SHOWN = 3
@@ -39,9 +39,9 @@ class Biggest:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """A probe that was not wholly available, why, and on which nodes."""
+    """Probes that were not wholly available, why, and on which nodes."""
 
-    probe: str
+    probes: tuple[str, ...]
     state: str
     why: str
     nodes: tuple[str, ...]
@@ -103,13 +103,10 @@ def summary_of(
         tuple(observation.probes),
         rounds,
         interval_s,
-        tuple(_node(view, rounds) for view in observation.nodes.values()),
+        tuple(_node(view, rounds, interrupted=interrupted) for view in observation.nodes.values()),
         tuple(findings),
         _biggest(table),
-        tuple(
-            Lack(probe, state, why, tuple(nodes))
-            for (probe, state, why), nodes in observation.unavailable().items()
-        ),
+        _lacks(observation),
         table,
         interrupted,
     )
@@ -124,16 +121,23 @@ def _whole(views: Iterable[NodeView]) -> list[Rates]:
     ]
 
 
-def _node(view: NodeView, rounds: int) -> NodeSummary:
-    status = "ok" if view.rounds >= rounds else "partial" if view.rounds else kind_of(view.error)
-    if status == "ok" and not view.rounds:
-        status = "unreachable"
+def _node(view: NodeView, rounds: int, *, interrupted: bool) -> NodeSummary:
+    whole = view.rounds >= rounds or (interrupted and view.rounds and view.phase is Phase.CONNECTED)
+    status = "ok" if whole else "partial" if view.rounds else kind_of(view.error)
     why = "" if status == "ok" and not view.breaks else view.why
     return NodeSummary(view.name, status, why, view.rounds, view.skipped, view.breaks, view.wire_bytes)
 
 
 def _is_about(finding: Finding, pod: tuple[str, str]) -> bool:
     return finding.where.namespace == "/".join(pod)
+
+
+def _lacks(observation: Observation) -> tuple[Lack, ...]:
+    """Return what was lacking: probes that lack the same on the same nodes are told together."""
+    alike: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (probe, state, why), nodes in observation.unavailable().items():
+        alike.setdefault((state, why, tuple(nodes)), []).append(probe)
+    return tuple(Lack(tuple(probes), *rest) for rest, probes in alike.items())
 
 
 def _biggest(table: Table) -> tuple[Biggest, ...]:

@@ -32,8 +32,7 @@ def _lines(summary: Summary, width: int) -> Iterator[Line]:
         yield line(Span("Highest, over the whole time", "bold"))
         for each in summary.biggest:
             yield from _biggest(each, width)
-        if summary.table.zero:
-            yield line(Span(f"  {summary.table.zero} more metrics are zero everywhere", "dim"))
+        yield line(Span(f"  {_left_out(summary)}", "dim"))
     if summary.lacks:
         yield line("")
         yield line(Span("Not, or not wholly, available", "bold"))
@@ -71,6 +70,12 @@ def _biggest(each: Biggest, width: int) -> Iterator[Line]:
     yield from _hanging(short_name(metric.name), places, width, style)
 
 
+def _left_out(summary: Summary) -> str:
+    more = len(summary.table.columns) - len(summary.biggest)
+    parts = [f"{more} more are not zero"] if more else []
+    return ", ".join([*parts, f"{summary.table.zero} are zero everywhere"])
+
+
 def _hanging(head: str, text: str, width: int, style: str) -> Iterator[Line]:
     first, *rest = wrapped(text, width - 34)
     yield line(Span(f"  {head:<32}", style), *first)
@@ -83,7 +88,7 @@ def _lack(lack: Lack, total: int, width: int) -> Iterator[Line]:
     more = f" and {len(lack.nodes) - NODES_NAMED} more" if len(lack.nodes) > NODES_NAMED else ""
     where = "every node" if len(lack.nodes) == total and total > 1 else f"{named}{more}"
     yield from wrapped(
-        f"{lack.probe}: {lack.state} on {where}: {lack.why}", width, first="  ", rest="      ", style="dim"
+        f"{', '.join(lack.probes)}: {lack.state} on {where}: {lack.why}", width, first="  ", rest="      ", style="dim"
     )
 
 

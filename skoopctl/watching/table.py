@@ -87,7 +87,7 @@ class Sums:
 
     def add(self, rates: Rates, metrics: Mapping[str, Metric]) -> None:
         """Take the values of one node."""
-        for (name, labels), value in rates.values.items():
+        for (name, labels), value in (*rates.per_second.items(), *rates.gauges.items()):
             metric = metrics.get(name)
             if metric is not None:
                 values = self.by_place.setdefault(place_of(metric, labels), {})
@@ -129,7 +129,8 @@ def table_of(
 def _columns(metrics: Mapping[str, Metric], seen: set[str], sort: str | None) -> tuple[Metric, ...]:
     bad = troublesome()
     first = [sort] if sort is not None else []
-    order = [*first, *(name for name in metrics if name in bad), *ORDINARY, *metrics]
+    others = sorted(metrics, key=lambda name: metrics[name].kind is Kind.GAUGE)
+    order = [*first, *(name for name in metrics if name in bad), *ORDINARY, *others]
     chosen = dict.fromkeys(name for name in order if name in metrics and (name in seen or name == sort))
     return tuple(metrics[name] for name in chosen)
 
