@@ -150,7 +150,10 @@ class _LiveTable:
 
         columns = table.columns[: max((width - NAME_WIDTH) // COLUMN_WIDTH, 1)]
         drawn = Drawn(
-            box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), caption=self._left_out(table, len(columns), room)
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+            caption=self._left_out(table, len(columns), room),
         )
         drawn.caption_justify = "left"
         drawn.add_column("", width=NAME_WIDTH - 1, no_wrap=True)

@@ -53,7 +53,7 @@ Exit status: 0 clean · 1 findings at or above --fail-on · 2 usage or inventory
 @inventory_options()
 @login_options()
 @click.option("-f", "--forks", type=click.IntRange(min=1), help="Logins at a time; default all, at most 100.")
-@deadline_options()
+@deadline_options(("connect", "program"))
 @click.option("-d", "--duration", type=Duration(), default="30s", show_default=True, help="How long.")
 @click.option("--interval", type=Duration(), help="Time between two rounds; default 5s.")
 @click.option(

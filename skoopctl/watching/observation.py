@@ -19,7 +19,6 @@ from skoopctl.probes.anomalies import anomalies
 from skoopctl.probes.node_series import NodeSeries
 from skoopctl.probes.rates import Rates, rates
 from skoopctl.probes.sample import Snapshot, State
-
 from skoopctl.transport.base import Answer, HostStatus
 from skoopctl.transport.verdict import status_of
 

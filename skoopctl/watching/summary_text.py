@@ -88,7 +88,11 @@ def _lack(lack: Lack, total: int, width: int) -> Iterator[Line]:
     more = f" and {len(lack.nodes) - NODES_NAMED} more" if len(lack.nodes) > NODES_NAMED else ""
     where = "every node" if len(lack.nodes) == total and total > 1 else f"{named}{more}"
     yield from wrapped(
-        f"{', '.join(lack.probes)}: {lack.state} on {where}: {lack.why}", width, first="  ", rest="      ", style="dim"
+        f"{', '.join(lack.probes)}: {lack.state} on {where}: {lack.why}",
+        width,
+        first="  ",
+        rest="      ",
+        style="dim",
     )
 
 
