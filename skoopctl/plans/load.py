@@ -47,7 +47,7 @@ def _read(path: Path) -> Plan:
     try:
         document = Document(path)
         if document.root is None or document.is_empty(document.root):
-            raise PlanError("the plan is empty", path=str(path), hint="write inspections or paths")
+            raise PlanError("the plan is empty", path=str(path), hint="write inspections, probes or paths")
         _refuse_repetition(document, document.root)
         value = document.value(document.root)
     except InventoryError as error:
