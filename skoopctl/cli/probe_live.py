@@ -112,7 +112,7 @@ class _LiveTable:
         from rich.console import Group
 
         size = self._console.size
-        states = self._states(size.width)
+        states = self._states(size.width, min(MOST_STATES, size.height // 4))
         rates = [view.rates for view in self._observation.nodes.values() if view.rates is not None]
         if not rates:
             return Group(*states)
@@ -120,7 +120,7 @@ class _LiveTable:
         room = max(size.height - len(states) - AROUND_ROWS, 1)
         return Group(*states, self._drawn(table, size.width, room))
 
-    def _states(self, width: int) -> list[Text]:
+    def _states(self, width: int, most: int) -> list[Text]:
         """Return a line that counts the nodes, and one for each that is not well."""
         from rich.text import Text
 
@@ -136,11 +136,11 @@ class _LiveTable:
             )
         ]
         sick = [view for view in nodes if view.phase not in {Phase.CONNECTED, Phase.ENDED}]
-        for view in sick[:MOST_STATES]:
+        for view in sick[:most]:
             said = escape_terminal(f"{view.name}: {view.phase} {view.why}".strip())
             lines.append(Text(shorten(said, width - 2), style=_STYLES.get(view.phase, "dim"), no_wrap=True))
-        if len(sick) > MOST_STATES:
-            lines.append(Text(f"and {len(sick) - MOST_STATES} more", style="dim"))
+        if len(sick) > most:
+            lines.append(Text(f"and {len(sick) - most} more", style="dim"))
         return lines
 
     def _drawn(self, table: Table, width: int, room: int) -> RenderableType:
