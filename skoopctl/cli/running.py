@@ -160,7 +160,7 @@ class Running:
             sys.stderr.write(f"\r\x1b[Kwatching {', '.join(self.plan.probes)} for {stay.measured_s:g} s")
             sys.stderr.flush()
         asked = [host for host in hosts if may_be_watched(bundle.results[host.name])]
-        observation = Observation(self.plan.probes, asked)
+        observation = Observation(self.plan.probes, asked, live=False)
         if bundle.cluster:
             observation.name_pods(load_cluster(bundle.cluster))
         await watch_for(stay, observation, transports=transports, deadlines=deadlines, forks=self.plan.forks)
