@@ -103,7 +103,7 @@ def _panel(panel: Panel, number: int) -> Any:
         made.with_target(_target(panel.kind, ref, query.expr, query.legend))
     made.thresholds(_thresholds(panel.steps))
     if panel.words:
-        made.mappings([_words(panel)])
+        made.mappings([_words(panel.words)])
     _SHAPES[panel.kind](made, panel)
     return made
 
@@ -122,10 +122,10 @@ def _thresholds(steps: Iterable[tuple[float, str]]) -> builder.ThresholdsConfig:
     return builder.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(rows)
 
 
-def _words(panel: Panel) -> model.ValueMap:
+def _words(words: Iterable[tuple[float, str, str]]) -> model.ValueMap:
     shown = {
         f"{value:g}": model.ValueMappingResult(text=word, color=color, index=index)
-        for index, (value, word, color) in enumerate(panel.words)
+        for index, (value, word, color) in enumerate(words)
     }
     return model.ValueMap(options=shown)
 
@@ -176,6 +176,7 @@ def _table(made: table.Panel, panel: Panel) -> None:
     order = {name: index for index, name in enumerate(heads)}
     organized = {"renameByName": heads, "indexByName": order, "excludeByName": {}}
     made.with_transformation(model.DataTransformerConfig(id_val="organize", options=organized))
+    made.show_header(True)
     if panel.sort:
         made.sort_by([common.TableSortByFieldState().display_name(panel.sort).desc(True)])
     for query in panel.queries:
@@ -186,6 +187,8 @@ def _table(made: table.Panel, panel: Panel) -> None:
             model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
             model.DynamicConfigValue("color", {"mode": "thresholds"}),
         ]
+        if query.words:
+            properties.append(model.DynamicConfigValue("mappings", [_words(query.words)]))
         made.override_by_name(query.legend, properties)
     for link in panel.links:
         links = [{"title": link.title, "url": link.url, "targetBlank": False}]

@@ -63,7 +63,7 @@ GLANCE = Row(
             ANY,
         ),
         _number(
-            "Dropped by devices and queues",
+            "Device and queue drops",
             "Packets that devices or queueing disciplines dropped, a second, on the node and in its pods.",
             " + ".join(
                 _summed(f"kubeskoop_{metric}")

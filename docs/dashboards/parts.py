@@ -29,6 +29,7 @@ class Query:
     legend: str = ""
     unit: str = ""
     steps: tuple[tuple[float, str], ...] = ()
+    words: tuple[tuple[float, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ GLANCE = Row(
             ANY,
         ),
         _number(
-            "Dropped by devices and queues",
+            "Device and queue drops",
             "Packets that the pod's devices or their queues dropped, a second.",
             " + ".join(
                 f"sum(rate(kubeskoop_{metric}{{{POD}}}[{WINDOW}]))"

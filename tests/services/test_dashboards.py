@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs.dashboards.asked import at_once, board_of, choices, filled, label_values, queries, rate_interval
-from tests.support.history import END, START, STEP_S, prometheus_with, world
+from tests.support.history import END, RULES, START, STEP_S, prometheus_with, rules_of, world
 from tests.support.promql import Grown, Labels, Vector, answer
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +89,17 @@ def test_every_expression_of_our_dashboards_has_the_right_data(
     compare(url, filled(asked.expr, values), series)
 
 
+@pytest.mark.parametrize("rule", rules_of(RULES), ids=lambda rule: rule.get("record") or rule["alert"])
+def test_every_rule_asks_for_what_there_is(
+    rule: dict[str, str], url: str, series: dict[tuple[str, Labels], Grown]
+) -> None:
+    """What a rule records or compares is there, and its expression means in Prometheus what it means to us."""
+    assert got(url, rule["expr"]) == pytest.approx(answer(rule["expr"], series, END))
+    names = set(re.findall(r"\b(?:kubeskoop|skoopctl)[_:][\w:]+", rule["expr"]))
+    assert names
+    assert names <= {name for name, _ in series}
+
+
 def test_the_variables_of_kubeskoops_dashboards_find_what_there_is(url: str) -> None:
     """Its namespaces and pods are offered; its label ``node`` is in no series of ours but those at a gateway."""
     asked = {row["panel"]: filled(row["expression"], CHOSEN) for row in THEIRS if row["row"] == "(variable)"}
@@ -102,6 +113,7 @@ def test_our_variables_find_what_there_is(url: str) -> None:
     """Nodes, namespaces and pods can be chosen, each within what was chosen before."""
     at = (START, END)
     assert choices(url, BOARDS["skoopctl-nodes"], {}, at) == {"cluster": ".*", "node": "n1"}
+    assert choices(url, BOARDS["skoopctl-fleet"], {}, at) == {"cluster": ".*"}
     pods = choices(url, BOARDS["skoopctl-pods"], {"namespace": "shop"}, at)
     assert pods == {"cluster": ".*", "namespace": "shop", "pod": "cache"}
 

@@ -1,4 +1,4 @@
-"""A Prometheus that has twenty minutes of known history: every metric there is, each growing at its own pace."""
+"""A Prometheus that has an hour of known history: every metric there is, each growing at its own pace."""
 
 from __future__ import annotations
 
@@ -7,28 +7,44 @@ import subprocess
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from skoopctl.probes.catalogue import PROBES
 from skoopctl.probes.metric import Kind, Metric, Scope
+from skoopctl.pushing.self_metrics import SELF_METRICS
 from skoopctl.sinks.run_metrics import METRICS as RUN_METRICS
 from tests.services.servers import free_port, running
-from tests.support.promql import Grown, Labels
+from tests.support.promql import Grown, Labels, World, answer
 
+RULES = Path(__file__).parents[2] / "reports/prometheus/skoopctl-metrics.yaml"
 START = 1_700_000_000
 STEP_S = 15
-LENGTH_S = 1200
+LENGTH_S = 3660
 END = START + LENGTH_S
 CLUSTER = ("cluster", "prod")
 NODES = ("n1", "n2")
 PODS = {"n1": (("shop", "web"), ("shop", "db")), "n2": (("shop", "cache"), ("kube-system", "coredns"))}
-RUN_LABELS: Mapping[str, tuple[str, ...]] = {
+OTHER_LABELS: Mapping[str, tuple[str, ...]] = {
     "id": ("netfilter-drop", "vxlan-dropped"),
     "severity": ("info", "warning", "critical", "fatal"),
     "node": NODES,
     "status": ("ok", "partial", "timeout"),
-    "state": ("met", "unmet"),
+    "probe": ("tcp", "ipvs"),
     "path": ("web reaches db", "all reach DNS"),
     "inspection": ("pods-reach-pods", "dns"),
+    "kind": ("unreachable", "timeout"),
+    "result": ("accepted", "refused"),
+    "code": ("200",),
+    "hash": ("abc",),
+    "version": ("1",),
+    "python": ("3.11",),
+}
+STATES = {
+    "skoopctl_paths": ("met", "unmet"),
+    "skoopctl_push_nodes": ("up", "down"),
+    "skoopctl_push_node_probe": ("available", "degraded", "unavailable"),
 }
 
 
@@ -40,9 +56,31 @@ def world() -> dict[tuple[str, Labels], Grown]:
             for place in _places(metric, probe.scope):
                 series[metric.name, place] = _grown(metric.name, place, metric.kind)
     for name, (_, labels) in RUN_METRICS.items():
-        for place in _combined(labels):
-            series[name, place] = _grown(name, place | {CLUSTER, ("plan", "nightly")}, Kind.GAUGE)
-    return {(name, place | {CLUSTER}): grown for (name, place), grown in series.items()}
+        for place in _combined(name, labels):
+            whole = place | {("plan", "nightly")}
+            series[name, whole] = _grown(name, whole, Kind.GAUGE)
+    for name, row in SELF_METRICS.items():
+        for place in _combined(name, row.labels):
+            series[name, place] = _grown(name, place, row.kind)
+    there = {(name, place | {CLUSTER}): grown for (name, place), grown in series.items()}
+    return there | _recorded(there)
+
+
+def _recorded(series: World) -> dict[tuple[str, Labels], Grown]:
+    """Return what the recording rules make of these series."""
+    made = {}
+    for rule in rules_of(RULES):
+        if "record" in rule:
+            values = answer(rule["expr"], series, END)
+            assert isinstance(values, dict)
+            made.update({(rule["record"], labels): Grown(value, 0.0) for labels, value in values.items()})
+    return made
+
+
+def rules_of(path: Path) -> list[dict[str, Any]]:
+    """Return the rules of a file, of all its groups."""
+    groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
 
 
 def _places(metric: Metric, scope: Scope) -> Iterator[Labels]:
@@ -54,10 +92,11 @@ def _places(metric: Metric, scope: Scope) -> Iterator[Labels]:
             yield frozenset((name, whole[name]) for name in metric.labels if whole[name])
 
 
-def _combined(labels: tuple[str, ...]) -> list[Labels]:
-    rows: list[Labels] = [frozenset({("plan", "nightly")})]
+def _combined(name: str, labels: tuple[str, ...]) -> list[Labels]:
+    rows: list[Labels] = [frozenset()]
     for label in labels:
-        rows = [row | {(label, value)} for row in rows for value in RUN_LABELS[label]]
+        values = STATES[name] if label == "state" else OTHER_LABELS[label]
+        rows = [row | {(label, value)} for row in rows for value in values]
     return rows
 
 

@@ -97,7 +97,9 @@ class _Parser:
         word = self.rest.pop(0)
         if word in _FOLD:
             return self.folded(_FOLD[word])
-        called = {"topk": self.topk, "rate": self.rate, "time": self.time}.get(word)
+        called = {"topk": self.topk, "rate": self.rate, "increase": self.increase, "time": self.time}.get(
+            word
+        )
         return called() if called else self.selected(word)
 
     def time(self) -> float:
@@ -115,14 +117,20 @@ class _Parser:
         return dict(sorted(inner.items(), key=lambda item: -item[1])[:number])
 
     def rate(self) -> Vector:
+        return self.grown(lambda grown, _window_s: grown.per_s)
+
+    def increase(self) -> Vector:
+        return self.grown(lambda grown, window_s: grown.per_s * window_s)
+
+    def grown(self, value: Callable[[Grown, float], float]) -> Vector:
         self.need("(")
-        name = "" if self.rest[0] == "{" else self.rest.pop(0)
-        found = {labels: grown.per_s for labels, grown in self.series(name).items()}
+        found = self.series("" if self.rest[0] == "{" else self.rest.pop(0))
         self.need("[")
-        assert re.fullmatch(r"[\d.]+[smhd]", self.rest.pop(0)), "a window that is not filled in"
+        window = self.rest.pop(0)
         self.need("]")
         self.need(")")
-        return found
+        window_s = float(window[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
+        return {labels: value(grown, window_s) for labels, grown in found.items()}
 
     def folded(self, fold: Callable[[list[float]], float]) -> Vector:
         how, names = self.grouping()
