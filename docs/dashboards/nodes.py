@@ -41,7 +41,7 @@ GLANCE = Row(
     "At a glance",
     (
         _number(
-            "TCP segments sent again",
+            "Segments sent again",
             "The share of all segments that the node and its pods sent again. Above 1 %, packets are lost "
             "on the way: see TCP below, then the pods in trouble.",
             f"{_summed('kubeskoop_tcp_retranssegs')} / ({_summed('kubeskoop_tcp_outsegs')} > 0)",

@@ -45,7 +45,7 @@ GLANCE = Row(
             links=(Link("This node", board_url("skoopctl-nodes", node="${__field.labels.k8s_node}")),),
         ),
         _number(
-            "TCP segments sent again",
+            "Segments sent again",
             "The share of the pod's segments that it sent again. Above 1 %, packets are lost on the way: "
             "`skoopctl diagnose -s pod/NAMESPACE/NAME -d …` shows the way.",
             f"sum(rate(kubeskoop_tcp_retranssegs{{{POD}}}[{WINDOW}]))"
