@@ -81,11 +81,15 @@ class TargetError(UsageError):
 
 
 class TransportError(SkoopError):
-    """One host could not be asked. ``host`` is its inventory name."""
+    """One host could not be asked. ``host`` is its inventory name.
 
-    def __init__(self, host: str, message: str, *, hint: str = "") -> None:
+    ``final`` says that trying again would do harm: a password was refused, and failures lock accounts.
+    """
+
+    def __init__(self, host: str, message: str, *, hint: str = "", final: bool = False) -> None:
         super().__init__(f"{host}: {message}", hint=hint)
         self.host = host
+        self.final = final
 
 
 class UnreachableError(TransportError):

@@ -40,6 +40,7 @@ class RealTransports:
         become = self._credentials.become_password
         self._become = Trials(become) if become is not None else None
         self._shared: _Shared | None = None
+        self._lasting = False
 
     def __call__(self, host: InventoryHost) -> Transport:
         """Return a transport for ``host`` that is not connected yet."""
@@ -59,6 +60,12 @@ class RealTransports:
             logins = self._open().logins
             logins.unlock(asyncio.run(logins.locked(over_ssh)))
 
+    def lasting(self) -> None:
+        """Open bastions again that failed, from now on."""
+        self._lasting = True
+        if self._shared is not None:
+            self._shared.bastions.lasting = True
+
     async def close(self) -> None:
         """Close the bastions."""
         if self._shared is not None:
@@ -71,5 +78,5 @@ class RealTransports:
             from skoopctl.transport.login import Logins  # noqa: PLC0415
 
             logins = Logins(self._credentials, accept_new=self._accept_new, say=self._say)
-            self._shared = _Shared(logins, Bastions(logins))
+            self._shared = _Shared(logins, Bastions(logins, lasting=self._lasting))
         return self._shared
