@@ -199,9 +199,15 @@ class Sampler:
             self.texts[name] = read_or_absent("/proc/self/net/" + FILE_NAMES.get(name, name), NO_FILE[name])
         return self.texts[name], ""
 
-    def dump(self, name, kind, body):
-        """Return a dump of the current namespace."""
+    def qdiscs(self):
+        """Return the queueing disciplines of the current namespace."""
+        name, kind, body = next(row for row in ROUTE_DUMPS if row[0] == "qdisc")
         return self.netlink.dump(kind, body, self.cap, name), ""
+
+    def links(self):
+        """Return the links of the current namespace, without what changes with every packet."""
+        name, kind, body = next(row for row in ROUTE_DUMPS if row[0] == "link")
+        return steady_links(self.netlink.dump(kind, body, self.cap, name)), ""
 
     def tcp(self):
         """Count TCP sockets; in the host's namespace also those of pods."""
@@ -255,11 +261,6 @@ def of_file(name):
     return lambda sampler: sampler.file(name)
 
 
-def of_dump(name, kind, body):
-    """Return a reader of a dump."""
-    return lambda sampler: sampler.dump(name, kind, body)
-
-
 HOST_READERS = {
     "identity": Sampler.identity,
     "pods": Sampler.pods,
@@ -272,8 +273,9 @@ HOST_READERS = {
     "rdma-resources": lambda sampler: rdma_resources(sampler.sysfs, sampler.cap, sampler.timeout_s),
 }
 NETNS_READERS = {name: of_file(name) for name in ("snmp", "netstat", "net-dev", "sockstat", "sockstat6")}
-NETNS_READERS.update((name, of_dump(name, kind, body)) for name, kind, body in ROUTE_DUMPS if name in ("qdisc", "link"))
 NETNS_READERS.update({
+    "qdisc": Sampler.qdiscs,
+    "link": Sampler.links,
     "tcp-states": Sampler.tcp,
     "conntrack-stats": Sampler.conntrack,
     "conntrack-count": Sampler.conntrack_count,

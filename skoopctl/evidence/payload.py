@@ -60,6 +60,7 @@ SAMPLE_FILES = (
     "tcp_states.py",
     "conntrack_stats.py",
     "rdma.py",
+    "links.py",
     "sampling.py",
 )
 """The program that sends rounds."""

@@ -115,12 +115,14 @@ class RoundReader:
         """
         rounds: list[Round] = []
         try:
-            if self._problem:
-                raise BrokenAnswerError(self._problem)
             for frame, size in self._frames(data):
                 found = self._take(frame, size)
                 if found is not None:
                     rounds.append(found)
+                if self.ended:
+                    self._coming.clear()
+                    self._kept.clear()
+                    break
         except BrokenAnswerError as broken:
             self._problem = str(broken)
             self._coming.clear()
@@ -134,6 +136,8 @@ class RoundReader:
 
     def _frames(self, data: bytes) -> Iterator[tuple[Frame, int]]:
         """Yield each frame that is whole, with its size on the wire."""
+        if self._problem:
+            raise BrokenAnswerError(self._problem)
         if self.ended:
             return
         self._coming += data
@@ -145,9 +149,6 @@ class RoundReader:
             whole = bytes(self._coming[:size])
             del self._coming[:size]
             yield read_frame(whole, len(MAGIC))[0], size
-            if self.ended:
-                self._coming.clear()
-                return
 
     def _begin(self) -> bool:
         """Skip what a login shell says before the first frame; return whether that is here."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import sys
@@ -33,7 +34,7 @@ def join(folder: Path) -> None:
     (folder / "cgroup.procs").write_text("0")
 
 
-def sandbox(folder: Path, ready: int, orders: int) -> None:
+def sandbox(number: int, folder: Path, ready: int, orders: int) -> None:
     """Be a pod: a network namespace, a process that sleeps, one that serves and a child of that."""
     if ctypes.CDLL(None).unshare(NEW_NET):
         os._exit(1)
@@ -41,45 +42,50 @@ def sandbox(folder: Path, ready: int, orders: int) -> None:
         join(folder / "cri-containerd-app.scope")
         if os.fork() == 0:
             signal.pause()
-        application(ready, orders)
+        application(number, ready, orders)
     join(folder / "cri-containerd-pause.scope")
     os.close(ready)
     os.close(orders)
     signal.pause()
 
 
-def application(ready: int, orders: int) -> None:
+def application(number: int, ready: int, orders: int) -> None:
     """Listen, hold a connection to itself, and make traffic for every byte that comes."""
-    os.system("ip link set lo up")  # noqa: S605, S607 - fixed words
+    os.system("ip link set lo up")  # noqa: S605 - fixed words
     listener = socket.create_server(("::", PORT), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
     out = socket.create_connection(("127.0.0.1", PORT))
     back = listener.accept()[0]
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    lot = random.Random(number)
     os.write(ready, b"+")
     while os.read(orders, 1):
-        make_traffic(listener, out, back, udp)
+        make_traffic(lot, listener, (out, back), udp)
         os.write(ready, b".")
 
 
 def make_traffic(
-    listener: socket.socket, out: socket.socket, back: socket.socket, udp: socket.socket
+    lot: random.Random,
+    listener: socket.socket,
+    connection: tuple[socket.socket, socket.socket],
+    udp: socket.socket,
 ) -> None:
-    """Send on a connection, open and close others, be refused, and send datagrams that nobody takes."""
-    for size in (100, 3000, 20000):
-        out.sendall(bytes(size))
-        while size > 0:
-            size -= len(back.recv(size))
-    for _ in range(2):
+    """Send on a connection, open and close others, be refused, and send datagrams; how much of each is drawn."""
+    for _ in range(lot.randint(1, 4)):
+        left = lot.randint(1, 50_000)
+        connection[0].sendall(bytes(left))
+        while left > 0:
+            left -= len(connection[1].recv(left))
+    for _ in range(lot.randint(1, 3)):
         with socket.create_connection(("127.0.0.1", PORT)) as client:
             served = listener.accept()[0]
             client.sendall(b"x")
             served.close()
-    for address in ("127.0.0.1", "::1"):
+    for address in lot.choices(("127.0.0.1", "::1"), k=2):
         with suppress(OSError):
             socket.create_connection((address, PORT + 1))
-    for _ in range(3):
+    for _ in range(lot.randint(1, 5)):
         with suppress(OSError):
-            udp.sendto(b"x", ("127.0.0.1", PORT + 2))
+            udp.sendto(bytes(lot.randint(1, 999)), ("127.0.0.1", PORT + lot.choice((0, 2))))
 
 
 def main() -> None:
@@ -99,7 +105,7 @@ def main() -> None:
             null = os.open(os.devnull, os.O_RDWR)
             for descriptor in (0, 1):
                 os.dup2(null, descriptor)
-            sandbox(pod_folder(group, number), ready_in, orders_out)
+            sandbox(number, pod_folder(group, number), ready_in, orders_out)
         os.close(ready_in)
         os.close(orders_out)
         pipes.append((ready, orders))
