@@ -53,6 +53,7 @@ class FrameKind(IntEnum):
     HELLO = 1
     ITEM = 2
     END = 3
+    ROUND = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +68,16 @@ class Frame:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What the frame says of itself. Raises `_BrokenAnswerError` when that is no JSON object."""
+        """What the frame says of itself. Raises `BrokenAnswerError` when that is no JSON object."""
         try:
             return parse_object(self.description, max_bytes=MAX_META_BYTES)
         except ValueError as error:
-            raise _BrokenAnswerError(
+            raise BrokenAnswerError(
                 f"a frame's description cannot be read: {printable(str(error), 80)}"
             ) from None
 
 
-class _BrokenAnswerError(Exception):
+class BrokenAnswerError(Exception):
     """The rest of the answer cannot be used; the text is for people."""
 
 
@@ -92,7 +93,7 @@ def decode_answer(host: str, data: bytes, seen: Seen | None = None) -> HostEvide
     items: dict[tuple[int, str], Item] = {}
     try:
         _collect_items(data, items, {} if seen is None else seen)
-    except _BrokenAnswerError as broken:
+    except BrokenAnswerError as broken:
         return HostEvidence(host, items, complete=False, problem=str(broken))
     return HostEvidence(host, items)
 
@@ -102,53 +103,72 @@ def _collect_items(data: bytes, items: dict[tuple[int, str], Item], seen: Seen) 
     for frame in _frames(data):
         kinds.append(frame.kind)
         if kinds[0] != FrameKind.HELLO:
-            raise _BrokenAnswerError("the answer does not begin with a hello frame")
+            raise BrokenAnswerError("the answer does not begin with a hello frame")
         if frame.kind == FrameKind.END:
             counted = printable(str(frame.meta.get("items")), 20)
             if counted != str(len(items)):
-                raise _BrokenAnswerError(f"the end frame counts {counted} items, {len(items)} came")
+                raise BrokenAnswerError(f"the end frame counts {counted} items, {len(items)} came")
             return
         if frame.kind == FrameKind.ITEM:
             item = _item(frame, seen)
             if (item.netns, item.name) in items:
-                raise _BrokenAnswerError(f"item {item.name} of namespace {item.netns} came twice")
+                raise BrokenAnswerError(f"item {item.name} of namespace {item.netns} came twice")
             if len(items) >= MAX_ITEMS:
-                raise _BrokenAnswerError(f"more than {MAX_ITEMS} items")
+                raise BrokenAnswerError(f"more than {MAX_ITEMS} items")
             items[item.netns, item.name] = item
-    raise _BrokenAnswerError("the answer ends without its end frame")
+    raise BrokenAnswerError("the answer ends without its end frame")
 
 
 def _frames(data: bytes) -> Iterator[Frame]:
     """Yield whole frames from the first magic on."""
     offset = data.find(MAGIC)
     if offset < 0:
-        raise _BrokenAnswerError("no answer of the node program in the output")
+        raise BrokenAnswerError("no answer of the node program in the output")
     unpacked = 0
     while offset < len(data):
         if not data.startswith(MAGIC, offset):
-            raise _BrokenAnswerError(f"foreign bytes at offset {offset} of the answer")
-        frame, offset = _frame(data, offset + len(MAGIC))
+            raise BrokenAnswerError(f"foreign bytes at offset {offset} of the answer")
+        frame, offset = read_frame(data, offset + len(MAGIC))
         unpacked += len(frame.body)
         if unpacked > MAX_ANSWER_BYTES:
-            raise _BrokenAnswerError(f"the answer unpacks to more than {MAX_ANSWER_BYTES} bytes")
+            raise BrokenAnswerError(f"the answer unpacks to more than {MAX_ANSWER_BYTES} bytes")
         yield frame
 
 
-def _frame(data: bytes, start: int) -> tuple[Frame, int]:
-    """Return the frame whose header is at ``start``, and the offset behind it."""
-    if start + HEADER.size > len(data):
-        raise _BrokenAnswerError("the answer is cut in a frame's header")
+def _claim(data: bytes | bytearray, start: int) -> tuple[int, int, int, int, int]:
+    """Return what the header at ``start`` says: kind, flags, bytes of meta, of the body, and of it unpacked."""
     schema, kind, flags, meta_bytes, body_bytes, raw_bytes = HEADER.unpack_from(data, start)
     if schema != SCHEMA:
-        raise _BrokenAnswerError(f"frame schema {schema}, this skoopctl reads {SCHEMA}")
+        raise BrokenAnswerError(f"frame schema {schema}, this skoopctl reads {SCHEMA}")
     if meta_bytes > MAX_META_BYTES or raw_bytes > MAX_ITEM_BYTES or body_bytes > MAX_ITEM_BYTES + (1 << 20):
-        raise _BrokenAnswerError("a frame claims to be larger than any that is expected")
+        raise BrokenAnswerError("a frame claims to be larger than any that is expected")
+    return kind, flags, meta_bytes, body_bytes, raw_bytes
+
+
+def whole_bytes(data: bytes | bytearray) -> int:
+    """Return how long the frame is that ``data`` begins with, its magic too; 0 while its header has not come.
+
+    Raises `BrokenAnswerError` for what is no frame, before the rest of it is waited for.
+    """
+    if not data.startswith(MAGIC[: len(data)]):
+        raise BrokenAnswerError("foreign bytes where a frame should begin")
+    if len(data) < len(MAGIC) + HEADER.size:
+        return 0
+    _, _, meta_bytes, body_bytes, _ = _claim(data, len(MAGIC))
+    return len(MAGIC) + HEADER.size + meta_bytes + body_bytes + DIGEST_BYTES
+
+
+def read_frame(data: bytes, start: int) -> tuple[Frame, int]:
+    """Return the frame whose header is at ``start``, and the offset behind it."""
+    if start + HEADER.size > len(data):
+        raise BrokenAnswerError("the answer is cut in a frame's header")
+    kind, flags, meta_bytes, body_bytes, raw_bytes = _claim(data, start)
     body_at = start + HEADER.size + meta_bytes
     end = body_at + body_bytes
     if end + DIGEST_BYTES > len(data):
-        raise _BrokenAnswerError("the answer is cut in the middle of a frame")
+        raise BrokenAnswerError("the answer is cut in the middle of a frame")
     if hashlib.sha256(memoryview(data)[start:end]).digest() != data[end : end + DIGEST_BYTES]:
-        raise _BrokenAnswerError("a frame's SHA-256 does not match: the answer was damaged on its way")
+        raise BrokenAnswerError("a frame's SHA-256 does not match: the answer was damaged on its way")
     description = data[start + HEADER.size : body_at]
     body = data[body_at:end]
     packed = body if flags & FLAG_ZLIB else b""
@@ -162,11 +182,11 @@ def _unpack(body: bytes, flags: int, raw_bytes: int) -> bytes:
         try:
             body = unpacker.decompress(body, raw_bytes + 1)
         except zlib.error as error:
-            raise _BrokenAnswerError(f"a frame cannot be unpacked: {error}") from None
+            raise BrokenAnswerError(f"a frame cannot be unpacked: {error}") from None
         if len(body) == raw_bytes and (not unpacker.eof or unpacker.unused_data):
-            raise _BrokenAnswerError("a frame's body does not end where it should")
+            raise BrokenAnswerError("a frame's body does not end where it should")
     if len(body) != raw_bytes:
-        raise _BrokenAnswerError("a frame does not unpack to the size that it claims")
+        raise BrokenAnswerError("a frame does not unpack to the size that it claims")
     return body
 
 
@@ -185,12 +205,12 @@ def _unusual_item(meta: dict[str, Any], payload: bytes, packed: bytes) -> Item:
     """Check a description that is written in another way, or has something to unescape."""
     netns, name, status, elapsed_ms = (meta.get(key) for key in ("netns", "name", "status", "ms"))
     if not isinstance(netns, int) or isinstance(netns, bool) or not 0 <= netns <= MAX_NETNS:
-        raise _BrokenAnswerError("an item without a namespace")
+        raise BrokenAnswerError("an item without a namespace")
     if not isinstance(name, str) or not _ITEM_NAME.fullmatch(name):
-        raise _BrokenAnswerError("an item without a proper name")
+        raise BrokenAnswerError("an item without a proper name")
     if not isinstance(status, str) or status not in _STATUSES:
-        raise _BrokenAnswerError(f"item {name}: status {printable(str(status), 20)} is unknown")
+        raise BrokenAnswerError(f"item {name}: status {printable(str(status), 20)} is unknown")
     if not isinstance(elapsed_ms, int | float) or not 0 <= elapsed_ms < 1e9:
-        raise _BrokenAnswerError(f"item {name}: no time")
+        raise BrokenAnswerError(f"item {name}: no time")
     detail = printable(str(meta.get("detail", "")))
     return Item(netns, intern(name), _STATUSES[status], payload, intern(detail), float(elapsed_ms), packed)

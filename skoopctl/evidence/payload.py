@@ -12,6 +12,7 @@ whose Python has our bytecode's magic number need not. Neither has what only peo
 from __future__ import annotations
 
 import marshal
+import sys
 import zlib
 from functools import cache
 from importlib.util import MAGIC_NUMBER
@@ -21,7 +22,7 @@ from types import CodeType
 import skoopctl
 from skoopctl.errors import EvidenceError
 from skoopctl.evidence.frames import MAGIC
-from skoopctl.evidence.request import DOCTOR_ITEMS, Request
+from skoopctl.evidence.request import DOCTOR_ITEMS, Request, SampleRequest
 from skoopctl.transport.base import Job
 
 PROGRAM_FILES = (
@@ -45,6 +46,24 @@ PROGRAM_FILES = (
 )
 DOCTOR_FILES = ("doctor.py",)
 """What is sent behind them when one of `DOCTOR_ITEMS` is asked for."""
+SAMPLE_FILES = (
+    "paths.py",
+    "outcome.py",
+    "frames.py",
+    "lifetime.py",
+    "modules.py",
+    "netlink.py",
+    "namespaces.py",
+    "lease.py",
+    "rounds.py",
+    "processes.py",
+    "tcp_states.py",
+    "conntrack_stats.py",
+    "rdma.py",
+    "links.py",
+    "sampling.py",
+)
+"""The program that sends rounds."""
 
 UNSUPPORTED_EXIT = 97
 """The exit status of the command when no Python was found."""
@@ -58,10 +77,28 @@ STUB_ALARM_S = 60
 
 def job(request: Request) -> Job:
     """Return the command and the bytes for its stdin."""
-    source = program_source(request)
+    return Job(command=bootstrap_command(), stdin=_on_stdin(program_source(request)), begins=MAGIC)
+
+
+def sample_job(request: SampleRequest) -> Job:
+    """Return what makes a node send rounds; it wants to hear something four times a lease.
+
+    How much a whole conversation brings has no limit: its receiver bounds what it holds.
+    """
+    return Job(
+        command=bootstrap_command(),
+        stdin=_on_stdin(sample_source(request)),
+        max_output=sys.maxsize,
+        begins=MAGIC,
+        heartbeat_s=request.lease_s / 4,
+    )
+
+
+def _on_stdin(source: str) -> bytes:
+    """Return a program as it is sent: a head with the bytecode's magic number and two lengths, then it twice."""
     code, text = (zlib.compress(data, LEVEL) for data in (bytecode(source), source.encode()))
     head = f"{MAGIC_NUMBER.hex()}{len(code):08x}{len(text):08x}"
-    return Job(command=bootstrap_command(), stdin=head.encode() + code + text, begins=MAGIC)
+    return head.encode() + code + text
 
 
 @cache
@@ -76,6 +113,11 @@ def program_source(request: Request) -> str:
     """Return the whole program, with the call that answers ``request``."""
     more = DOCTOR_FILES if set(request.items or ()) & set(DOCTOR_ITEMS) else ()
     return f"{_joined(PROGRAM_FILES + more)}\nmain({request.literal()})\n"
+
+
+def sample_source(request: SampleRequest) -> str:
+    """Return the whole program that sends rounds, with the call that answers ``request``."""
+    return f"{_joined(SAMPLE_FILES)}\nsample({request.literal()})\n"
 
 
 def bytecode(source: str) -> bytes:

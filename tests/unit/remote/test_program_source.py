@@ -15,6 +15,7 @@ import pytest
 from skoopctl.evidence.payload import (
     DOCTOR_FILES,
     PROGRAM_FILES,
+    SAMPLE_FILES,
     bootstrap_command,
     bytecode,
     job,
@@ -179,7 +180,7 @@ def test_program_files_are_all_there_is() -> None:
     from skoopctl.evidence import payload
 
     folder = payload.Path(payload.skoopctl.__file__).parent.parent / "remote"
-    assert {file.name for file in folder.glob("*.py")} == {*PROGRAM_FILES, *DOCTOR_FILES, "stub.py"}
+    assert {file.name for file in folder.glob("*.py")} == {*PROGRAM_FILES, *DOCTOR_FILES, *SAMPLE_FILES, "stub.py"}
 
 
 @pytest.mark.parametrize("shell", [["sh"], ["bash"], ["bash", "--posix"]])
