@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -26,10 +25,12 @@ from skoopctl.errors import LabError
 from skoopctl.lab.commands import SYSTEM_PATH, environment
 from skoopctl.lab.lab import Lab
 from skoopctl.lab.statefile import STATE_DIR
+from skoopctl.report.assets import reports_folder
 
 DEADLINE_S = 60.0
 STOP_S = 10.0
 INTERVAL_S = 1
+CLUSTER = "lab"
 PACKAGES = {"prometheus": "prometheus", "prometheus-pushgateway": "prometheus-pushgateway"}
 _OPENER = build_opener(ProxyHandler({}))
 
@@ -48,7 +49,9 @@ class Part:
         if self.process.poll() is not None:
             said = self.log.read_text("utf-8", "replace").strip().splitlines()
             last = said[-1] if said else "it said nothing"
-            raise LabError(f"{self.name} ended with {self.process.returncode}: {last[:300]}", hint="try once more")
+            raise LabError(
+                f"{self.name} ended with {self.process.returncode}: {last[:300]}", hint="try once more"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,13 @@ class Stand:
     """A gateway, a Prometheus and a push that run."""
 
     gateway: Part
-    prometheus: Part
     push: Part
+    prometheus: Part
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """All of them, in the order in which they were started."""
-        return (self.gateway, self.prometheus, self.push)
+        return (self.gateway, self.push, self.prometheus)
 
     def check(self) -> None:
         """Raise `LabError` if one of them has ended."""
@@ -77,7 +80,8 @@ class Stand:
 
     def wait_for(self, expr: str, what: str) -> list[tuple[dict[str, str], float]]:
         """Wait until a query has an answer, and return it. Raises `LabError` when it gets none in time."""
-        return _until(lambda: self.ask(expr), what, self.check)
+        found: list[tuple[dict[str, str], float]] = _until(lambda: self.ask(expr), what, self.check)
+        return found
 
 
 def require_servers() -> None:
@@ -89,38 +93,50 @@ def require_servers() -> None:
 
 
 @contextmanager
-def stand_beside(lab: Lab) -> Iterator[Stand]:
-    """Run all three beside a lab until the end of the block; push ends first, and politely."""
+def stand_beside(lab: Lab, *, page: bool = False, config: Path | None = None) -> Iterator[Stand]:
+    """Run all three beside a lab until the end of the block; push ends before the gateway, and politely.
+
+    Prometheus scrapes the gateway, or with ``page`` push's own page in its place. ``config`` is a configuration of
+    push that says more than who is asked and where series go.
+    """
     require_servers()
     folder = STATE_DIR / "stand"
     folder.mkdir(mode=0o700)
     started: list[Part] = []
     try:
-        gateway = _start(started, folder, "prometheus-pushgateway", _gateway_flags)
-        prometheus = _start(started, folder, "prometheus", lambda port: _prometheus_flags(port, folder, gateway))
-        push = _start(started, folder, "push", lambda port: _push_argv(port, lab, gateway), ready="/healthz")
-        yield Stand(gateway, prometheus, push)
+        gateway = _start(started, folder, "prometheus-pushgateway", _gateway_argv)
+        push = _start(
+            started, folder, "push", lambda port: _push_argv(port, lab, gateway, config), ready="/healthz"
+        )
+        scraped = push if page else gateway
+        prometheus = _start(
+            started, folder, "prometheus", lambda port: _prometheus_argv(port, folder, scraped)
+        )
+        yield Stand(gateway, push, prometheus)
     finally:
         for part in reversed(started):
             _end(part)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _gateway_flags(port: int) -> list[str]:
+def _gateway_argv(port: int) -> list[str]:
     return ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}"]
 
 
-def _prometheus_flags(port: int, folder: Path, gateway: Part) -> list[str]:
+def _push_argv(port: int, lab: Lab, gateway: Part, config: Path | None) -> list[str]:
+    return [
+        *(sys.executable, "-m", "skoopctl", "push", *([str(config)] if config else [])),
+        *("-i", str(lab.inventory), "-l", "nodes", "--kubeconfig", str(lab.kubeconfig), "--cluster", CLUSTER),
+        *("--interval", str(INTERVAL_S), "--gateway", gateway.url, "--listen", f"127.0.0.1:{port}"),
+    ]
+
+
+def _prometheus_argv(port: int, folder: Path, scraped: Part) -> list[str]:
+    target = {"targets": [scraped.url.removeprefix("http://")], "labels": {"cluster": CLUSTER}}
     config = {
         "global": {"scrape_interval": f"{INTERVAL_S}s", "evaluation_interval": f"{INTERVAL_S}s"},
-        "rule_files": [str(path) for path in _rules()],
-        "scrape_configs": [
-            {
-                "job_name": "pushgateway",
-                "honor_labels": True,
-                "static_configs": [{"targets": [gateway.url.removeprefix("http://")]}],
-            }
-        ],
+        "rule_files": [str(path) for path in sorted((reports_folder() / "prometheus").glob("*.yaml"))],
+        "scrape_configs": [{"job_name": scraped.name, "honor_labels": True, "static_configs": [target]}],
     }
     file = folder / "prometheus.json"  # JSON is YAML
     file.write_text(json.dumps(config), encoding="utf-8")
@@ -133,23 +149,13 @@ def _prometheus_flags(port: int, folder: Path, gateway: Part) -> list[str]:
     ]
 
 
-def _rules() -> list[Path]:
-    """Return our rules: beside the package in a checkout, inside it in a wheel."""
-    packaged = Path(str(files("skoopctl"))) / "_data" / "reports"
-    reports = packaged if packaged.is_dir() else Path(__file__).parents[2] / "reports"
-    return sorted((reports / "prometheus").glob("*.yaml"))
-
-
-def _push_argv(port: int, lab: Lab, gateway: Part) -> list[str]:
-    return [
-        *(sys.executable, "-m", "skoopctl", "push", "-i", str(lab.inventory), "-l", "nodes"),
-        *("--kubeconfig", str(lab.kubeconfig), "--cluster", "lab", "--interval", str(INTERVAL_S)),
-        *("--gateway", gateway.url, "--listen", f"127.0.0.1:{port}"),
-    ]
-
-
 def _start(
-    started: list[Part], folder: Path, name: str, argv: Callable[[int], Sequence[str]], *, ready: str = "/-/ready"
+    started: list[Part],
+    folder: Path,
+    name: str,
+    argv: Callable[[int], Sequence[str]],
+    *,
+    ready: str = "/-/ready",
 ) -> Part:
     """Start one process on a free port of loopback, and wait until it says that it is ready."""
     port = _free_port()

@@ -88,7 +88,8 @@ def main() -> None:
     hand = Hand()
     for line in sys.stdin:
         wanted = json.loads(line)
-        print(json.dumps(getattr(hand, wanted.pop("do"))(**wanted)), flush=True)
+        sys.stdout.write(json.dumps(getattr(hand, wanted.pop("do"))(**wanted)) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
