@@ -93,11 +93,11 @@ def require_servers() -> None:
 
 
 @contextmanager
-def stand_beside(lab: Lab, *, page: bool = False, config: Path | None = None) -> Iterator[Stand]:
+def stand_beside(lab: Lab, *, page: bool = False, more: Sequence[str] = ()) -> Iterator[Stand]:
     """Run all three beside a lab until the end of the block; push ends before the gateway, and politely.
 
-    Prometheus scrapes the gateway, or with ``page`` push's own page in its place. ``config`` is a configuration of
-    push that says more than who is asked and where series go.
+    Prometheus scrapes the gateway, or with ``page`` push's own page in its place. ``more`` is put behind the
+    command line of push: a configuration, further hosts.
     """
     require_servers()
     folder = STATE_DIR / "stand"
@@ -106,7 +106,7 @@ def stand_beside(lab: Lab, *, page: bool = False, config: Path | None = None) ->
     try:
         gateway = _start(started, folder, "prometheus-pushgateway", _gateway_argv)
         push = _start(
-            started, folder, "push", lambda port: _push_argv(port, lab, gateway, config), ready="/healthz"
+            started, folder, "push", lambda port: [*_push_argv(port, lab, gateway), *more], ready="/healthz"
         )
         scraped = push if page else gateway
         prometheus = _start(
@@ -123,9 +123,9 @@ def _gateway_argv(port: int) -> list[str]:
     return ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}"]
 
 
-def _push_argv(port: int, lab: Lab, gateway: Part, config: Path | None) -> list[str]:
+def _push_argv(port: int, lab: Lab, gateway: Part) -> list[str]:
     return [
-        *(sys.executable, "-m", "skoopctl", "push", *([str(config)] if config else [])),
+        *(sys.executable, "-m", "skoopctl", "push"),
         *("-i", str(lab.inventory), "-l", "nodes", "--kubeconfig", str(lab.kubeconfig), "--cluster", CLUSTER),
         *("--interval", str(INTERVAL_S), "--gateway", gateway.url, "--listen", f"127.0.0.1:{port}"),
     ]
