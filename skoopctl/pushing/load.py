@@ -61,6 +61,8 @@ def load_config(wanted: Wanted) -> Loaded:
 
 
 def _of_file(path: Path) -> PushConfig:
+    if not path.is_file():
+        raise ConfigurationError("there is no such file", path=str(path))
     try:
         document, value = read_mapping(path)
     except InventoryError:

@@ -36,7 +36,7 @@ class Text:
 def indexed(data: bytes) -> Text:
     """Return a page's text with the places of its metrics. Every metric begins with its comment lines."""
     heads = list(_HEAD.finditer(data))
-    ends = [head.start() for head in heads[1:]] + [len(data)]
+    ends = [*(head.start() for head in heads), len(data)][1:]
     pieces = tuple(
         Piece(head[0].split(b" ", 3)[2].rstrip(b"\n"), head.start(), head.end(), end)
         for head, end in zip(heads, ends, strict=True)
