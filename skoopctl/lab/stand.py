@@ -32,6 +32,11 @@ STOP_S = 10.0
 INTERVAL_S = 1
 CLUSTER = "lab"
 PACKAGES = {"prometheus": "prometheus", "prometheus-pushgateway": "prometheus-pushgateway"}
+_RUNS_ONLY = {
+    "source_labels": ["__name__"],
+    "regex": "skoopctl_(findings?|hosts|paths?|path_expected|inspection_fault|run_.*)",
+    "action": "keep",
+}
 _OPENER = build_opener(ProxyHandler({}))
 
 
@@ -96,8 +101,8 @@ def require_servers() -> None:
 def stand_beside(lab: Lab, *, page: bool = False, more: Sequence[str] = ()) -> Iterator[Stand]:
     """Run all three beside a lab until the end of the block; push ends before the gateway, and politely.
 
-    Prometheus scrapes the gateway, or with ``page`` push's own page in its place. ``more`` is put behind the
-    command line of push: a configuration, further hosts.
+    Prometheus scrapes the gateway; with ``page``, push's own page, and the gateway for runs only. ``more``
+    is put behind the command line of push: a configuration, further hosts.
     """
     require_servers()
     folder = STATE_DIR / "stand"
@@ -108,9 +113,9 @@ def stand_beside(lab: Lab, *, page: bool = False, more: Sequence[str] = ()) -> I
         push = _start(
             started, folder, "push", lambda port: [*_push_argv(port, lab, gateway), *more], ready="/healthz"
         )
-        scraped = push if page else gateway
+        asked = push if page else None
         prometheus = _start(
-            started, folder, "prometheus", lambda port: _prometheus_argv(port, folder, scraped)
+            started, folder, "prometheus", lambda port: _prometheus_argv(port, folder, gateway, asked)
         )
         yield Stand(gateway, push, prometheus)
     finally:
@@ -131,12 +136,14 @@ def _push_argv(port: int, lab: Lab, gateway: Part) -> list[str]:
     ]
 
 
-def _prometheus_argv(port: int, folder: Path, scraped: Part) -> list[str]:
-    target = {"targets": [scraped.url.removeprefix("http://")], "labels": {"cluster": CLUSTER}}
+def _prometheus_argv(port: int, folder: Path, gateway: Part, page: Part | None) -> list[str]:
+    jobs = (
+        [_job(page), {**_job(gateway), "metric_relabel_configs": [_RUNS_ONLY]}] if page else [_job(gateway)]
+    )
     config = {
         "global": {"scrape_interval": f"{INTERVAL_S}s", "evaluation_interval": f"{INTERVAL_S}s"},
         "rule_files": [str(path) for path in sorted((reports_folder() / "prometheus").glob("*.yaml"))],
-        "scrape_configs": [{"job_name": scraped.name, "honor_labels": True, "static_configs": [target]}],
+        "scrape_configs": jobs,
     }
     file = folder / "prometheus.json"  # JSON is YAML
     file.write_text(json.dumps(config), encoding="utf-8")
@@ -147,6 +154,11 @@ def _prometheus_argv(port: int, folder: Path, scraped: Part) -> list[str]:
         "--storage.tsdb.retention.size=256MB",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
+
+
+def _job(part: Part) -> dict[str, Any]:
+    target = {"targets": [part.url.removeprefix("http://")], "labels": {"cluster": CLUSTER}}
+    return {"job_name": part.name, "honor_labels": True, "static_configs": [target]}
 
 
 def _start(
