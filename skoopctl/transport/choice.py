@@ -53,6 +53,16 @@ class RealTransports:
 
         return SshTransport(host, shared.logins, shared.bastions, self._become)
 
+    def renewed(self) -> RealTransports:
+        """Return others for another run, after `close`: with the same secrets, and nobody is asked again."""
+        made = RealTransports(self._credentials, accept_new=self._accept_new, say=self._say)
+        made._become = self._become
+        if self._shared is not None:
+            from skoopctl.transport.bastion import Bastions  # noqa: PLC0415 - loads asyncssh
+
+            made._shared = _Shared(self._shared.logins, Bastions(self._shared.logins))
+        return made
+
     def unlock(self, hosts: Iterable[InventoryHost]) -> None:
         """Ask for the passphrases that ``hosts`` need, before the event loop runs and any deadline with it."""
         over_ssh = [host for host in hosts if host.connection == "ssh"]
