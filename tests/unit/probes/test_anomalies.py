@@ -8,7 +8,7 @@ from skoopctl.checks.catalogue import DOCS
 from skoopctl.errors import UsageError
 from skoopctl.probes.anomalies import anomalies
 from skoopctl.probes.catalogue import METRICS
-from skoopctl.probes.metric import Kind
+from skoopctl.probes.metric import POD_LABELS, Kind
 from skoopctl.probes.sample import SeriesKey, Snapshot
 from skoopctl.probes.thresholds import THRESHOLDS, Compared, Threshold
 
@@ -66,6 +66,7 @@ def test_each_finding_is_documented(name: str) -> None:
     threshold = THRESHOLDS[name]
     assert threshold.finding in DOCS
     assert set(threshold.metrics) | set(threshold.of) <= METRICS.keys()
+    assert {METRICS[each].labels for each in (*threshold.metrics, *threshold.of)} == {POD_LABELS}
     gauges = threshold.compared in {Compared.VALUE, Compared.USED}
     assert {METRICS[each].kind is Kind.GAUGE for each in (*threshold.metrics, *threshold.of)} == {gauges}
 

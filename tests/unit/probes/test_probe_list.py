@@ -19,7 +19,7 @@ SCHEMA = json.loads((Path(skoopctl.probes.__file__).parent / "probe-list-1.schem
 
 def listed(*arguments: str, code: int = 0) -> str:
     """Run ``probe list`` and return its standard output."""
-    done = CliRunner().invoke(probe, ["list", *arguments], standalone_mode=False)
+    done = CliRunner(env={"COLUMNS": "130"}).invoke(probe, ["list", *arguments], standalone_mode=False)
     if done.exception is not None:
         raise done.exception
     assert done.return_value == code
