@@ -119,13 +119,9 @@ def test_refused_connections_are_counted_in_their_pod(measured: Measured) -> Non
     after = measured.until(failed, start + REFUSED)
     counted = {"tcp_activeopens": REFUSED, "tcp_attemptfails": REFUSED, "tcp_outrsts": REFUSED}
     segments = dict.fromkeys(("tcp_insegs", "tcp_outsegs"), 2 * REFUSED)
-    packets = dict.fromkeys(("ip_inreceives", "ip_indelivers", "ip_outrequests"), 2 * REFUSED)
-    found = {
-        name: n
-        for name, n in grown(before, after, POD).items()
-        if name.startswith(("tcp_", "ip_", "tcpext_"))
-    }
-    assert found == counted | segments | packets
+    # IP's own are left out: the bridge sends a query of multicast groups when it likes.
+    found = {name: n for name, n in grown(before, after, POD).items() if name.startswith("tcp")}
+    assert found == counted | segments
     assert not {name for name in grown(before, after, ("", "")) if name.startswith("tcp_")}
 
 
