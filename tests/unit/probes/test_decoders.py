@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Sequence
 from pathlib import Path
-from struct import error as struct_error
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skoopctl.probes.catalogue import READINGS
+from skoopctl.probes.decode.conntrack import compile_conntrack
 from skoopctl.probes.decode.rows import Rows, checked
 from skoopctl.probes.feed import UNREADABLE
 from skoopctl.probes.sources import SOURCES
@@ -103,7 +104,7 @@ def mangled(source: str) -> st.SearchStrategy[bytes]:
 
 def test_struct_errors_are_taken_too() -> None:
     """What struct says of bytes that are too short is among the errors that a feed takes."""
-    assert issubclass(struct_error, UNREADABLE)
+    assert issubclass(struct.error, UNREADABLE)
 
 
 @pytest.mark.parametrize(
@@ -120,3 +121,24 @@ def test_numbers_of_64_bits_get_through_as_they_are(numbers: list[int]) -> None:
     """Every number that a kernel can write keeps its value."""
     found = checked(tuple(map(str, numbers)))
     assert [int(value) for value in found if value is not None] == numbers
+
+
+@given(st.lists(st.dictionaries(st.sampled_from([2, 4, 8, 9, 10]), st.integers(0, 2**32 - 1), min_size=1)))
+def test_cpus_are_added_up_however_they_are_laid_out(cpus: list[dict[int, int]]) -> None:
+    """Messages of CPUs give the same sums whether they resemble each other or not."""
+    raw = b"".join(netlink(1 << 8 | 4, attributes(cpu)) for cpu in cpus) + netlink(3, bytes(4))
+    (found,) = (
+        row for _, row in compile_conntrack(["found", "maxentries"])(NETNS, True, [raw, b"", b"max 7"])
+    )
+    sums = [cpu[2] for cpu in cpus if 2 in cpu]
+    assert found == (sum(sums) if sums else None, 7)
+
+
+def netlink(kind: int, body: bytes) -> bytes:
+    """Return one netlink message of a dump."""
+    return struct.pack("=IHHII", 16 + len(body), kind, 2, 1, 0) + body
+
+
+def attributes(numbers: dict[int, int]) -> bytes:
+    """Return what follows the header of nfnetlink: numbers by their attributes."""
+    return bytes(4) + b"".join(struct.pack("=HH", 8, kind) + n.to_bytes(4) for kind, n in numbers.items())
