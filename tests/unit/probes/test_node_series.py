@@ -275,6 +275,15 @@ def test_folders_that_are_no_pods_name_nobody() -> None:
     assert values(series, OPENS).keys() == {("unknown", uid(1))}
 
 
+def test_names_that_stand_for_no_name_are_nobodys() -> None:
+    """Folders that call pods by other pods' UIDs in the namespace 'unknown' do not make two series of one name."""
+    series = watched()
+    hostile = folders({uid(1): f"unknown_{uid(2)}", uid(3): f"unknown_{uid(1)}"})
+    who = places(*(place(netns, uid(netns)) for netns in (1, 2, 3)))
+    series.apply(node_round(1, hostile, who, tcp(1), tcp(2), tcp(3)))
+    assert values(series, OPENS).keys() == {("unknown", uid(netns)) for netns in (1, 2, 3)}
+
+
 def test_softnet_is_the_nodes_once() -> None:
     """A host-wide probe has one series for the node, whatever pods there are."""
     series = watched("softnet")
