@@ -113,6 +113,10 @@ class Feed:
         self._inputs.pop(netns, None)
         self._dirty.pop(netns, None)
 
+    def read_well(self, netns: int) -> bool:
+        """Tell whether all of a namespace was read, and nothing had to be remarked."""
+        return netns in self._good and not self._fared.get(netns)
+
     def availability(self, of: Collection[int], host: int) -> Availability:
         """Tell how the source fares in the namespaces ``of`` (of all that were told, those count); ``host`` is one."""
         counted = [netns for netns in self._told if netns == HOST or netns in of]
