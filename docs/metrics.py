@@ -54,7 +54,7 @@ inventory's name. `k8s_namespace` and `k8s_pod` are empty for the node itself.
   given a name, or else the only one with a device that carried something; the others are not shown. If that does not
   decide, each is `unknown`, `UID-netns-INODE`.
 - Pods on the host's network have what is counted by cgroup: `io`, `fd`, and `tcpsummary` where the kernel tells the
-  cgroup of a socket. Everything else of them is in the node's own numbers.
+  cgroup of a socket (0 then means that it has none). Everything else of them is in the node's own numbers.
 - Two pods with one name (one ends, its successor begins): the one that the API knows has the name, the other is
   `unknown`.
 
