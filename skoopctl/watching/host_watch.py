@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from skoopctl.errors import SkoopError
+from skoopctl.errors import DeniedError, SkoopError, UnreachableError
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport.backoff import Backoff
@@ -100,6 +100,7 @@ class HostWatch:
 
     async def _listen(self, transport: Transport) -> None:
         """Hold one conversation after another on one connection, each for what is asked for at its time."""
+        before: Asked | None = None
         while True:
             asked = self._asked
             try:
@@ -110,10 +111,18 @@ class HostWatch:
             except TimeoutError:
                 if self._scope is None or not self._scope.expired():
                     raise
+            except DeniedError as error:
+                if before is None or self.host.become:
+                    raise
+                # A server with MaxSessions 1 may not have seen the end of the exec before.
+                raise UnreachableError(
+                    self.host.name, f"no second exec on the connection: {error.message}"
+                ) from None
             finally:
                 self._scope = None
             if asked is self._asked:
                 return
+            before = asked
 
     def _hear(self, round_: Round) -> None:
         self.rounds += 1
