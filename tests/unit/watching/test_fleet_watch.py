@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -296,3 +298,55 @@ def test_nothing_outlives_a_watch_whenever_it_is_cancelled(seconds: float) -> No
     assert tasks == 1
     assert not made.fakes.open
     assert made.fakes.over
+
+
+class Silent:
+    """A listener that keeps nothing but how much memory there was when 50 and 200 rounds had come."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.at: dict[int, int] = {}
+
+    def connecting(self, host: InventoryHost) -> None:
+        """Nothing."""
+
+    def connected(self, host: InventoryHost) -> None:
+        """Nothing."""
+
+    def round_came(self, host: InventoryHost, round_: Round) -> None:
+        """Count, and look at the memory."""
+        if host.name == "n0" and round_.number in {50, 200}:
+            gc.collect()
+            self.at[round_.number] = tracemalloc.get_traced_memory()[0]
+
+    def broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
+        """Nothing."""
+
+    def ended(self, host: InventoryHost) -> None:
+        """Nothing."""
+
+
+def test_memory_is_flat_over_hundreds_of_rounds_and_breaks() -> None:
+    """100 nodes, some of which break again and again: nothing is kept of what is over."""
+    good: dict[str, Script] = {f"n{number}": GOOD for number in range(95)}
+    weak = {f"weak{number}": Script(pours=after(2, GARBAGE)) for number in range(5)}
+    heard = Silent()
+
+    async def scenario() -> None:
+        made = Watched(FakeTransports(good | weak), Lines(rounds=0), heard)  # type: ignore[arg-type]
+        made.fakes.dialled = made.fakes.execs = made.fakes.closed = _Nothing()
+        await made.for_s(5 * 201, *good, *weak)
+
+    tracemalloc.start()
+    try:
+        on_moved_clock(scenario())
+    finally:
+        tracemalloc.stop()
+    assert heard.at[200] - heard.at[50] < 100_000, heard.at
+
+
+class _Nothing(list[str]):
+    """A list that forgets: what the fakes write down is no part of what is measured."""
+
+    def append(self, _each: str) -> None:
+        """Forget it."""
