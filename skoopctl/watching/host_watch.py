@@ -39,6 +39,8 @@ class HostWatch:
         """How many rounds of what is asked for now have come."""
         self.ever = 0
         """How many rounds have come at all."""
+        self.over = False
+        """Whether all rounds have come, and the listener was told so."""
         self._asked = asked
         self._shared = shared
         self._scope: asyncio.Timeout | None = None
@@ -58,6 +60,7 @@ class HostWatch:
             self._good = False
             error = await self._once()
             if error is None:
+                self.over = True
                 self._shared.listener.ended(self.host)
                 return
             failures = 1 if self._good else failures + 1

@@ -223,6 +223,35 @@ def test_hosts_join_and_leave_while_others_go_on() -> None:
     assert made.heard.of("b")[-1] == "round 20"
 
 
+def test_a_host_that_was_given_up_is_told_to_have_ended_when_it_leaves() -> None:
+    """Whoever keeps something of it may forget it then."""
+    refusal = AuthenticationError("a", "refused", final=True)
+
+    async def scenario() -> Watched:
+        made = Watched(FakeTransports({"a": Script(refuses=refusal)}), Lines())
+        running = asyncio.create_task(made.for_s(30, "a"))
+        await asyncio.sleep(12)
+        made.watch.set_hosts([])
+        await running
+        return made
+
+    assert on_moved_clock(scenario()).heard.of("a") == ["connecting", "broken", "ended"]
+
+
+def test_hosts_that_are_set_before_it_begins_or_after_it_ended_do_no_harm() -> None:
+    """Whoever reloads an inventory just then need not know how far the watch is."""
+
+    async def scenario() -> Watched:
+        made = Watched(FakeTransports({"a": GOOD, "b": GOOD}), Lines())
+        made.watch.set_hosts(hosts("b"))
+        await made.for_s(6, "a")
+        made.watch.set_hosts(hosts("a"))
+        return made
+
+    made = on_moved_clock(scenario())
+    assert made.fakes.dialled == ["b"]
+
+
 def test_a_host_whose_address_changes_is_connected_anew_and_not_told_to_have_ended() -> None:
     """What is kept of it is still its own."""
 
