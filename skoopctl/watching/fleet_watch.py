@@ -61,7 +61,8 @@ class FleetWatch:
         """
         self._shared.factory.lasting()
         try:
-            async with asyncio.TaskGroup() as self._group:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
                 try:
                     self.set_hosts(hosts if self._wanted is None else self._wanted)
                     self.set_asked(self._asked)
