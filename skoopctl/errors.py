@@ -6,6 +6,7 @@
     ├── UsageError                 exit 2: the command line, or a file that a person wrote
     │   ├── InventoryError         an inventory: file and line
     │   ├── PlanError              a plan: file and line
+    │   ├── ConfigurationError     a configuration of push: file and line
     │   └── TargetError            a source or destination that cannot be found
     ├── TransportError             one host could not be asked; never aborts the others
     │   ├── UnreachableError       no TCP connection, or it broke
@@ -65,16 +66,30 @@ class PlanError(UsageError):
         self.line = line
 
 
+class ConfigurationError(UsageError):
+    """A configuration of push is wrong at ``path``:``line`` (1-based; 0 when no line is known)."""
+
+    def __init__(self, message: str, *, path: str, line: int = 0, hint: str = "") -> None:
+        where = f"{path}:{line}" if line else path
+        super().__init__(f"{where}: {message}", hint=hint)
+        self.path = path
+        self.line = line
+
+
 class TargetError(UsageError):
     """A source or destination names something that is not in the evidence."""
 
 
 class TransportError(SkoopError):
-    """One host could not be asked. ``host`` is its inventory name."""
+    """One host could not be asked. ``host`` is its inventory name.
 
-    def __init__(self, host: str, message: str, *, hint: str = "") -> None:
+    ``final`` says that trying again would do harm: a password was refused, and failures lock accounts.
+    """
+
+    def __init__(self, host: str, message: str, *, hint: str = "", final: bool = False) -> None:
         super().__init__(f"{host}: {message}", hint=hint)
         self.host = host
+        self.final = final
 
 
 class UnreachableError(TransportError):

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from skoopctl.inventory.host import InventoryHost
-from skoopctl.transport.base import Answer, Job, Transport, TransportFactory
+from skoopctl.transport.base import Job, Receiver, Transport, TransportFactory
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,10 @@ class TimedTransports:
     def __call__(self, host: InventoryHost) -> Transport:
         """Return the host's transport, with a watch."""
         return _Timed(self.inner(host), host.name, self.timings)
+
+    def lasting(self) -> None:
+        """Pass it on."""
+        self.inner.lasting()
 
     async def close(self) -> None:
         """Close what the hosts shared."""
@@ -75,10 +79,10 @@ class _Timed:
     ) -> None:
         await self._inner.__aexit__(kind, error, trace)
 
-    async def run(self, job: Job, answer: Answer) -> None:
+    async def run(self, job: Job, receiver: Receiver) -> None:
         """Run the job and note when."""
         with self._timed():
-            await self._inner.run(job, answer)
+            await self._inner.run(job, receiver)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
 """The seam between the fleet and a host: bytes go in on stdin, bytes come out on stdout, once.
 
 A transport is an asynchronous context (entering it connects and logs in, leaving it closes hard) with one
-method, :meth:`Transport.run`. What arrives is put into an :class:`Answer` that the fleet owns, so that
-whatever came before a failure is kept.
+method, :meth:`Transport.run`. What arrives is given to a :class:`Receiver`: an :class:`Answer` that the fleet owns, so
+that whatever came before a failure is kept, or a :class:`~skoopctl.transport.handing.HandingOn` that keeps nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Job:
     begins: bytes = b""
     """How the answer begins. What a login shell prints before it is noise: up to :data:`MOST_NOISE` bytes."""
     heartbeat_s: float = 0.0
-    """How often a byte is written to stdin while the program runs; 0 is never. A program that is to run for months ends
+    """How often a byte is written to stdin while the program runs; 0 is never. A program that runs for months ends
     when it hears nothing: the connection may have died without its end of stdin having been told."""
 
 
@@ -75,6 +75,55 @@ class HostResult:
     exit_status: int | None
     error: SkoopError | None
     elapsed_s: float
+
+
+class Receiver(Protocol):
+    """What a transport gives to: what a program writes, and how it ended."""
+
+    begins: bytes
+    """How the answer begins, until it has."""
+    exit_status: int | None
+    exit_signal: str | None
+    overflowed: bool
+    noisy: bool
+
+    @property
+    def max_output(self) -> int:
+        """The most bytes of stdout that may come."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many bytes of stdout have come."""
+        ...
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more of stdout is taken: the program is to be ended."""
+        ...
+
+    @property
+    def begun(self) -> bool:
+        """Whether something of the answer has come, and not only what a login shell prints."""
+        ...
+
+    @property
+    def stdout(self) -> bytes:
+        """What is kept of stdout."""
+        ...
+
+    @property
+    def stderr(self) -> str:
+        """The beginning of stderr, as text."""
+        ...
+
+    def add_stdout(self, data: bytes) -> bool:
+        """Take ``data``; return whether more may come."""
+        ...
+
+    def add_stderr(self, data: bytes) -> None:
+        """Take a piece of stderr."""
+        ...
 
 
 @dataclass(slots=True)
@@ -104,7 +153,12 @@ class Answer:
         if data:
             self._stdout.append(data)
         self.noisy = not self._begun()
-        return not self.overflowed and not self.noisy
+        return not self.stopped
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was cut off."""
+        return self.overflowed or self.noisy
 
     def _begun(self) -> bool:
         """Return whether the beginning is here or may still come."""
@@ -166,10 +220,11 @@ class Transport(Protocol):
         """Close hard, so that the program's stdin ends."""
         ...
 
-    async def run(self, job: Job, answer: Answer) -> None:
-        """Run the job to its end and fill ``answer`` on the way.
+    async def run(self, job: Job, receiver: Receiver) -> None:
+        """Run the job to its end and give ``receiver`` what comes on the way.
 
-        A program that ends with a failure is not an error here; a connection that breaks is.
+        A program that ends with a failure is not an error here; a connection that breaks is. When it is cancelled,
+        the program is ended, and another job may be run.
         """
         ...
 
@@ -179,6 +234,10 @@ class TransportFactory(Protocol):
 
     def __call__(self, host: InventoryHost) -> Transport:
         """Return a transport that is not connected yet."""
+        ...
+
+    def lasting(self) -> None:
+        """Be told that hosts will be connected again and again: a bastion that failed is opened again too."""
         ...
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """The bastions of one run: each is logged in to once, and carries all the hosts behind it.
 
-One that fails costs its own hosts' rows, and is not tried again: each row says what became of the bastion.
+One that fails costs its own hosts' rows, and is not tried again: each row says what became of the bastion. In a run
+that lasts, it is opened again for the first host that asks after a wait; who asks before hears of the failure.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from dataclasses import dataclass, replace
 
 from skoopctl.errors import DeadlineError, TransportError, UnreachableError
 from skoopctl.inventory.host import InventoryHost
+from skoopctl.transport.backoff import Backoff
 from skoopctl.transport.connection import Connection
 from skoopctl.transport.deadline import deadline
 from skoopctl.transport.jump import Hop
 from skoopctl.transport.login import LOGINS_AT_A_TIME, Logins
+
+_BACKOFF = Backoff()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ class _Way:
 class Bastions:
     """All bastions of one run, by the way to them."""
 
-    def __init__(self, logins: Logins) -> None:
+    def __init__(self, logins: Logins, *, lasting: bool = False) -> None:
+        self.lasting = lasting
+        """Whether one that failed or hung up is opened again."""
         self._logins = logins
         self._known: dict[_Way, Bastion] = {}
         self._own_key: dict[Hop, bool] = {}
@@ -58,8 +64,14 @@ class Bastions:
                 hint="correct ProxyJump in ~/.ssh/config",
             )
         bastion = self._known.get(way)
+        failures = 0
+        if bastion is not None and self.lasting and bastion.may_be_replaced:
+            failures = bastion.failures
+            await bastion.close()
+            # Somebody else may have replaced it meanwhile.
+            bastion = None if self._known.get(way) is bastion else self._known.get(way)
         if bastion is None:
-            bastion = self._known[way] = Bastion(self, self._logins, way, connect_s, passed)
+            bastion = self._known[way] = Bastion(self, self._logins, way, connect_s, passed, failures)
         await bastion.ready(host)
         return bastion
 
@@ -79,7 +91,13 @@ class Bastion:
     """One bastion: a connection that is being opened, is open, or has failed."""
 
     def __init__(
-        self, all_: Bastions, logins: Logins, way: _Way, connect_s: float, passed: tuple[_Way, ...]
+        self,
+        all_: Bastions,
+        logins: Logins,
+        way: _Way,
+        connect_s: float,
+        passed: tuple[_Way, ...],
+        failed_before: int,
     ) -> None:
         self.way = way
         self._all = all_
@@ -88,8 +106,12 @@ class Bastion:
         self._passed = passed
         self._slots = asyncio.Semaphore(LOGINS_AT_A_TIME)
         self._before: Bastion | None = None
+        self._failed_before = failed_before
+        self._loop = asyncio.get_running_loop()
+        self._settled_at = 0.0
+        self._wait_s: float | None = None
         self._task = asyncio.create_task(self._open(), name=f"bastion {way}")
-        self._task.add_done_callback(_look_at)
+        self._task.add_done_callback(self._settled)
 
     async def ready(self, host: InventoryHost) -> None:
         """Wait until it is connected, or raise its failure as one of ``host``."""
@@ -97,6 +119,35 @@ class Bastion:
             await asyncio.shield(self._task)
         except TransportError as error:
             raise _retold(host, error) from None
+
+    def _settled(self, task: asyncio.Task[Connection]) -> None:
+        """Note when it was open or had failed, and how long it then stays as it is.
+
+        A failure is looked at here: nobody may be waiting for it any more.
+        """
+        self._settled_at = self._loop.time()
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, TransportError):
+            self._wait_s = _BACKOFF.wait_s(error, self._failed_before + 1)
+        else:
+            self._wait_s = _BACKOFF.first_s * 2 ** min(self._failed_before, 6)
+
+    @property
+    def failures(self) -> int:
+        """How often in a row it has failed; one that hung up soon after it was opened counts."""
+        opened = not self._task.cancelled() and self._task.exception() is None
+        long = self._loop.time() - self._settled_at > _BACKOFF.most_s
+        return 0 if opened and long else self._failed_before + 1
+
+    @property
+    def may_be_replaced(self) -> bool:
+        """Whether it has failed or hung up, and is to be tried again by now."""
+        if not self._task.done() or self._wait_s is None:
+            return False
+        opened = not self._task.cancelled() and self._task.exception() is None
+        if opened and self._task.result().alive:
+            return False
+        return self._loop.time() - self._settled_at >= self._wait_s
 
     @property
     def connection(self) -> Connection:
@@ -167,12 +218,6 @@ def _host_of(hop: Hop) -> InventoryHost:
         port_given=hop.port is not None,
         user=hop.user,
     )
-
-
-def _look_at(task: asyncio.Task[Connection]) -> None:
-    """Look at a failure that nobody may be waiting for any more."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _retold(host: InventoryHost, error: TransportError) -> TransportError:

@@ -15,7 +15,7 @@ from enum import IntEnum, auto
 
 from skoopctl.errors import DeniedError
 from skoopctl.inventory.host import InventoryHost
-from skoopctl.transport.base import Answer
+from skoopctl.transport.base import Receiver
 from skoopctl.transport.credentials import REFUSALS_AT_MOST, Trials
 
 
@@ -30,7 +30,7 @@ class _Stage(IntEnum):
 class SudoTalk:
     """One talk: :meth:`hear` is fed with stderr, :meth:`hold` writes what is wanted."""
 
-    def __init__(self, host: InventoryHost, trials: Trials, answer: Answer) -> None:
+    def __init__(self, host: InventoryHost, trials: Trials, answer: Receiver) -> None:
         word = secrets.token_hex(12)
         self.prompt = f"skoopctl-{word}-password:"
         """What sudo asks with."""
@@ -84,6 +84,7 @@ class SudoTalk:
                 f"sudo asks for a password, and the one given was refused by {REFUSALS_AT_MOST} hosts: "
                 "it is not sent to any more",
                 hint="failures lock accounts; give the right one with --ask-become-pass",
+                final=True,
             )
         accepted: bool | None = None
         try:
@@ -132,4 +133,5 @@ def refused(host: InventoryHost) -> DeniedError:
         host.name,
         f"sudo refused the password of {host.user or 'the user'}, which was tried once, or asks for more than it",
         hint="give the right one with --ask-become-pass, or allow sudo without a password",
+        final=True,
     )

@@ -40,6 +40,7 @@ class RealTransports:
         become = self._credentials.become_password
         self._become = Trials(become) if become is not None else None
         self._shared: _Shared | None = None
+        self._lasting = False
 
     def __call__(self, host: InventoryHost) -> Transport:
         """Return a transport for ``host`` that is not connected yet."""
@@ -52,12 +53,28 @@ class RealTransports:
 
         return SshTransport(host, shared.logins, shared.bastions, self._become)
 
+    def renewed(self) -> RealTransports:
+        """Return others for another run, after `close`: with the same secrets, and nobody is asked again."""
+        made = RealTransports(self._credentials, accept_new=self._accept_new, say=self._say)
+        made._become = self._become
+        if self._shared is not None:
+            from skoopctl.transport.bastion import Bastions  # noqa: PLC0415 - loads asyncssh
+
+            made._shared = _Shared(self._shared.logins, Bastions(self._shared.logins))
+        return made
+
     def unlock(self, hosts: Iterable[InventoryHost]) -> None:
         """Ask for the passphrases that ``hosts`` need, before the event loop runs and any deadline with it."""
         over_ssh = [host for host in hosts if host.connection == "ssh"]
         if over_ssh and self._credentials.ask_passphrase is not None:
             logins = self._open().logins
             logins.unlock(asyncio.run(logins.locked(over_ssh)))
+
+    def lasting(self) -> None:
+        """Open bastions again that failed, from now on."""
+        self._lasting = True
+        if self._shared is not None:
+            self._shared.bastions.lasting = True
 
     async def close(self) -> None:
         """Close the bastions."""
@@ -71,5 +88,5 @@ class RealTransports:
             from skoopctl.transport.login import Logins  # noqa: PLC0415
 
             logins = Logins(self._credentials, accept_new=self._accept_new, say=self._say)
-            self._shared = _Shared(logins, Bastions(logins))
+            self._shared = _Shared(logins, Bastions(logins, lasting=self._lasting))
         return self._shared

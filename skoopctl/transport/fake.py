@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,7 +12,8 @@ from typing import Self
 
 from skoopctl.errors import SkoopError, UnreachableError
 from skoopctl.inventory.host import InventoryHost
-from skoopctl.transport.base import Answer, Job
+from skoopctl.transport.base import Job, Receiver
+from skoopctl.transport.heartbeat import heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Script:
     """How one fake host behaves, in order: connect, pour out ``stdout`` and ``stderr``, then end or fail."""
 
     stdout: bytes = b""
+    pours: Callable[[Job], AsyncIterator[bytes]] | None = None
+    """Gives more of stdout, piece by piece, after it."""
     stderr: bytes = b""
     exit_status: int | None = 0
     turn_s: float = 0.0
@@ -42,6 +45,12 @@ class FakeTransports:
     """Hosts that are connected now."""
     most_open: int = 0
     closed: list[str] = field(default_factory=list)
+    dialled: list[str] = field(default_factory=list)
+    """Hosts in the order in which they were connected to, or refused."""
+    execs: list[str] = field(default_factory=list)
+    """Hosts in the order in which jobs began on them."""
+    beats: dict[str, int] = field(default_factory=dict)
+    """How often each job's host has had a byte on stdin."""
     over: bool = False
     """Whether the run has closed what its hosts share."""
 
@@ -49,6 +58,9 @@ class FakeTransports:
         """Return the scripted transport of a host."""
         missing = Script(refuses=UnreachableError(host.name, "no script for this host"))
         return FakeTransport(host, self.scripts.get(host.name, missing), self)
+
+    def lasting(self) -> None:
+        """Nothing: fake hosts share nothing."""
 
     async def close(self) -> None:
         """Note the end of the run."""
@@ -72,6 +84,7 @@ class FakeTransport:
         yield
 
     async def __aenter__(self) -> Self:
+        self.log.dialled.append(self.host.name)
         await asyncio.sleep(self.script.connect_s)
         if self.script.refuses is not None:
             raise self.script.refuses
@@ -88,16 +101,30 @@ class FakeTransport:
         self.log.open.discard(self.host.name)
         self.log.closed.append(self.host.name)
 
-    async def run(self, job: Job, answer: Answer) -> None:
+    async def run(self, job: Job, receiver: Receiver) -> None:
         """Play the script."""
         self.log.jobs[self.host.name] = job
-        answer.add_stderr(self.script.stderr)
-        whole = answer.add_stdout(self.script.stdout)
-        await asyncio.sleep(self.script.run_s)
+        self.log.execs.append(self.host.name)
+        receiver.add_stderr(self.script.stderr)
+        with heartbeat(self._beat, job.heartbeat_s):
+            whole = await self._pour(job, receiver)
+            await asyncio.sleep(self.script.run_s)
         if self.script.breaks is not None:
             raise self.script.breaks
         if whole:
-            answer.exit_status = self.script.exit_status
+            receiver.exit_status = self.script.exit_status
+
+    async def _pour(self, job: Job, receiver: Receiver) -> bool:
+        """Give what the script says; return whether all of it was taken."""
+        whole = receiver.add_stdout(self.script.stdout)
+        if whole and self.script.pours is not None:
+            async for piece in self.script.pours(job):
+                if not receiver.add_stdout(piece):
+                    return False
+        return whole
+
+    def _beat(self, data: bytes) -> None:
+        self.log.beats[self.host.name] = self.log.beats.get(self.host.name, 0) + len(data)
 
 
 class _JumpingSelector(selectors.DefaultSelector):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
-from skoopctl.errors import SkoopError, TransportError
+from skoopctl.errors import SkoopError
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport.base import (
     Answer,
@@ -22,7 +22,7 @@ from skoopctl.transport.base import (
     TransportFactory,
 )
 from skoopctl.transport.deadline import deadline
-from skoopctl.transport.verdict import complaint, status_of
+from skoopctl.transport.verdict import complaint, status_of, unforeseen
 
 MOST_FORKS = 100
 
@@ -64,16 +64,6 @@ def _turns(hosts: int, forks: int | None) -> asyncio.Semaphore:
     return asyncio.Semaphore(max(1, min(hosts, MOST_FORKS) if forks is None else forks))
 
 
-def _unforeseen(host: InventoryHost, fault: Exception) -> TransportError:
-    error = TransportError(
-        host.name,
-        f"{type(fault).__name__}: {fault}",
-        hint="this should not happen and is a fault of skoopctl; please report it",
-    )
-    error.__cause__ = fault
-    return error
-
-
 def _real_transports() -> TransportFactory:
     from skoopctl.transport.choice import RealTransports  # noqa: PLC0415 - not needed with the caller's own
 
@@ -109,7 +99,7 @@ class _Run:
         except SkoopError as caught:
             error = caught
         except Exception as caught:  # noqa: BLE001 - a fault of ours at one host must not cost the others
-            error = _unforeseen(host, caught)
+            error = unforeseen(host, caught)
         result = HostResult(
             host=host.name,
             status=status_of(error, answer),

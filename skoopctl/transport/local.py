@@ -14,10 +14,11 @@ from typing import Self, cast
 
 from skoopctl.errors import UnreachableError
 from skoopctl.inventory.host import InventoryHost
-from skoopctl.transport.base import Answer, Job
+from skoopctl.transport.base import Job, Receiver
 from skoopctl.transport.become import SudoTalk
 from skoopctl.transport.command import command_line
 from skoopctl.transport.credentials import Trials
+from skoopctl.transport.heartbeat import heartbeat
 
 _LAST_WAIT_S = 1.0
 """How long a process may take to be gone. One of another user cannot be killed and ends by its stdin."""
@@ -52,6 +53,9 @@ class LocalTransport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self._end_child()
+
+    async def _end_child(self) -> None:
         if self._child is None or self._protocol is None:
             return
         # A process of another user (sudo) cannot be killed, but its stdin can be closed.
@@ -62,24 +66,27 @@ class LocalTransport:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WAIT_S):
                 await asyncio.shield(self._protocol.exited)
+        self._child = self._protocol = None
 
-    async def run(self, job: Job, answer: Answer) -> None:
+    async def run(self, job: Job, receiver: Receiver) -> None:
         """Run the job's command with ``/bin/sh``."""
-        talk = SudoTalk(self._host, self._become, answer) if self._become is not None else None
+        await self._end_child()  # of a job that was cancelled
+        talk = SudoTalk(self._host, self._become, receiver) if self._become is not None else None
         command = command_line(self._host, job.command, talk)
-        protocol = _Child(answer, asyncio.get_running_loop(), talk)
+        protocol = _Child(receiver, asyncio.get_running_loop(), talk)
         child = await self._start(command, protocol)
         stdin = cast("asyncio.WriteTransport", child.get_pipe_transport(0))
         if talk is None:
             stdin.write(job.stdin)
         else:
             await talk.hold(stdin.write, job.stdin)
-        await protocol.ended
+        with heartbeat(stdin.write, job.heartbeat_s):
+            await protocol.ended
         status = child.get_returncode()
         if status is not None and status < 0:
-            answer.exit_signal = signal.Signals(-status).name.removeprefix("SIG")
+            receiver.exit_signal = signal.Signals(-status).name.removeprefix("SIG")
         else:
-            answer.exit_status = status
+            receiver.exit_status = status
 
     async def _start(self, command: str, protocol: _Child) -> asyncio.SubprocessTransport:
         """Start the process. One that is starting when a deadline passes is waited for, so that it can be ended.
@@ -106,10 +113,10 @@ class LocalTransport:
 
 
 class _Child(asyncio.SubprocessProtocol):
-    """Fills an answer with what a child process says."""
+    """Gives a receiver what a child process says."""
 
-    def __init__(self, answer: Answer, loop: asyncio.AbstractEventLoop, talk: SudoTalk | None) -> None:
-        self._answer = answer
+    def __init__(self, receiver: Receiver, loop: asyncio.AbstractEventLoop, talk: SudoTalk | None) -> None:
+        self._receiver = receiver
         self._talk = talk
         self.exited: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
@@ -118,9 +125,9 @@ class _Child(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Keep what came on stdout (1) or stderr (2)."""
         if fd != 1:
-            hear = self._answer.add_stderr if self._talk is None else self._talk.hear
+            hear = self._receiver.add_stderr if self._talk is None else self._talk.hear
             hear(data)
-        elif not self._answer.add_stdout(data):
+        elif not self._receiver.add_stdout(data):
             self._end()
 
     def process_exited(self) -> None:

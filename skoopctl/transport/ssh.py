@@ -14,30 +14,31 @@ import asyncssh
 from skoopctl.errors import TransportError, UnreachableError
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport import ssh_refusals
-from skoopctl.transport.base import Answer, Job
+from skoopctl.transport.base import Job, Receiver
 from skoopctl.transport.bastion import Bastion, Bastions
 from skoopctl.transport.become import SudoTalk
 from skoopctl.transport.command import command_line
 from skoopctl.transport.connection import Connection
 from skoopctl.transport.credentials import Trials
 from skoopctl.transport.deadline import deadline
+from skoopctl.transport.heartbeat import heartbeat
 from skoopctl.transport.login import Login, Logins
 
 
 class _Exec(asyncssh.SSHClientSession[bytes]):
-    """Fills an answer with what a remote program says."""
+    """Gives a receiver what a remote program says."""
 
-    def __init__(self, answer: Answer, talk: SudoTalk | None) -> None:
-        self._answer = answer
+    def __init__(self, receiver: Receiver, talk: SudoTalk | None) -> None:
+        self._receiver = receiver
         self._talk = talk
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Keep what came."""
         if datatype == asyncssh.EXTENDED_DATA_STDERR:
-            hear = self._answer.add_stderr if self._talk is None else self._talk.hear
+            hear = self._receiver.add_stderr if self._talk is None else self._talk.hear
             hear(data)
-        elif not self._answer.add_stdout(data):
+        elif not self._receiver.add_stdout(data):
             self._end(None)
 
     def eof_received(self) -> bool:
@@ -46,12 +47,12 @@ class _Exec(asyncssh.SSHClientSession[bytes]):
 
     def exit_status_received(self, status: int) -> None:
         """Keep the exit status."""
-        self._answer.exit_status = status
+        self._receiver.exit_status = status
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
         """Keep the signal that killed the program."""
         del core_dumped, msg, lang
-        self._answer.exit_signal = signal
+        self._receiver.exit_signal = signal
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that nothing more will come."""
@@ -122,12 +123,12 @@ class SshTransport:
         if self._connection is not None:
             await self._connection.close(hard=kind is not None)
 
-    async def run(self, job: Job, answer: Answer) -> None:
+    async def run(self, job: Job, receiver: Receiver) -> None:
         """Run the job's command and wait for its end."""
         if self._connection is None or self._connection.ssh is None:
             raise RuntimeError("run() outside of the connection's context")
-        talk = self._talk = SudoTalk(self._host, self._become, answer) if self._become is not None else None
-        session = _Exec(answer, talk)
+        talk = self._talk = SudoTalk(self._host, self._become, receiver) if self._become is not None else None
+        session = _Exec(receiver, talk)
         try:
             channel, _ = await self._connection.ssh.create_session(
                 lambda: session,
@@ -144,26 +145,31 @@ class SshTransport:
             with contextlib.suppress(OSError):  # the channel may be closed already: `ended` says why
                 channel.write(data)
 
-        if talk is None:
-            write(job.stdin)
-        else:
-            await talk.hold(write, job.stdin)
-        broken = await session.ended
-        if answer.overflowed or answer.noisy:
+        try:
+            if talk is None:
+                write(job.stdin)
+            else:
+                await talk.hold(write, job.stdin)
+            with heartbeat(write, job.heartbeat_s):
+                broken = await session.ended
+        except BaseException:
+            channel.abort()  # the program's stdin ends; the connection may run another
+            raise
+        if receiver.stopped:
             channel.abort()
-        elif answer.exit_status is None and answer.exit_signal is None:
-            raise self._cut(answer, broken)
+        elif receiver.exit_status is None and receiver.exit_signal is None:
+            raise self._cut(receiver, broken)
 
-    def _cut(self, answer: Answer, error: Exception | None) -> TransportError:
+    def _cut(self, receiver: Receiver, error: Exception | None) -> TransportError:
         if self._bastion is not None and not self._bastion.connection.alive:
             return UnreachableError(
                 self._host.name,
-                f"{self._bastion.connection.host.name} hung up after {answer.size} bytes of the answer",
+                f"{self._bastion.connection.host.name} hung up after {receiver.size} bytes of the answer",
                 hint="run again; if it stays so, look at sshd's log on the bastion",
             )
         said = f": {error}" if error is not None and str(error) else ""
         return UnreachableError(
             self._host.name,
-            f"the connection broke after {answer.size} bytes of the answer{said}",
+            f"the connection broke after {receiver.size} bytes of the answer{said}",
             hint="run again; if it stays so, look at sshd's log on the host",
         )

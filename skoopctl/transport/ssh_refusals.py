@@ -116,6 +116,7 @@ def _refused(host: InventoryHost, login: Login, watch: LoginWatch, text: str) ->
         f"{login.target} refused the login of {login.user}{too_many} (offered: {', '.join(offered)}{accepts})"
         f"{_about_password(watch)}",
         hint=_what_to_do(login, watch, too_many=bool(too_many)),
+        final=watch.password_sent or watch.password_held_back,
     )
 
 

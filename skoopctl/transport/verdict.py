@@ -14,15 +14,16 @@ from skoopctl.errors import (
     UnsupportedError,
 )
 from skoopctl.inventory.host import InventoryHost
-from skoopctl.transport.base import MOST_NOISE, Answer, HostStatus
+from skoopctl.transport.base import MOST_NOISE, HostStatus, Receiver
 
 NO_PYTHON_STATUS = 97
 NO_PYTHON_MARK = "skoopctl: no python"
 """What the bootstrap command says on stderr, with exit status 97, when it finds no interpreter."""
 
+_TRIED_IN_VAIN = "incorrect password attempt"
 _REFUSALS = {
     "sudo": (
-        ("incorrect password attempt", "sudo refused the password, which was tried once"),
+        (_TRIED_IN_VAIN, "sudo refused the password, which was tried once"),
         ("a password is required", "sudo asks for a password"),
         ("a terminal is required", "sudo asks for a password"),
         ("no password was provided", "sudo asks for a password"),
@@ -55,7 +56,7 @@ _STATUSES: tuple[tuple[type[SkoopError], HostStatus], ...] = (
 )
 
 
-def status_of(error: SkoopError | None, answer: Answer) -> HostStatus:
+def status_of(error: SkoopError | None, answer: Receiver) -> HostStatus:
     """Return the status that an error, or none, gives a host."""
     if error is None:
         return HostStatus.OK
@@ -65,7 +66,7 @@ def status_of(error: SkoopError | None, answer: Answer) -> HostStatus:
     return HostStatus.PARTIAL if answer.begun else HostStatus.UNREACHABLE
 
 
-def complaint(host: InventoryHost, answer: Answer) -> TransportError | None:
+def complaint(host: InventoryHost, answer: Receiver) -> TransportError | None:
     """Return what is wrong with a program's end, or ``None`` when it ended well."""
     if answer.overflowed:
         return TransportError(
@@ -88,6 +89,17 @@ def complaint(host: InventoryHost, answer: Answer) -> TransportError | None:
     return _failure(host, answer)
 
 
+def unforeseen(host: InventoryHost, fault: Exception) -> TransportError:
+    """Return our error for a fault of our own that one host brought about."""
+    error = TransportError(
+        host.name,
+        f"{type(fault).__name__}: {fault}",
+        hint="this should not happen and is a fault of skoopctl; please report it",
+    )
+    error.__cause__ = fault
+    return error
+
+
 def _no_python(host: InventoryHost) -> UnsupportedError:
     return UnsupportedError(
         host.name,
@@ -96,7 +108,7 @@ def _no_python(host: InventoryHost) -> UnsupportedError:
     )
 
 
-def _become_refusal(host: InventoryHost, answer: Answer) -> DeniedError | None:
+def _become_refusal(host: InventoryHost, answer: Receiver) -> DeniedError | None:
     """Return what sudo or doas has said against it. Whatever a login shell prints to stdout is no answer."""
     if not host.become or answer.begun:
         return None
@@ -107,7 +119,12 @@ def _become_refusal(host: InventoryHost, answer: Answer) -> DeniedError | None:
             return DeniedError(host.name, f"{method} is not installed on the host", hint=hint)
         for part, meaning in _REFUSALS[method]:
             if part in line and (method in line or "sorry" in line.lower() or "sudoers" in line):
-                return DeniedError(host.name, f"{meaning}: {line.strip()}", hint=_allow(host))
+                return DeniedError(
+                    host.name,
+                    f"{meaning}: {line.strip()}",
+                    hint=_allow(host),
+                    final=part == _TRIED_IN_VAIN,
+                )
     return None
 
 
@@ -118,7 +135,7 @@ def _allow(host: InventoryHost) -> str:
     return f"allow it in /etc/sudoers.d on the host: {user} ALL=({become}) NOPASSWD: ALL; or give --ask-become-pass"
 
 
-def _failure(host: InventoryHost, answer: Answer) -> TransportError:
+def _failure(host: InventoryHost, answer: Receiver) -> TransportError:
     printed = "" if answer.begun else answer.stdout[-1000:].decode("utf-8", "replace")
     lines = [line.strip() for line in (answer.stderr or printed).splitlines() if line.strip()]
     said = f": {lines[-1][:300]}" if lines else " and said nothing"

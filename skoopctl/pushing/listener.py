@@ -1,0 +1,81 @@
+"""The socket that the page is served on, and the server behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Generator
+
+import uvicorn
+
+from skoopctl.errors import UsageError
+from skoopctl.pushing.config import ListenPart
+from skoopctl.pushing.site import Site
+
+BACKLOG = 128
+MOST_HEAD = 16 * 1024
+KEEP_ALIVE_S = 75
+"""Longer than the usual interval of scrapes, so that Prometheus keeps its connection."""
+
+
+def bind(listen: ListenPart) -> socket.socket:
+    """Return a socket that listens. Raises `UsageError` in one line."""
+    try:
+        found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise UsageError(
+            f"listen {listen.address}: {error.strerror or error}", hint="choose another address or port"
+        ) from None
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the service."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class Listener:
+    """One server on a socket. The socket is a duplicate: another server may take over what it listens on."""
+
+    def __init__(self, site: Site, listen: ListenPart, sock: socket.socket) -> None:
+        """Raises `UsageError` when the certificate or key cannot be used."""
+        config = uvicorn.Config(
+            site.app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            h11_max_incomplete_event_size=MOST_HEAD,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=1,
+            ssl_certfile=listen.cert_file or None,
+            ssl_keyfile=listen.key_file or None,
+            ssl_ca_certs=listen.client_ca_file or None,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if listen.client_ca_file else ssl.CERT_NONE,
+        )
+        try:
+            config.load()
+        except OSError as error:  # of files, and of TLS
+            named = listen.cert_file if error.filename is None else error.filename
+            raise UsageError(
+                f"listen: {named}: {error.strerror or error}",
+                hint="is it a certificate in PEM, with its key?",
+            ) from None
+        self._server = _Server(config)
+        self._sock = sock.dup()
+
+    async def serve(self) -> None:
+        """Serve until `stop`."""
+        await self._server.serve(sockets=[self._sock])
+
+    def stop(self) -> None:
+        """End `serve`: what is being answered has a second."""
+        self._server.should_exit = True
