@@ -16,6 +16,7 @@ from tests.bench.node import node_program
 from tests.bench.sampling import sampling
 from tests.bench.scale import large_cluster
 from tests.bench.scale_ipvs import large_ipvs
+from tests.bench.series import series
 from tests.bench.setting import Setting
 from tests.bench.starting import start_up
 from tests.bench.walking import walking
@@ -39,6 +40,7 @@ BENCHMARKS = (
     Benchmark("ipvs", "ten thousand services in IPVS", large_ipvs),
     Benchmark("curve", "a hundred, a thousand and ten thousand services", curve),
     Benchmark("nft-scale", "ten thousand services in nftables", large_nft_cluster),
+    Benchmark("series", "a node's metrics: a round of a hundred pods to a page", series),
     Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
     Benchmark("sampling", "what watching costs a node with a hundred pods (root)", sampling),
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
