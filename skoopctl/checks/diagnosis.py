@@ -44,6 +44,8 @@ class Coverage:
 
     hosts: tuple[HostCoverage, ...]
     api: str = "not asked"
+    redacted: bool = False
+    """Whether names and addresses are not the cluster's own."""
 
     @property
     def collected(self) -> int:
@@ -52,7 +54,8 @@ class Coverage:
 
     def sentence(self) -> str:
         """Return the coverage in words."""
-        return f"{self.collected} of {len(self.hosts)} hosts collected"
+        other = ", names and addresses redacted" if self.redacted else ""
+        return f"{self.collected} of {len(self.hosts)} hosts collected{other}"
 
 
 @dataclass(frozen=True, slots=True)

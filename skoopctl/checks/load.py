@@ -65,7 +65,7 @@ def _coverage(bundle: Bundle, hosts: Mapping[str, Host]) -> Coverage:
         api = "ok"
     else:
         api = "not asked"
-    return Coverage(rows, api)
+    return Coverage(rows, api, bundle.redacted)
 
 
 def _host_coverage(name: str, record: HostRecord, hosts: Mapping[str, Host]) -> HostCoverage:

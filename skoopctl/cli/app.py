@@ -28,6 +28,7 @@ COMMANDS = {
     "inventory": ("skoopctl.cli.inventory:inventory", "Show who would be asked, and where that is written."),
     "lab": ("skoopctl.cli.lab:lab", "A cluster of network namespaces to try things on."),
     "node": ("skoopctl.cli.node:node", "Install on nodes what skoopctl can use, and remove it."),
+    "probe": ("skoopctl.cli.probe:probe", "Metrics of nodes and pods, for a while."),
     "push": ("skoopctl.cli.push:push", "Metrics of all nodes, to a Pushgateway or a page, while it runs."),
     "redact": ("skoopctl.cli.redact:redact", "Write a bundle for others, with other names and addresses."),
     "run": ("skoopctl.cli.run:run", "Inspect a cluster by a plan, by hand or from cron."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import click
@@ -20,22 +20,23 @@ _FLAGS = (
 )
 
 
-def deadline_options() -> Callable[[F], F]:
-    """Give a command the flags; it gets them as ``deadlines``, a `skoopctl.transport.Deadlines`."""
+def deadline_options(stages: Collection[str] = ("connect", "program", "host", "run")) -> Callable[[F], F]:
+    """Give a command the flags of ``stages``; it gets them as ``deadlines``, a `skoopctl.transport.Deadlines`."""
+    flags = [row for row in _FLAGS if row[0] in stages]
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def with_deadlines(**words: Any) -> Any:
             from skoopctl.transport.base import Deadlines
 
-            seconds = {stage: words.pop(f"{stage}_timeout") for stage, _, _ in _FLAGS}
+            seconds = {stage: words.pop(f"{stage}_timeout") for stage, _, _ in flags}
             for stage, value in seconds.items():
                 if not value > 0:  # not a number neither
                     raise UsageError(f"--{stage}-timeout {value:g}: must be above zero")
             return function(deadlines=Deadlines(**{f"{stage}_s": s for stage, s in seconds.items()}), **words)
 
         command: Any = with_deadlines
-        for stage, default, text in reversed(_FLAGS):
+        for stage, default, text in reversed(flags):
             flag = f"--{stage}-timeout"
             command = click.option(
                 flag, type=float, metavar="SECONDS", default=default, show_default=True, help=text

@@ -99,6 +99,10 @@ class Cluster:
         """Return the pod with that UID."""
         return self._pods_by_uid.get(uid)
 
+    def pod_of_cgroup(self, uid: str) -> Pod | None:
+        """Return the pod whose cgroups have that UID in their names: of a static pod it is the hash of its file."""
+        return self._pods_by_uid.get(uid) or self._pods_by_config_hash.get(uid)
+
     def pods_at(self, ip: str) -> tuple[Pod, ...]:
         """Return the live pods with that address, the likeliest owner first; host network ones too."""
         return self._pods_by_ip.get(_canonical(ip), ())
@@ -183,6 +187,10 @@ class Cluster:
     @cached_property
     def _pods_by_uid(self) -> Mapping[str, Pod]:
         return {pod.uid: pod for pod in self.pods.values() if pod.uid}
+
+    @cached_property
+    def _pods_by_config_hash(self) -> Mapping[str, Pod]:
+        return {pod.config_hash: pod for pod in self.pods.values() if pod.config_hash}
 
     @cached_property
     def _pods_by_ip(self) -> Mapping[str, tuple[Pod, ...]]:

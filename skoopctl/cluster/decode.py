@@ -23,6 +23,8 @@ from skoopctl.cluster.objects import (
 
 T = TypeVar("T")
 
+CONFIG_HASH = "kubernetes.io/config.hash"
+"""pkg/kubelet/types/pod_update.go: ConfigHashAnnotationKey."""
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
@@ -83,6 +85,7 @@ def decode_pod(item: Any) -> Pod:
         _labels(metadata, "labels"),
         tuple(_container_port(p) for c in _objects(spec, "containers") for p in _objects(c, "ports")),
         _string(metadata, "creationTimestamp"),
+        _labels(metadata, "annotations").get(CONFIG_HASH, ""),
     )
 
 

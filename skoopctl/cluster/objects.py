@@ -37,7 +37,10 @@ class ContainerPort:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod. ``created`` is the creation time as the API gives it (RFC 3339, sorts as text)."""
+    """A pod. ``created`` is the creation time as the API gives it (RFC 3339, sorts as text).
+
+    ``config_hash`` is the UID by which the kubelet knows a static pod, whose mirror in the API has another one.
+    """
 
     namespace: str
     name: str
@@ -50,6 +53,7 @@ class Pod:
     labels: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[ContainerPort, ...] = ()
     created: str = ""
+    config_hash: str = ""
 
     @property
     def terminated(self) -> bool:

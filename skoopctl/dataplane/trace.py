@@ -68,7 +68,7 @@ class Evidence:
     """One raw line that decided a step, and where it stands.
 
     ``kind`` is ``iptables-rule iptables-policy nft-rule nft-policy route policy-rule neighbour fdb sysctl
-    link address socket conntrack gap``; ``location`` is for people (``filter INPUT rule 1``, ``table main``);
+    link address socket conntrack gap metric``; ``location`` is for people (``filter INPUT rule 1``, ``table main``);
     ``packets`` is a rule's counter at collection, None when there is none. ``node`` and ``netns`` say
     where it was read.
     """

@@ -33,8 +33,10 @@ ANNOTATIONS_KEPT = (
     "projectcalico.org/",
     "cni.projectcalico.org/",
     "service.kubernetes.io/",
+    "kubernetes.io/config.hash",
 )
-"""Prefixes of annotations that tell of the network; people put anything into the others."""
+"""Prefixes of annotations that tell of the network, or which cgroup is a static pod's; people put anything into the
+others."""
 
 _CONTAINER_KEPT = ("name", "image", "ports", "restartPolicy")
 _POD_DROPPED = ("volumes", "imagePullSecrets")

@@ -43,7 +43,7 @@ async def collect(
     limits = deadlines or Deadlines()
     asked = request or request_within(limits)
     created = datetime.now(UTC)
-    lists = asyncio.create_task(_cluster(kubeconfig))
+    lists = asyncio.create_task(lists_of(kubeconfig))
     records = _Records({host.name: host.address for host in hosts}, observer)
     try:
         await run_fleet(
@@ -162,8 +162,8 @@ def _without_name(error: Exception) -> str:
     return text.removeprefix(f"{error.host}: ") if isinstance(error, TransportError) else text
 
 
-async def _cluster(kubeconfig: Path | str | None) -> tuple[dict[str, bytes], str]:
-    """Fetch the API's lists in a thread that a cancellation need not wait for."""
+async def lists_of(kubeconfig: Path | str | None) -> tuple[dict[str, bytes], str]:
+    """Return the API's lists, and what kept them from coming: from a thread that a cancellation need not wait for."""
     if kubeconfig is None:
         return {}, ""
     loop = asyncio.get_running_loop()

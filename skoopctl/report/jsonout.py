@@ -207,6 +207,7 @@ def coverage_to_json(coverage: Coverage) -> Json:
         "collected": coverage.collected,
         "total": len(coverage.hosts),
         "api": coverage.api,
+        "redacted": coverage.redacted,
         "hosts": [
             {"host": host.host, "status": host.status, "detail": host.detail, "gaps": list(host.gaps)}
             for host in coverage.hosts

@@ -6,18 +6,17 @@ from collections.abc import Iterator
 
 from skoopctl.checks.expectations import Judged, State
 from skoopctl.checks.finding import Severity
-from skoopctl.report.terminal import Line, Span, line, painted, wrapped
+from skoopctl.report.finding_lines import finding_lines
+from skoopctl.report.terminal import Line, Span, line, painted
 from skoopctl.runs.changes import Changes
 from skoopctl.runs.result import Looked, RunFinding, RunResult
 
-_STYLES = {Severity.FATAL: "bad", Severity.CRITICAL: "bad", Severity.WARNING: "warn", Severity.INFO: "dim"}
 _MARKS = {
     State.MET: Span("✔", "good"),
     State.UNMET: Span("✘", "bad"),
     State.UNDECIDED: Span("?", "warn"),
     State.UNKNOWN_END: Span("?", "warn"),
 }
-EVIDENCE_SHOWN = 3
 
 
 def render_run(
@@ -65,25 +64,12 @@ def _hosts(result: RunResult) -> Iterator[Line]:
 
 
 def _finding(found: RunFinding, changes: Changes | None, width: int) -> Iterator[Line]:
-    finding = found.finding
-    new = " new" if changes is not None and changes.is_new(found.key) else ""
-    style = _STYLES[finding.severity]
-    yield line(
-        Span(finding.severity.word.upper(), style), Span(new, "bold"), f" {finding.id}  {finding.where}"
+    new = "new" if changes is not None and changes.is_new(found.key) else ""
+    breaks = "; ".join(found.noted.affects)
+    more = found.noted.affected - len(found.noted.affects)
+    yield from finding_lines(
+        found.finding, width, mark=new, breaks=f"{breaks} and {more} more" if breaks and more > 0 else breaks
     )
-    yield from wrapped(finding.summary, width, first="  ", rest="  ")
-    if found.noted.affects:
-        names = "; ".join(found.noted.affects)
-        more = found.noted.affected - len(found.noted.affects)
-        also = f" and {more} more" if more > 0 else ""
-        yield from wrapped(f"breaks {names}{also}", width, first="  ", rest="    ", style="dim")
-    for evidence in finding.evidence[-EVIDENCE_SHOWN:]:
-        yield line("  | ", Span(evidence.text, "fact"))
-    if finding.fix is not None:
-        tried = " (tried in the model)" if finding.fix.checked else ""
-        yield from wrapped(f"fix: {finding.fix.summary}{tried}", width, first="  ", rest="    ")
-        for command in finding.fix.commands:
-            yield line("    # ", command)
 
 
 def _changes(changes: Changes, *, diff: bool) -> Iterator[Line]:

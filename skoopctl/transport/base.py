@@ -48,8 +48,8 @@ class Job:
     begins: bytes = b""
     """How the answer begins. What a login shell prints before it is noise: up to :data:`MOST_NOISE` bytes."""
     heartbeat_s: float = 0.0
-    """How often a byte is written to stdin while the program runs; 0 is never. A program that is to run for months
-    ends when it hears nothing: the connection may have died without its end of stdin having been told."""
+    """How often a byte is written to stdin while the program runs; 0 is never. A program that runs for months ends
+    when it hears nothing: the connection may have died without its end of stdin having been told."""
 
 
 class HostStatus(StrEnum):

@@ -23,6 +23,8 @@ class Asked:
     rounds: int = 0
     sysfs: str = "/sys"
     """Where the nodes' ``/sys`` is; tests have a made one."""
+    lease_s: float = 60.0
+    """How long the program on a node goes on when it hears nothing of us."""
 
     @property
     def silence_s(self) -> float:
@@ -35,7 +37,15 @@ class Asked:
         from skoopctl.evidence.request import SampleRequest  # noqa: PLC0415
         from skoopctl.probes.catalogue import items_of  # noqa: PLC0415
 
-        return sample_job(SampleRequest(items_of(self.probes), self.interval_s, rounds, sysfs=self.sysfs))
+        return sample_job(
+            SampleRequest(
+                items_of(self.probes),
+                interval_s=self.interval_s,
+                rounds=rounds,
+                lease_s=self.lease_s,
+                sysfs=self.sysfs,
+            )
+        )
 
     def reader(self, host: str) -> RoundReader:
         """Return what reads one conversation with ``host``."""

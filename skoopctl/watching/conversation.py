@@ -60,9 +60,12 @@ class Conversation:
     def _take(self, data: bytes) -> None:
         """Read what came and tell each round. Raises `SkoopError`: the caller is the transport's event handler."""
         try:
-            for round_ in self._reader.feed(data):
-                self._note()
-                self._heard(round_)
+            # Rounds that came whole before a break are given first; what broke is told when it is asked again.
+            while rounds := self._reader.feed(data):
+                for round_ in rounds:
+                    self._note()
+                    self._heard(round_)
+                data = b""
         except SkoopError:
             raise
         except Exception as fault:

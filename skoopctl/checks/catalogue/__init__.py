@@ -9,6 +9,7 @@ from skoopctl.checks.catalogue.doc import Doc
 from skoopctl.checks.catalogue.evidence import EVIDENCE
 from skoopctl.checks.catalogue.fleet import FLEET
 from skoopctl.checks.catalogue.links import LINKS
+from skoopctl.checks.catalogue.metrics import METRICS
 from skoopctl.checks.catalogue.routing import ROUTING
 from skoopctl.checks.catalogue.rules import RULES
 from skoopctl.checks.catalogue.tunnels import TUNNELS
@@ -16,4 +17,4 @@ from skoopctl.checks.catalogue.ways import WAYS
 
 __all__ = ["DOCS", "Doc"]
 
-DOCS = {doc.id: doc for doc in (*RULES, *ROUTING, *LINKS, *TUNNELS, *WAYS, *EVIDENCE, *FLEET)}
+DOCS = {doc.id: doc for doc in (*RULES, *ROUTING, *LINKS, *TUNNELS, *WAYS, *EVIDENCE, *FLEET, *METRICS)}

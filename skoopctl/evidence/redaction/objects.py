@@ -81,11 +81,20 @@ def _label_key(key: str, redactor: Redactor) -> str:
 
 
 def _expressions(value: Any, redactor: Redactor) -> Any:
-    """Keep that there are expressions, and their keys."""
+    """Rewrite a selector's expressions: their keys as labels' keys, their values as labels' values."""
     if not isinstance(value, list):
         return None
-    keys = (str(each.get("key", "")) for each in value if isinstance(each, dict))
-    return [{"key": _label_key(key, redactor)} for key in keys]
+    return [_expression(each, redactor) for each in value if isinstance(each, dict)]
+
+
+def _expression(each: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
+    written = {
+        "key": _label_key(str(each.get("key", "")), redactor),
+        "operator": _plain(each.get("operator"), redactor),
+    }
+    if isinstance(each.get("values"), list):
+        written["values"] = [_name(text, redactor) for text in each["values"]]
+    return written
 
 
 _METADATA: Fields = {
@@ -104,6 +113,14 @@ _CONTAINER = {
     ),
 }
 _SELECTOR: Fields = {"matchLabels": _labels, "matchExpressions": _expressions}
+_POLICY_PEERS = ListOf(
+    {
+        "ipBlock": {"cidr": _ip, "except": _IPS},
+        "namespaceSelector": _SELECTOR,
+        "podSelector": _SELECTOR,
+    }
+)
+_POLICY_PORTS = ListOf({"protocol": _plain, "port": _word, "endPort": _plain})
 
 KINDS: Mapping[str, Fields] = {
     "nodes": {
@@ -163,7 +180,12 @@ KINDS: Mapping[str, Fields] = {
     },
     "networkpolicies": {
         "metadata": _METADATA,
-        "spec": {"podSelector": _SELECTOR, "policyTypes": ListOf(_plain)},
+        "spec": {
+            "podSelector": _SELECTOR,
+            "policyTypes": ListOf(_plain),
+            "ingress": ListOf({"from": _POLICY_PEERS, "ports": _POLICY_PORTS}),
+            "egress": ListOf({"to": _POLICY_PEERS, "ports": _POLICY_PORTS}),
+        },
     },
 }
 """The fields of each kind of object that stay, and what becomes of them."""

@@ -180,7 +180,12 @@ def test_program_files_are_all_there_is() -> None:
     from skoopctl.evidence import payload
 
     folder = payload.Path(payload.skoopctl.__file__).parent.parent / "remote"
-    assert {file.name for file in folder.glob("*.py")} == {*PROGRAM_FILES, *DOCTOR_FILES, *SAMPLE_FILES, "stub.py"}
+    assert {file.name for file in folder.glob("*.py")} == {
+        *PROGRAM_FILES,
+        *DOCTOR_FILES,
+        *SAMPLE_FILES,
+        "stub.py",
+    }
 
 
 @pytest.mark.parametrize("shell", [["sh"], ["bash"], ["bash", "--posix"]])

@@ -19,6 +19,7 @@ from skoopctl.dataplane.trace import Flow, PathResult, Walk
 from skoopctl.evidence import Bundle, HostEvidence, HostRecord, read_bundle, write_bundle
 from skoopctl.evidence.redaction import Redaction, find_leaks, new_map, read_map, redact, write_map
 from skoopctl.recorded import MOMENTS, recorded_bundle
+from skoopctl.report.jsonout import coverage_to_json
 from skoopctl.transport.base import HostStatus
 from tests.vm import truth
 
@@ -171,6 +172,17 @@ def test_a_redacted_bundle_says_that_it_is(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b.skoop", redacted("healthy").bundle)
     assert read_bundle(tmp_path / "b.skoop").redacted
     assert not original("healthy").redacted
+
+
+def test_reports_of_a_redacted_bundle_say_that_it_is_one() -> None:
+    """Who reads a report must know that its addresses are nowhere to be found; other reports say nothing of it."""
+    there, here = (
+        snapshot_of(bundle).coverage for bundle in (redacted("healthy").bundle, original("healthy"))
+    )
+    assert there.sentence() == "3 of 3 hosts collected, names and addresses redacted"
+    assert coverage_to_json(there)["redacted"] is True
+    assert here.sentence() == "3 of 3 hosts collected"
+    assert coverage_to_json(here)["redacted"] is False
 
 
 def test_the_same_map_makes_a_second_bundle_fit_the_first() -> None:

@@ -1,0 +1,171 @@
+"""One ``probe run``: nodes are watched, somebody is shown how it goes, and the API names the pods meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skoopctl.watching.for_a_while import Stay, watch_for
+from skoopctl.watching.observation import NodeView, Observation, Phase
+from skoopctl.watching.summary import Summary, summary_of
+
+if TYPE_CHECKING:
+    from skoopctl.evidence.rounds import Round
+    from skoopctl.inventory import InventoryHost
+    from skoopctl.transport.base import Deadlines, TransportFactory
+
+Told = Callable[[NodeView, "Round | None"], None]
+
+
+@dataclass(slots=True)
+class Session:
+    """What is asked for, of whom, and how long."""
+
+    probes: tuple[str, ...]
+    stay: Stay
+    hosts: Sequence[InventoryHost]
+    inventory: str
+    deadlines: Deadlines
+    forks: int | None = None
+    kubeconfig: str | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    sort: str | None = None
+    pod: tuple[str, str] | None = None
+    sysfs: str = "/sys"
+
+    def watch(self, transports: TransportFactory, *, as_json: bool, quiet: bool) -> Summary:
+        """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`."""
+        observation = Observation(self.probes, self.hosts)
+        lines = _JsonLines(self) if as_json else None
+        interrupted = False
+        try:
+            with self._shown(observation, lines, quiet=quiet):
+                asyncio.run(self._watch(observation, transports, lines))
+        except KeyboardInterrupt:
+            interrupted = True
+        return summary_of(
+            observation,
+            self.stay.rounds,
+            self.stay.interval_s,
+            self.thresholds,
+            interrupted=interrupted,
+            sort=self.sort,
+            pod=self.pod,
+        )
+
+    @contextlib.contextmanager
+    def _shown(self, observation: Observation, lines: _JsonLines | None, *, quiet: bool) -> Iterator[None]:
+        """Show how it goes: JSON lines, a live table on a terminal, or a line for each node that breaks."""
+        if lines is not None:
+            observation.told = lines.told
+            yield
+        elif quiet:
+            yield
+        else:
+            from skoopctl.cli.probe_live import live_table
+
+            live = live_table(
+                observation, self.stay, thresholds=self.thresholds, sort=self.sort, pod=self.pod
+            )
+            if live is None:
+                observation.told = _Complaints().told
+                yield
+            else:
+                with live:
+                    yield
+
+    async def _watch(
+        self, observation: Observation, transports: TransportFactory, lines: _JsonLines | None
+    ) -> None:
+        if lines is not None:
+            lines.watching = asyncio.current_task()
+            lines.hello()
+        naming = asyncio.create_task(self._name_pods(observation), name="pods' names")
+        try:
+            await watch_for(
+                self.stay,
+                observation,
+                transports=transports,
+                deadlines=self.deadlines,
+                forks=self.forks,
+                sysfs=self.sysfs,
+            )
+        except asyncio.CancelledError:
+            if lines is not None and lines.reader_gone:
+                raise BrokenPipeError from None
+            raise
+        finally:
+            naming.cancel()
+            await asyncio.wait([naming])
+
+    async def _name_pods(self, observation: Observation) -> None:
+        """Ask the API once; a pod that it does not know yet has the name that its node tells."""
+        from skoopctl.cluster.cluster import load_cluster
+        from skoopctl.evidence.collect import lists_of
+
+        lists, problem = await lists_of(self.kubeconfig)
+        if problem:
+            click.echo(f"skoopctl: {problem}: pods have the names that their nodes tell", err=True)
+        if lists:
+            observation.name_pods(load_cluster(lists))
+
+
+class _Complaints:
+    """A line on standard error when a node breaks, once for each reason."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, str]] = set()
+
+    def told(self, view: NodeView, _round: Round | None) -> None:
+        """Say it, if it is news."""
+        if view.phase not in {Phase.BROKEN, Phase.GIVEN_UP} or (view.name, view.why) in self._said:
+            return
+        from skoopctl.evidence.untrusted import printable
+
+        self._said.add((view.name, view.why))
+        again = "it is tried again" if view.phase is Phase.BROKEN else "it is not tried again"
+        click.echo(f"skoopctl: {view.name}: {printable(view.why, 500)}; {again}", err=True)
+
+
+class _JsonLines:
+    """Writes what comes as JSON lines. A reader that is gone ends the watch."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.watching: asyncio.Task[Any] | None = None
+        self.reader_gone = False
+
+    def hello(self) -> None:
+        """Write the first line."""
+        from skoopctl.watching.as_json import hello
+
+        asked = self._session
+        names = [host.name for host in asked.hosts]
+        self._write(hello(asked.probes, names, asked.stay.rounds, asked.stay.interval_s, asked.inventory))
+
+    def told(self, view: NodeView, round_: Round | None) -> None:
+        """Write a round, or that a node's watch broke."""
+        from skoopctl.watching import as_json
+
+        if round_ is not None:
+            self._write(as_json.round_to_json(view, round_, self._session.pod))
+        elif view.phase in {Phase.BROKEN, Phase.GIVEN_UP}:
+            self._write(as_json.broken(view))
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self.reader_gone:
+            return
+        try:
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self.reader_gone = True
+            if self.watching is not None:
+                self.watching.cancel()

@@ -1,0 +1,1 @@
+"""The metrics of each probe, as tables: a row a metric."""

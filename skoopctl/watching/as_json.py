@@ -1,0 +1,122 @@
+"""A watch as JSON lines, as ``probe-run-1.schema.json`` describes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+from skoopctl import __version__
+from skoopctl.evidence.rounds import Round
+from skoopctl.probes.metric import Metric
+from skoopctl.report.jsonout import finding_to_json
+from skoopctl.watching.observation import NodeView
+from skoopctl.watching.summary import Summary
+from skoopctl.watching.table import metrics_of, place_of
+
+SCHEMA = "skoopctl.probe-run/1"
+SCHEMA_FILE = "probe-run-1.schema.json"
+
+Json = dict[str, Any]
+
+
+def hello(
+    probes: Sequence[str], nodes: Sequence[str], rounds: int, interval_s: float, inventory: str
+) -> Json:
+    """Return the first line: what is asked for, and of whom."""
+    return {
+        "schema": SCHEMA,
+        "type": "hello",
+        "tool_version": __version__,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inventory": inventory,
+        "probes": list(probes),
+        "rounds": rounds,
+        "interval_s": interval_s,
+        "nodes": list(nodes),
+    }
+
+
+def round_to_json(view: NodeView, round_: Round, pod: tuple[str, str] | None = None) -> Json:
+    """Return one round of one node: every series with its value, and with its rate when there was one before."""
+    metrics = metrics_of(tuple(view.series.probes))
+    rates = view.rates.per_second if view.rates is not None else {}
+    values = view.last.values if view.last is not None else {}
+    return {
+        "type": "round",
+        "node": view.name,
+        "round": view.rounds,
+        "time": datetime.fromtimestamp(round_.wall_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
+        "over_s": round(view.rates.seconds, 3) if view.rates is not None else None,
+        "skipped": round_.skipped,
+        "wire_bytes": round_.wire_bytes,
+        "node_cpu_ms": round(round_.cpu_ms, 3),
+        "node_rss_kib": round_.rss_kib,
+        "series": [
+            _series(metrics[name], labels, value, rates.get((name, labels)))
+            for (name, labels), value in values.items()
+            if name in metrics and _wanted(metrics[name], labels, pod)
+        ],
+    }
+
+
+def broken(view: NodeView) -> Json:
+    """Return what is said when a node's watch breaks."""
+    return {"type": "broken", "node": view.name, "state": str(view.phase), "why": view.why}
+
+
+def summary_to_json(summary: Summary) -> Json:
+    """Return the last line."""
+    return {
+        "type": "summary",
+        "coverage": {
+            "summary": summary.coverage,
+            "measured": summary.measured,
+            "total": len(summary.nodes),
+        },
+        "interrupted": summary.interrupted,
+        "nodes": [
+            {
+                "node": node.name,
+                "status": node.status,
+                "why": node.why,
+                "rounds": node.rounds,
+                "skipped": node.skipped,
+                "breaks": node.breaks,
+                "wire_bytes": node.wire_bytes,
+            }
+            for node in summary.nodes
+        ],
+        "findings": [finding_to_json(each) for each in summary.findings],
+        "unavailable": [
+            {"probes": list(lack.probes), "state": lack.state, "why": lack.why, "nodes": list(lack.nodes)}
+            for lack in summary.lacks
+        ],
+    }
+
+
+def schema() -> Json:
+    """Return the JSON Schema (2020-12) of one line."""
+    text = resources.files("skoopctl.watching").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
+    loaded: Json = json.loads(text)
+    return loaded
+
+
+def _series(metric: Metric, labels: Sequence[str], value: float, rate: float | None) -> Json:
+    named: Mapping[str, str] = dict(zip(metric.labels, labels, strict=False))
+    return {
+        "metric": metric.name,
+        "labels": named,
+        "kind": str(metric.kind),
+        "value": value,
+        "per_s": None if rate is None else round(rate, 6),
+    }
+
+
+def _wanted(metric: Metric, labels: Sequence[str], pod: tuple[str, str] | None) -> bool:
+    if pod is None:
+        return True
+    place = place_of(metric, labels)
+    return (place.namespace, place.pod) == pod

@@ -1,0 +1,189 @@
+"""What watching nodes for a while has shown: of each node the first state, the last, and how it went.
+
+Nothing grows with the number of rounds: two snapshots a node are kept, and the rates between the last two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from skoopctl.checks.finding import Finding
+from skoopctl.errors import SkoopError
+from skoopctl.evidence.rounds import Round
+from skoopctl.inventory.host import InventoryHost
+from skoopctl.probes.anomalies import anomalies
+from skoopctl.probes.node_series import NodeSeries
+from skoopctl.probes.rates import Rates, rates
+from skoopctl.probes.sample import Snapshot, State
+from skoopctl.transport.base import Answer, HostStatus
+from skoopctl.transport.verdict import status_of
+
+if TYPE_CHECKING:
+    from skoopctl.cluster.cluster import Cluster
+
+
+class Phase(StrEnum):
+    """Where a node's watch stands."""
+
+    WAITING = "waiting"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    BROKEN = "broken"
+    """It broke, and is tried again after a while."""
+    GIVEN_UP = "given up"
+    """It broke, and trying again would do harm."""
+    ENDED = "ended"
+
+
+@dataclass(slots=True)
+class NodeView:
+    """One node."""
+
+    host: InventoryHost
+    series: NodeSeries
+    phase: Phase = Phase.WAITING
+    error: SkoopError | None = None
+    """What broke it last, also when it works again."""
+    breaks: int = 0
+    rounds: int = 0
+    skipped: int = 0
+    """Rounds that fell out: the node was late."""
+    wire_bytes: int = 0
+    first: Snapshot | None = None
+    last: Snapshot | None = None
+    rates: Rates | None = None
+    """Between the last two rounds."""
+    first_at: float | None = None
+    """When the first round came, by the event loop's clock."""
+
+    @property
+    def name(self) -> str:
+        """The inventory's name of it."""
+        return self.host.name
+
+    @property
+    def why(self) -> str:
+        """What broke it last, in one line, without its own name."""
+        return "" if self.error is None else str(self.error).removeprefix(f"{self.name}: ")
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are two rounds to compare."""
+        return self.rounds >= 2
+
+    def take(self, round_: Round) -> None:
+        """Take a round, and work the rates out."""
+        self.series.apply(round_)
+        now = self.series.snapshot()
+        rebooted = self.last is not None and now.mono_ns <= self.last.mono_ns
+        if self.first is None or rebooted:
+            self.first, self.rates = now, None
+        elif self.last is not None:
+            self.rates = rates(self.last, now)
+        self.last = now
+        self.rounds += 1
+        self.skipped += round_.skipped
+        self.wire_bytes += round_.wire_bytes
+
+    def name_pods(self, cluster: Cluster) -> None:
+        """Name the pods by the API's objects. What was measured under other names begins anew."""
+        self.series.name_pods(cluster)
+        if self.last is None:
+            return
+        now = self.series.snapshot()
+        if now.values.keys() != self.last.values.keys():
+            self.first = self.last = now
+            self.rates = None
+
+    def findings(self, thresholds: Mapping[str, float]) -> list[Finding]:
+        """Return what was not as it should be from the first round to the last."""
+        if self.first is None or self.last is None or self.first is self.last:
+            return []
+        return anomalies(self.name, self.first, self.last, thresholds)
+
+
+@dataclass(slots=True)
+class Observation:
+    """A `WatchListener` that keeps what a summary is made of."""
+
+    probes: Sequence[str]
+    hosts: Sequence[InventoryHost]
+    told: Callable[[NodeView, Round | None], None] = lambda _view, _round: None
+    """Is told of each change, with the round that brought it, if one did."""
+    nodes: dict[str, NodeView] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.nodes = {
+            host.name: NodeView(host, NodeSeries(host.name, self.probes, address=host.address))
+            for host in self.hosts
+        }
+
+    @property
+    def measured(self) -> list[NodeView]:
+        """The nodes of which there are rates."""
+        return [view for view in self.nodes.values() if view.measured]
+
+    def name_pods(self, cluster: Cluster) -> None:
+        """Name all nodes' pods."""
+        for view in self.nodes.values():
+            view.name_pods(cluster)
+
+    def findings(self, thresholds: Mapping[str, float]) -> list[Finding]:
+        """Return what was not as it should be, the worst first."""
+        found = [each for view in self.nodes.values() for each in view.findings(thresholds)]
+        return sorted(found, key=lambda each: (-each.severity, each.id, str(each.where), each.summary))
+
+    def unavailable(self) -> dict[tuple[str, str, str], list[str]]:
+        """Return the nodes' names for each (probe, state, why) that is not wholly available."""
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for view in self.nodes.values():
+            if view.rounds:
+                for probe, given in view.series.availability().items():
+                    if given.state is not State.AVAILABLE:
+                        found.setdefault((probe, str(given.state), given.why), []).append(view.name)
+        return found
+
+    # --- as a WatchListener ------------------------------------------------------------------------------
+
+    def connecting(self, host: InventoryHost) -> None:
+        """Note it."""
+        self._enter(host, Phase.CONNECTING)
+
+    def connected(self, host: InventoryHost) -> None:
+        """Note it."""
+        self._enter(host, Phase.CONNECTED)
+
+    def round_came(self, host: InventoryHost, round_: Round) -> None:
+        """Take it."""
+        view = self.nodes[host.name]
+        if view.first_at is None:
+            view.first_at = asyncio.get_running_loop().time()
+        view.take(round_)
+        self.told(view, round_)
+
+    def broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
+        """Note why."""
+        view = self.nodes[host.name]
+        view.error = error
+        view.breaks += 1
+        self._enter(host, Phase.GIVEN_UP if again_in_s is None else Phase.BROKEN)
+
+    def ended(self, host: InventoryHost) -> None:
+        """Note it."""
+        self._enter(host, Phase.ENDED)
+
+    def _enter(self, host: InventoryHost, phase: Phase) -> None:
+        view = self.nodes[host.name]
+        view.phase = phase
+        self.told(view, None)
+
+
+def kind_of(error: SkoopError | None) -> str:
+    """Return one word for why there is no round, of those that `skoopctl.transport.base.HostStatus` has."""
+    if error is None:
+        return str(HostStatus.TIMEOUT)
+    return str(status_of(error, Answer(0)))

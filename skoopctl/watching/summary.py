@@ -1,0 +1,149 @@
+"""What is said at the end of a watch: coverage, the biggest numbers, findings, and what could not be had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from skoopctl.checks.finding import Finding, Severity
+from skoopctl.probes.metric import Metric
+from skoopctl.probes.rates import Rates, rates
+from skoopctl.watching.observation import NodeView, Observation, Phase, kind_of
+from skoopctl.watching.table import Place, Table, table_of
+
+PLACES_SHOWN = 3
+METRICS_SHOWN = 12
+EXIT_FOUND, EXIT_SOME, EXIT_NONE = 1, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSummary:
+    """One node: ``status`` is one of the design's seven words, `ok` where all asked rounds came."""
+
+    name: str
+    status: str
+    why: str
+    rounds: int
+    skipped: int
+    breaks: int
+    wire_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Biggest:
+    """One metric, and the places where it was highest over the whole time."""
+
+    metric: Metric
+    places: tuple[tuple[Place, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Probes that were not wholly available, why, and on which nodes."""
+
+    probes: tuple[str, ...]
+    state: str
+    why: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A whole watch. ``rounds`` is how many each node was asked for."""
+
+    probes: tuple[str, ...]
+    rounds: int
+    interval_s: float
+    nodes: tuple[NodeSummary, ...]
+    findings: tuple[Finding, ...]
+    biggest: tuple[Biggest, ...]
+    lacks: tuple[Lack, ...]
+    table: Table
+    interrupted: bool = False
+
+    @property
+    def measured(self) -> int:
+        """How many nodes have sent two rounds: there are rates of them."""
+        return sum(node.rounds >= 2 for node in self.nodes)
+
+    @property
+    def coverage(self) -> str:
+        """The coverage in words."""
+        said = f"{self.measured} of {len(self.nodes)} nodes"
+        counts = sorted({node.rounds for node in self.nodes if node.rounds})
+        if not counts:
+            return f"{said}, no rounds"
+        if len(counts) == 1:
+            return f"{said}, {counts[0]} {'round' if counts[0] == 1 else 'rounds'} each"
+        return f"{said}, {counts[0]} to {counts[-1]} rounds each"
+
+    def exit_code(self, fail_on: Severity) -> int:
+        """Return the design's exit status, but for an interruption."""
+        if not self.measured:
+            return EXIT_NONE
+        if any(finding.severity >= fail_on for finding in self.findings):
+            return EXIT_FOUND
+        return EXIT_SOME if self.measured < len(self.nodes) else 0
+
+
+def summary_of(
+    observation: Observation,
+    rounds: int,
+    interval_s: float,
+    thresholds: Mapping[str, float],
+    *,
+    interrupted: bool = False,
+    sort: str | None = None,
+    pod: tuple[str, str] | None = None,
+) -> Summary:
+    """Return the summary of what has been seen; with ``pod``, its numbers and findings only."""
+    findings = [each for each in observation.findings(thresholds) if pod is None or _is_about(each, pod)]
+    table = table_of(_whole(observation.nodes.values()), observation.probes, sort=sort, pod=pod)
+    return Summary(
+        tuple(observation.probes),
+        rounds,
+        interval_s,
+        tuple(_node(view, rounds, interrupted=interrupted) for view in observation.nodes.values()),
+        tuple(findings),
+        _biggest(table),
+        _lacks(observation),
+        table,
+        interrupted,
+    )
+
+
+def _whole(views: Iterable[NodeView]) -> list[Rates]:
+    """Return each node's rates from its first round to its last."""
+    return [
+        rates(view.first, view.last)
+        for view in views
+        if view.first is not None and view.last is not None and view.first is not view.last
+    ]
+
+
+def _node(view: NodeView, rounds: int, *, interrupted: bool) -> NodeSummary:
+    whole = view.rounds >= rounds or (interrupted and view.rounds and view.phase is Phase.CONNECTED)
+    status = "ok" if whole else "partial" if view.rounds else kind_of(view.error)
+    why = "" if status == "ok" and not view.breaks else view.why
+    return NodeSummary(view.name, status, why, view.rounds, view.skipped, view.breaks, view.wire_bytes)
+
+
+def _is_about(finding: Finding, pod: tuple[str, str]) -> bool:
+    return finding.where.namespace == "/".join(pod)
+
+
+def _lacks(observation: Observation) -> tuple[Lack, ...]:
+    """Return what was lacking: probes that lack the same on the same nodes are told together."""
+    alike: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (probe, state, why), nodes in observation.unavailable().items():
+        alike.setdefault((state, why, tuple(nodes)), []).append(probe)
+    return tuple(Lack(tuple(probes), *rest) for rest, probes in alike.items())
+
+
+def _biggest(table: Table) -> tuple[Biggest, ...]:
+    found = []
+    for metric in table.columns[:METRICS_SHOWN]:
+        values = [(row.place, row.values[metric.name]) for row in table.rows if row.values.get(metric.name)]
+        values.sort(key=lambda each: (-each[1], str(each[0])))
+        found.append(Biggest(metric, tuple(values[:PLACES_SHOWN])))
+    return tuple(found)
