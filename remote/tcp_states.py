@@ -16,6 +16,7 @@ BEHIND = 88  # attributes: nlmsghdr and inet_diag_msg
 CGROUP_ID = 21  # INET_DIAG_CGROUP_ID, Linux 5.9
 LISTEN, TIMEWAIT_TIMER = 10, 3
 ORPHANED = (4, 5, 9, 11)  # FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING: closed by its process, and not yet by TCP
+WHOLE_SOCKETS = (1, LISTEN)
 MOST_SOCKETS = 200000
 NO_CGROUPS = "cgroups not told: "
 
@@ -76,7 +77,8 @@ class States:
         """Count one socket for the pod in whose cgroup it was made."""
         raw_id = attributes(data, 0).get(CGROUP_ID)
         if not raw_id:
-            self.untold = True
+            # Requests and TIME_WAIT are no whole sockets, and never have one.
+            self.untold = self.untold or state in WHOLE_SOCKETS
             return
         path = self.groups.get(struct.unpack("=Q", raw_id)[0])
         if path:

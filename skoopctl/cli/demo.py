@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
+from skoopctl.cli.signals import end_politely
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,14 +35,31 @@ EXIT_FAILED = 1
 )
 @click.option("--picture", metavar="FILE.svg", help="Also write the picture of the broken path.")
 @click.option("--keep-evidence", metavar="DIR", help="Keep the three bundles (not with --recorded).")
-def demo(*, recorded: bool, report: str, picture: str | None, keep_evidence: str | None) -> int:
+@click.option(
+    "--metrics", is_flag=True, help="Show metrics instead: a Prometheus beside the lab, and a pod in trouble."
+)
+@click.option("--keep", is_flag=True, help="With --metrics: leave it running until Ctrl-C.")
+def demo(
+    *, recorded: bool, report: str, picture: str | None, keep_evidence: str | None, metrics: bool, keep: bool
+) -> int:
     """Build the lab, break it as in the manual's example, diagnose it, mend it, take the lab down.
 
     Three hosts of network namespaces with real SSH servers; a rule on one drops what another sends. Exit
     status 1 if anything of the story is not as told.
+
+    With --metrics: the lab with Debian's prometheus and prometheus-pushgateway and skoopctl push beside it, a pod
+    that stops listening, and what Prometheus says of it.
     """
     if recorded and keep_evidence:
         raise UsageError("--keep-evidence has nothing to keep with --recorded")
+    if metrics and (recorded or picture or keep_evidence):
+        raise UsageError("--metrics shows no path: leave out --recorded, --picture and --keep-evidence")
+    if keep and not metrics:
+        raise UsageError("--keep goes with --metrics")
+    if metrics:
+        from skoopctl.cli.demo_metrics import demo_metrics
+
+        return demo_metrics(keep=keep)
     for flag, name in (("--report", report), ("--picture", picture)):
         if name and not Path(name).absolute().parent.is_dir():
             raise UsageError(f"{flag} {name}: there is no folder {Path(name).parent}", hint="make it first")
@@ -59,8 +76,7 @@ def _stage(keep: Path | None) -> Iterator[Stage]:
     """A lab of three nodes, gone afterwards, also when we are told to stop."""
     from skoopctl.lab.story import live_stage
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    end_politely()
     began = time.monotonic()
     click.echo("Building the lab: three hosts, real SSH servers, pods, kube-proxy's rules …")
     with live_stage(None, keep) as stage:
@@ -68,10 +84,6 @@ def _stage(keep: Path | None) -> Iterator[Stage]:
         yield stage
         began = time.monotonic()
     click.echo(f"The lab is down again after {time.monotonic() - began:.1f} s; nothing of it is left.")
-
-
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _tell(stage: Stage, report: str, picture: str | None) -> int:

@@ -88,7 +88,11 @@ def test_every_key_is_read_and_files_stand_beside_it(tmp_path: Path) -> None:
     assert config.additional_labels == {"team": "${labels:team}"}
     assert config.gateway is not None
     assert config.gateway.password_file == str(tmp_path / "secret")
-    assert (config.gateway.on_stop, config.gateway.service, config.gateway.prune) == ("delete", "shard-1", False)
+    assert (config.gateway.on_stop, config.gateway.service, config.gateway.prune) == (
+        "delete",
+        "shard-1",
+        False,
+    )
     assert config.listen is not None
     assert config.listen.cert_file == str(tmp_path / "page.pem")
     assert config.listen.guarded
@@ -100,20 +104,47 @@ def test_every_key_is_read_and_files_stand_beside_it(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "the configuration is empty"),
-        ("inventories: [a]\nlisten: {}\nintervall: 5\n", "push.yaml:3: unknown key intervall: did you mean 'interval'?"),
-        ("inventories: [a]\nlisten: {}\ninterval: 0.5\n", "push.yaml:3: interval: input should be greater than or"),
-        ("inventories: [a]\nlisten: {}\nprobes: [tcpp]\n", "push.yaml:3: probes.0.name: there is no probe 'tcpp'"),
-        ("inventories: [a]\ngateway:\n  url: http://u:p@h\n", "push.yaml:3: gateway.url: expected http://HOST:PORT"),
+        (
+            "inventories: [a]\nlisten: {}\nintervall: 5\n",
+            "push.yaml:3: unknown key intervall: did you mean 'interval'?",
+        ),
+        (
+            "inventories: [a]\nlisten: {}\ninterval: 0.5\n",
+            "push.yaml:3: interval: input should be greater than or",
+        ),
+        (
+            "inventories: [a]\nlisten: {}\nprobes: [tcpp]\n",
+            "push.yaml:3: probes.0.name: there is no probe 'tcpp'",
+        ),
+        (
+            "inventories: [a]\ngateway:\n  url: http://u:p@h\n",
+            "push.yaml:3: gateway.url: expected http://HOST:PORT",
+        ),
         ("inventories: [a]\ngateway:\n  urll: x\n", "push.yaml:2: gateway.url is missing"),
-        ("inventories: [a]\nlisten:\n  adress: x\n", "push.yaml:3: unknown key listen.adress: did you mean 'address'?"),
+        (
+            "inventories: [a]\nlisten:\n  adress: x\n",
+            "push.yaml:3: unknown key listen.adress: did you mean 'address'?",
+        ),
         ("inventories: [a]\nlisten: {address: 'a:b:c'}\n", "push.yaml:2: listen.address: expected HOST:PORT"),
         ("inventories: [a]\nlisten: {user: x}\n", "push.yaml:2: listen: user and password-file go together"),
-        ("inventories: [a]\nlisten: {}\nadditional-labels: [team]\n", "push.yaml:3: additional-labels: expected name="),
-        ("inventories: [a]\nlisten: {}\nadditional-labels: {k8s_pod: x}\n", "the label 'k8s_pod' is there already"),
-        ("inventories: [a]\nlisten: {}\nprobes: [{name: tcp, args: {x: y}}]\n", "the probe tcp has no argument 'x'"),
+        (
+            "inventories: [a]\nlisten: {}\nadditional-labels: [team]\n",
+            "push.yaml:3: additional-labels: expected name=",
+        ),
+        (
+            "inventories: [a]\nlisten: {}\nadditional-labels: {k8s_pod: x}\n",
+            "the label 'k8s_pod' is there already",
+        ),
+        (
+            "inventories: [a]\nlisten: {}\nprobes: [{name: tcp, args: {x: y}}]\n",
+            "the probe tcp has no argument 'x'",
+        ),
         ("listen: {}\n", "push.yaml: nobody is asked"),
         ("inventories: [a]\n", "push.yaml: series go nowhere"),
-        ("inventories: [a]\nlisten: {address: '0.0.0.0:1'}\n", "others can reach 0.0.0.0:1, and nothing keeps them out"),
+        (
+            "inventories: [a]\nlisten: {address: '0.0.0.0:1'}\n",
+            "others can reach 0.0.0.0:1, and nothing keeps them out",
+        ),
         ("inventories: [a]\nlisten: {}\nlisten: {}\n", "push.yaml:3: the file has 'listen' twice"),
     ],
 )

@@ -78,7 +78,9 @@ def test_a_gateway_that_is_not_there_is_one_line() -> None:
     """Nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    with pytest.raises(PushError, match=rf"^http://127\.0\.0\.1:{port}: the gateway cannot be reached: .*refused"):
+    with pytest.raises(
+        PushError, match=rf"^http://127\.0\.0\.1:{port}: the gateway cannot be reached: .*refused"
+    ):
         GatewayClient(Access(f"http://127.0.0.1:{port}")).put(GROUP, TEXT)
 
 

@@ -28,7 +28,9 @@ def heard(address: str, environment: str) -> list[bytes]:
 def test_every_state_is_one_datagram(tmp_path: Path, *, abstract: bool) -> None:
     """READY, RELOADING with its time, WATCHDOG, STOPPING; to a path, or to an abstract socket."""
     name = f"skoopctl-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
-    ready, reloading, alive, stopping = heard("\0" + name if abstract else name, "@" + name if abstract else name)
+    ready, reloading, alive, stopping = heard(
+        "\0" + name if abstract else name, "@" + name if abstract else name
+    )
     assert ready == b"READY=1\nSTATUS=3 of 3 nodes"
     assert reloading.startswith(b"RELOADING=1\nMONOTONIC_USEC=")
     assert alive == b"WATCHDOG=1\nSTATUS=2 of 3 nodes"

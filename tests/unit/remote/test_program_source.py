@@ -20,9 +20,10 @@ from skoopctl.evidence.payload import (
     bytecode,
     job,
     program_source,
+    sample_source,
     without_words,
 )
-from skoopctl.evidence.request import DOCTOR_ITEMS, Request
+from skoopctl.evidence.request import DOCTOR_ITEMS, SAMPLE_ITEMS, Request, SampleRequest
 
 STANDARD_LIBRARY = {
     "_ctypes", "_json", "_sha2", "_sha256", "_signal", "_socket", "_thread", "ctypes", "errno", "hashlib", "json",
@@ -36,15 +37,22 @@ NEWER_THAN_3_6 = {
 GUARDED = {"posix_spawn", "POSIX_SPAWN_DUP2", "setns"}
 
 
-@pytest.fixture(scope="module")
-def tree() -> ast.Module:
-    """Return the program with all that can be sent, parsed with Python 3.6's grammar."""
-    return ast.parse(program_source(Request(items=DOCTOR_ITEMS)), feature_version=(3, 6))
+SOURCES = {
+    "answers": program_source(Request(items=DOCTOR_ITEMS)),
+    "rounds": sample_source(SampleRequest(items=SAMPLE_ITEMS)),
+}
+
+
+@pytest.fixture(scope="module", params=SOURCES.values(), ids=SOURCES)
+def tree(request: pytest.FixtureRequest) -> ast.Module:
+    """Return a program with all that can be sent, parsed with Python 3.6's grammar."""
+    return ast.parse(request.param, feature_version=(3, 6))
 
 
 def test_grammar_is_python_3_6(tree: ast.Module) -> None:
     """The joined program parses with the grammar of Python 3.6 and holds its entry point."""
-    assert any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
+    called = tree.body[-1].value.func.id  # type: ignore[attr-defined]
+    assert any(isinstance(node, ast.FunctionDef) and node.name == called for node in tree.body)
 
 
 def test_grammar_check_refuses_newer_syntax() -> None:
@@ -102,7 +110,7 @@ def test_size_on_the_wire() -> None:
     assert 10_000 < len(asked.command) + len(asked.stdin) <= 46_000
 
 
-@pytest.mark.parametrize("name", PROGRAM_FILES + DOCTOR_FILES)
+@pytest.mark.parametrize("name", sorted({*PROGRAM_FILES, *DOCTOR_FILES, *SAMPLE_FILES}))
 def test_the_source_that_is_sent_lacks_words_only(name: str) -> None:
     """Without docstrings and comments a file is the same program, with every statement on its own line."""
     from skoopctl.evidence import payload

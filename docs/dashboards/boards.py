@@ -1,0 +1,8 @@
+"""All dashboards."""
+
+from __future__ import annotations
+
+from docs.dashboards import findings, fleet, nodes, pods
+from docs.dashboards.parts import Board
+
+BOARDS: tuple[Board, ...] = (fleet.BOARD, nodes.BOARD, pods.BOARD, findings.BOARD)
