@@ -18,7 +18,10 @@ def test_a_round_makes_a_node_s_series_fresh() -> None:
     assert booked.fresh == ["n1", "n1"]
     (record,) = book.shown()
     assert (record.rounds, record.skipped, record.received) == (2, 3, 200)
-    assert b'kubeskoop_softnet_processed{k8s_node="n1",k8s_namespace="",k8s_pod=""} 9\n' in book.text(record).data
+    assert (
+        b'kubeskoop_softnet_processed{k8s_node="n1",k8s_namespace="",k8s_pod=""} 9\n'
+        in book.text(record).data
+    )
 
 
 def test_a_node_that_says_nothing_is_withdrawn_once_and_comes_back() -> None:

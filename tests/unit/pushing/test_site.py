@@ -38,7 +38,9 @@ class Answer:
         return (gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body).decode()
 
 
-async def asked(site: Site, target: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
+async def asked(
+    site: Site, target: str, headers: dict[str, str] | None = None, method: str = "GET"
+) -> Answer:
     """Ask the application, as its server would."""
     path, _, query = target.partition("?")
     answer = Answer()
