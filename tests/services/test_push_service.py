@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,15 +218,15 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
         )
@@ -335,7 +335,7 @@ def test_a_page_over_tls_with_a_password(tls: Path, tmp_path: Path) -> None:
     login = {"Authorization": f"Basic {b64encode(b'p:s3cret').decode()}"}
 
     def status(headers: dict[str, str]) -> int:
-        request = Request(f"https://127.0.0.1:{port}/metrics", headers=headers)  # noqa: S310 - our own
+        request = Request(f"https://127.0.0.1:{port}/metrics", headers=headers)
         try:
             with urlopen(request, context=trust, timeout=10) as answer:  # noqa: S310 - our own
                 return int(answer.status)
@@ -403,7 +403,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
                 lambda: not service.programs() or service.process.poll() is not None, "the end's begin"
             )  # type: ignore[union-attr]
             service.signal(signal.SIGINT)
-            assert service.process.wait(10) in {0, 130}
+            assert service.process.wait(10) == 130
             wait_until(lambda: not [p for p in programs if Path(f"/proc/{p}").exists()], "no node program")
 
 
@@ -463,12 +463,6 @@ def test_memory_is_flat_while_nodes_come_and_go(tmp_path: Path) -> None:
         service.inventory(["n1"])
         service.signal(signal.SIGHUP)
         wait_until(lambda: service.value('skoopctl_push_nodes{state="up"}') == 1, "them gone")
-        assert (
-            "x"
-            not in "".join(
-                line for line in service.get("/metrics")[1].splitlines() if "push_node_up" in line
-            )[60:]
-        )
+        assert re.findall(r'\nskoopctl_push_node_up\{node="(.*)"\}', service.get("/metrics")[1]) == ["n1"]
         after = service.value("skoopctl_push_memory_bytes") or 0
         assert after < before + 32 * 2**20, (before, after)
-        assert time.monotonic() > 0
