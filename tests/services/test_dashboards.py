@@ -95,7 +95,7 @@ def test_every_rule_asks_for_what_there_is(
 ) -> None:
     """What a rule records or compares is there, and its expression means in Prometheus what it means to us."""
     assert got(url, rule["expr"]) == pytest.approx(answer(rule["expr"], series, END))
-    names = set(re.findall(r"\b(?:kubeskoop|skoopctl)[_:][\w:]+", rule["expr"]))
+    names = set(re.findall(r"\b(?:kubeskoop_|skoopctl[_:]|push_time_)[\w:]+", rule["expr"]))
     assert names
     assert names <= {name for name, _ in series}
 
