@@ -16,6 +16,7 @@ from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
 from skoopctl.plans import model
 from skoopctl.plans.load import builtin_plans, load_plan
 from skoopctl.plans.model import Part, Plan, plan_schema
+from skoopctl.probes.anomalies import THRESHOLDS as PROBE_THRESHOLDS
 
 HERE = Path(__file__).parent
 PARTS: tuple[tuple[str, type[Part]], ...] = (
@@ -69,6 +70,18 @@ decided is neither met nor unmet: it is a warning, and the exit status 3.
 
 """
 
+PROBING = """
+## Probes
+
+`probes: [tcp, tcpext, udp]` makes a run watch these metrics of every node and its pods for `probe-duration` seconds,
+once the inspections' evidence is there: a second login to each node, and one exec. What reaches a threshold
+is a finding of the run like any other. [probes.md](probes.md) says how to watch by hand, and from where the
+numbers come. From evidence in a bundle nothing can be watched: the probes are left out, and that is said.
+
+| threshold | default | severity | finding |
+|---|---|---|---|
+"""
+
 
 def page() -> str:
     """Return docs/plans.md."""
@@ -82,6 +95,11 @@ def page() -> str:
     text += "".join(f"| `{each.name}` | {each.title} |\n" for each in INSPECTIONS.values())
     text += "\n## Thresholds\n\n| name | default | what it decides |\n|---|---|---|\n"
     text += "".join(f"| `{t.name}` | {t.default:g} {t.unit} | {t.decides} |\n" for t in THRESHOLDS.values())
+    text += PROBING
+    text += "".join(
+        f"| `{t.name}` | {t.default:,.7g} {t.unit} | {t.severity.word} | `{t.finding}` |\n"
+        for t in PROBE_THRESHOLDS.values()
+    )
     text += "\n## Plans that come with skoopctl\n\n| name | for | inspections |\n|---|---|---|\n"
     for name in builtin_plans():
         plan, _ = load_plan(name)

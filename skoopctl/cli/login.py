@@ -91,10 +91,10 @@ class LoginFlags:
         return made
 
 
-def login_options(*, short_become: bool = True) -> Callable[[F], F]:
+def login_options(*, short_become: bool = True, secrets: bool = True) -> Callable[[F], F]:
     """Give a command the login flags; it gets them as ``login``, a :class:`LoginFlags`.
 
-    ``short_become`` is off where ``-b`` means something else.
+    ``short_become`` is off where ``-b`` means something else, ``secrets`` where nobody is asked for any.
     """
     become = ["-b", "--become"] if short_become else ["--become"]
     options = [
@@ -107,6 +107,8 @@ def login_options(*, short_become: bool = True) -> Callable[[F], F]:
         click.option(
             *become, is_flag=True, help="Become root by sudo on every host (or as the inventory says)."
         ),
+    ]
+    more = [
         click.option("-k", "--ask-pass", is_flag=True, help="Ask for a password for SSH logins."),
         click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for a password for sudo."),
         _descriptor("--password-fd", "the SSH password"),
@@ -122,11 +124,11 @@ def login_options(*, short_become: bool = True) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def with_login(**words: Any) -> Any:
-            flags = {name: words.pop(name) for name in LoginFlags.__dataclass_fields__}
+            flags = {name: words.pop(name) for name in LoginFlags.__dataclass_fields__ if name in words}
             return function(login=LoginFlags(**flags), **words)
 
         command: Any = with_login
-        for option in reversed(options):
+        for option in reversed(options + more if secrets else options):
             command = option(command)
         return command  # type: ignore[no-any-return]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skoopctl.cli.aim import Aim, inventory_options
+from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _common(command: _Decorated) -> _Decorated:
     )
     for option in reversed(options):
         command = option(command)
-    return inventory_options(required=True, list_hosts=False)(command)
+    return inventory_options(required=True, list_hosts=False)(login_options(secrets=False)(command))
 
 
 @click.group(epilog="Example: skoopctl node prepare -i inventory.yaml -l workers --check")
@@ -51,7 +52,7 @@ def node() -> None:
     metavar="NAMES|all",
     help="bcc, iptables, nft, ipset, conntrack, ipvsadm, with commas between.",
 )
-def prepare(*, aim: Aim, check: bool, yes: bool, as_json: bool, packages: str) -> int:
+def prepare(*, aim: Aim, login: LoginFlags, check: bool, yes: bool, as_json: bool, packages: str) -> int:
     """Install packages on nodes, and remember which were not there before.
 
     Shows the commands of each node and asks first. A node on which a package that is there would be updated or
@@ -65,7 +66,7 @@ def prepare(*, aim: Aim, check: bool, yes: bool, as_json: bool, packages: str) -
     names, record = asked_for(packages), Record()
     return _run(
         "prepare",
-        _hosts(aim),
+        _hosts(aim, login),
         lambda host: install.plan(host, names),
         lambda host, shown: install.install(host, names, shown, record),
         check=check,
@@ -76,7 +77,7 @@ def prepare(*, aim: Aim, check: bool, yes: bool, as_json: bool, packages: str) -
 
 @node.command(epilog="Example: skoopctl node clean -i inventory.yaml -l all")
 @_common
-def clean(*, aim: Aim, check: bool, yes: bool, as_json: bool) -> int:
+def clean(*, aim: Aim, login: LoginFlags, check: bool, yes: bool, as_json: bool) -> int:
     """Remove from nodes exactly what prepare has installed.
 
     Shows the commands of each node and asks first. A node on which anything else would be removed along is left
@@ -88,7 +89,7 @@ def clean(*, aim: Aim, check: bool, yes: bool, as_json: bool) -> int:
     record = Record()
     return _run(
         "clean",
-        _hosts(aim),
+        _hosts(aim, login),
         lambda host: cleaning.plan(host, record, forget=not check),
         lambda host, shown: cleaning.clean(host, shown, record),
         check=check,
@@ -97,11 +98,11 @@ def clean(*, aim: Aim, check: bool, yes: bool, as_json: bool) -> int:
     )
 
 
-def _hosts(aim: Aim) -> tuple[InventoryHost, ...]:
+def _hosts(aim: Aim, login: LoginFlags) -> tuple[InventoryHost, ...]:
     """Return the nodes, which must have been named: what changes a node has no default for which."""
     if aim.limit is None:
         raise UsageError("-l PATTERN is not given: which nodes?", hint="all of them are -l all")
-    return aim.hosts()
+    return login.applied(aim.hosts())
 
 
 def _run(

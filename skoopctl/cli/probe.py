@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from skoopctl.cli.probe_list import probe_list
 from skoopctl.cli.probe_run import probe_run
 
 
@@ -12,4 +13,5 @@ def probe() -> None:
     """Metrics of nodes and pods."""
 
 
+probe.add_command(probe_list)
 probe.add_command(probe_run)

@@ -27,7 +27,7 @@ NAME_WIDTH = 30
 COLUMN_WIDTH = 11
 MOST_STATES = 6
 AROUND_ROWS = 5
-"""Lines of the table that are no rows: two of the head, its rule, the caption, and the one where the cursor stands."""
+"""Lines of the table that are no rows: two of the head, its rule, what is left out, and the one where the cursor stands."""
 _STYLES = {
     Phase.CONNECTED: "green",
     Phase.ENDED: "green",
@@ -112,7 +112,7 @@ class _LiveTable:
         from rich.console import Group
 
         size = self._console.size
-        states = self._states(size.width)
+        states = self._states(size.width, min(MOST_STATES, size.height // 4))
         rates = [view.rates for view in self._observation.nodes.values() if view.rates is not None]
         if not rates:
             return Group(*states)
@@ -120,7 +120,7 @@ class _LiveTable:
         room = max(size.height - len(states) - AROUND_ROWS, 1)
         return Group(*states, self._drawn(table, size.width, room))
 
-    def _states(self, width: int) -> list[Text]:
+    def _states(self, width: int, most: int) -> list[Text]:
         """Return a line that counts the nodes, and one for each that is not well."""
         from rich.text import Text
 
@@ -136,26 +136,21 @@ class _LiveTable:
             )
         ]
         sick = [view for view in nodes if view.phase not in {Phase.CONNECTED, Phase.ENDED}]
-        for view in sick[:MOST_STATES]:
+        for view in sick[:most]:
             said = escape_terminal(f"{view.name}: {view.phase} {view.why}".strip())
             lines.append(Text(shorten(said, width - 2), style=_STYLES.get(view.phase, "dim"), no_wrap=True))
-        if len(sick) > MOST_STATES:
-            lines.append(Text(f"and {len(sick) - MOST_STATES} more", style="dim"))
+        if len(sick) > most:
+            lines.append(Text(f"and {len(sick) - most} more", style="dim"))
         return lines
 
     def _drawn(self, table: Table, width: int, room: int) -> RenderableType:
         from rich import box
+        from rich.console import Group
         from rich.table import Table as Drawn
         from rich.text import Text
 
         columns = table.columns[: max((width - NAME_WIDTH) // COLUMN_WIDTH, 1)]
-        drawn = Drawn(
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            padding=(0, 1, 0, 0),
-            caption=self._left_out(table, len(columns), room),
-        )
-        drawn.caption_justify = "left"
+        drawn = Drawn(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
         drawn.add_column("", width=NAME_WIDTH - 1, no_wrap=True)
         bad = troublesome()
         for metric in columns:
@@ -166,7 +161,7 @@ class _LiveTable:
         for row in table.rows[:room]:
             cells = [self._cell(metric, row.values) for metric in columns]
             drawn.add_row(self._named(row.place), *cells)
-        return drawn
+        return Group(drawn, self._left_out(table, len(columns), room))
 
     def _named(self, place: Place) -> Text:
         from rich.text import Text
@@ -198,4 +193,4 @@ class _LiveTable:
             more.append(f"{len(table.columns) - columns} more metrics")
         if table.zero:
             more.append(f"{table.zero} metrics are zero everywhere")
-        return Text(", ".join(more), style="dim")
+        return Text(", ".join(more), style="dim", no_wrap=True, overflow="ellipsis")

@@ -176,4 +176,5 @@ def exit_code(result: RunResult, plan: Plan, *, api_asked: bool = False) -> int:
         return EXIT_FOUND
     blind = result.paths_in(State.UNDECIDED) + result.paths_in(State.UNKNOWN_END)
     api_failed = api_asked and result.coverage.api != "ok"
-    return EXIT_SOME if blind or api_failed or result.missing_share > plan.fail_percent else 0
+    missing = max(result.missing_share, result.unmeasured_share)
+    return EXIT_SOME if blind or api_failed or missing > plan.fail_percent else 0

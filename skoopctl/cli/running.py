@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from skoopctl.cli.aim import LAB_INVENTORY, Aim
 from skoopctl.cli.collect import Progress
 from skoopctl.cli.login import LoginFlags
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
     from skoopctl.inventory import InventoryHost
     from skoopctl.plans.model import Plan
     from skoopctl.runs.changes import Changes
+    from skoopctl.runs.probed import Probed
     from skoopctl.runs.result import RunResult
     from skoopctl.runs.store import Store
     from skoopctl.sinks.gateway import Gateway
+    from skoopctl.transport.base import Deadlines
     from skoopctl.transport.choice import RealTransports
 
 CHECK_SCHEMA = "skoopctl.run-check/1"
@@ -46,6 +50,7 @@ class Running:
     cluster: str = ""
     store: Store | None = None
     _gateway: Gateway | None = field(default=None, init=False)
+    _probed: Probed | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._gateway = self._find_gateway()
@@ -104,6 +109,8 @@ class Running:
         """Work a result out of evidence that was collected before."""
         from skoopctl.evidence import read_bundle
 
+        if self.plan.probes and not self.quiet:
+            click.echo("skoopctl: note: the plan's probes are left out: a bundle cannot be watched", err=True)
         bundle, begin = read_bundle(file), time.monotonic()
         self.inventory, self.cluster = (
             bundle.inventory,
@@ -117,17 +124,49 @@ class Running:
 
         limits = self.plan.deadlines
         progress = Progress(sys.stderr, tell=True) if sys.stderr.isatty() and not self.quiet else None
-        return asyncio.run(
-            live.collect(
+        deadlines = Deadlines(limits.connect, limits.program, limits.host, limits.run)
+
+        async def ask() -> Bundle:
+            bundle = await live.collect(
                 hosts,
-                deadlines=Deadlines(limits.connect, limits.program, limits.host, limits.run),
+                deadlines=deadlines,
                 forks=self.plan.forks,
                 observer=progress,
                 transports=transports,
                 inventory=self.inventory,
                 kubeconfig=self.plan.kubeconfig or None,
             )
-        )
+            if self.plan.probes:
+                await self._probe(hosts, bundle, transports, deadlines)
+            return bundle
+
+        return asyncio.run(ask())
+
+    async def _probe(
+        self,
+        hosts: Sequence[InventoryHost],
+        bundle: Bundle,
+        transports: RealTransports,
+        deadlines: Deadlines,
+    ) -> None:
+        """Watch the plan's probes on the hosts that let us in. A refused login is not tried a second time."""
+        from skoopctl.cluster.cluster import load_cluster
+        from skoopctl.runs.probed import may_be_watched, probed_of
+        from skoopctl.watching.for_a_while import Stay, watch_for
+        from skoopctl.watching.observation import Observation
+
+        stay = Stay(self.plan.probe_duration, self.plan.probe_interval)
+        if sys.stderr.isatty() and not self.quiet:
+            sys.stderr.write(f"\r\x1b[Kwatching {', '.join(self.plan.probes)} for {stay.measured_s:g} s")
+            sys.stderr.flush()
+        asked = [host for host in hosts if may_be_watched(bundle.results[host.name])]
+        observation = Observation(self.plan.probes, asked)
+        if bundle.cluster:
+            observation.name_pods(load_cluster(bundle.cluster))
+        await watch_for(stay, observation, transports=transports, deadlines=deadlines, forks=self.plan.forks)
+        self._probed = probed_of(observation, self.plan, len(self.hosts))
+        if sys.stderr.isatty() and not self.quiet:
+            sys.stderr.write("\r\x1b[K")
 
     def _retried(self, last: dict[str, Any] | None, transports: RealTransports) -> Bundle:
         """Ask the hosts that failed in the last run; what the others said then is taken from its evidence."""
@@ -160,7 +199,12 @@ class Running:
                 sys.stderr.flush()
 
         result = evaluate(
-            self.plan, snapshot_of(bundle), cluster=self.cluster, inventory=self.inventory, told=told
+            self.plan,
+            snapshot_of(bundle),
+            cluster=self.cluster,
+            inventory=self.inventory,
+            told=told,
+            probed=self._probed,
         )
         if sys.stderr.isatty() and not self.quiet:
             sys.stderr.write("\r\x1b[K")
@@ -198,11 +242,29 @@ class Running:
             "stdin_sha256": hashlib.sha256(asked.stdin).hexdigest(),
             "api": self.plan.kubeconfig or None,
             "inspections": list(self.plan.inspections),
+            "probes": self._probes_asked(),
             "paths": len(self.plan.paths),
             "pushes_to": self._gateway.url if self._gateway is not None else None,
             "writes": [str(self.store.folder) if self.store else "", *(r.file for r in self.plan.reports)],
         }
         return json.dumps(found, indent=2) if as_json else check_text(found)
+
+    def _probes_asked(self) -> dict[str, Any] | None:
+        """Return what would be watched after that, and the program that would be sent for it."""
+        if not self.plan.probes:
+            return None
+        from skoopctl.watching.asked import Asked
+        from skoopctl.watching.for_a_while import Stay
+
+        stay = Stay(self.plan.probe_duration, self.plan.probe_interval)
+        sent = Asked(tuple(self.plan.probes), stay.interval_s, stay.rounds).job(stay.rounds).stdin
+        return {
+            "names": list(self.plan.probes),
+            "rounds": stay.rounds,
+            "interval_s": stay.interval_s,
+            "stdin_bytes": len(sent),
+            "stdin_sha256": hashlib.sha256(sent).hexdigest(),
+        }
 
     # --- metrics -----------------------------------------------------------------------------------------
 

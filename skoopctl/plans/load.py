@@ -35,4 +35,4 @@ def load_plan(name: str) -> tuple[Plan, Path]:
         meant = f"did you mean {near[0]!r}? " if near else ""
         hint = f"{meant}there are {', '.join(built_in)}, or name a file"
         raise PlanError(f"there is no plan {name!r}", path=name, hint=hint)
-    return read_written(path, Plan, PlanError, "plan", "inspections or paths", plan=path.stem), path
+    return read_written(path, Plan, PlanError, "plan", "inspections, probes or paths", plan=path.stem), path

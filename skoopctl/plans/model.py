@@ -14,6 +14,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
+from skoopctl.probes.anomalies import THRESHOLDS as PROBE_THRESHOLDS
+from skoopctl.probes.catalogue import PROBES
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _GATEWAY = re.compile(r"https?://[^\s@/]+(/[^\s@]*)?")
@@ -43,17 +45,13 @@ def _shaped(shape: re.Pattern[str], words: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _no_probe(name: str) -> str:
-    raise ValueError(f"there is no probe {name!r}: this version has none")
-
-
 Severity = Literal["info", "warning", "critical", "fatal"]
 Name = Annotated[str, _shaped(_NAME, "a name of letters, digits, '.', '_' and '-', of at most 63")]
 Url = Annotated[str, _shaped(_GATEWAY, "http://HOST:PORT, without user and password")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 InspectionName = Annotated[str, _known(INSPECTIONS, "inspection")]
-ThresholdName = Annotated[str, _known(THRESHOLDS, "threshold")]
-ProbeName = Annotated[str, AfterValidator(_no_probe)]
+ThresholdName = Annotated[str, _known((*THRESHOLDS, *PROBE_THRESHOLDS), "threshold")]
+ProbeName = Annotated[str, _known(PROBES, "probe")]
 
 
 def _kebab(name: str) -> str:
@@ -153,11 +151,15 @@ class Plan(Part):
     inspections: list[InspectionName] = Field(default_factory=list)
     """What is looked at on every node; ``skoopctl run --list`` shows the names."""
     probes: list[ProbeName] = Field(default_factory=list)
-    """Metrics and events to take meanwhile; this version has none yet."""
+    """Metrics that are watched on every node after it was inspected; ``skoopctl probe list`` shows the names."""
+    probe_duration: Annotated[float, Field(ge=1, le=86_400)] = 30
+    """For how many seconds they are watched: so much longer does the run take."""
+    probe_interval: Annotated[float, Field(ge=0.2, le=3600)] = 5
+    """Seconds between two rounds of them."""
     paths: list[Path] = Field(default_factory=list)
     """Paths with what is expected of them."""
     thresholds: dict[ThresholdName, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    """Numbers that inspections compare with."""
+    """Numbers that inspections and probes compare with."""
     deadlines: DeadlinesPart = DeadlinesPart()
     forks: Annotated[int, Field(ge=1, le=1_000)] | None = None
     """Hosts at a time; all, at most 100, where it is left out."""
@@ -173,8 +175,10 @@ class Plan(Part):
 
     @model_validator(mode="after")
     def _looks_at_something(self) -> Self:
-        if not self.inspections and not self.paths:
-            raise ValueError("the plan looks at nothing: give it inspections or paths")
+        if not self.inspections and not self.paths and not self.probes:
+            raise ValueError("the plan looks at nothing: give it inspections, probes or paths")
+        if self.probes and self.probe_interval > self.probe_duration:
+            raise ValueError("probe-interval is longer than probe-duration: there would be no rates")
         return self
 
 
@@ -185,5 +189,6 @@ def plan_schema() -> dict[str, object]:
     schema["$id"] = "skoopctl.plan/1"
     names = sorted(INSPECTIONS)
     schema["properties"]["inspections"]["items"] = {"type": "string", "enum": names}
-    schema["properties"]["thresholds"]["propertyNames"] = {"enum": sorted(THRESHOLDS)}
+    schema["properties"]["probes"]["items"] = {"type": "string", "enum": list(PROBES)}
+    schema["properties"]["thresholds"]["propertyNames"] = {"enum": sorted({*THRESHOLDS, *PROBE_THRESHOLDS})}
     return schema

@@ -112,12 +112,9 @@ class Session:
 @contextmanager
 def session(host: InventoryHost) -> Iterator[Session]:
     """Log in; yield the session; close it. Raises a :class:`~skoopctl.errors.TransportError`."""
-    if host.connection != "ssh" or host.jump:
-        what = "a bastion on the way" if host.jump else "this machine itself"
-        hint = (
-            "run it where the node can be reached directly" if host.jump else "use the package manager here"
-        )
-        raise UnsupportedError(host.name, f"node prepare does not support {what}", hint=hint)
+    if host.connection != "ssh":
+        hint = "use the package manager here"
+        raise UnsupportedError(host.name, "node prepare does not support this machine itself", hint=hint)
     with wire(host, CONNECT_S) as (login, sock):
         connection = _strict(host, login, sock)
         try:

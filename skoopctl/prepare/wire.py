@@ -12,36 +12,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from skoopctl.errors import DeadlineError, UnsupportedError
+from skoopctl.errors import DeadlineError
 from skoopctl.inventory import InventoryHost
+from skoopctl.prepare.through import through_bastions
 
 if TYPE_CHECKING:
-    from skoopctl.transport.login import Login
+    from skoopctl.transport.login import Login, Logins
 
 
 @contextmanager
 def wire(host: InventoryHost, connect_s: float) -> Iterator[tuple[Login, socket.socket]]:
-    """Yield how to log in and a blocking socket, straight or through the ProxyCommand of ~/.ssh/config; close it."""
-    login, sock = asyncio.run(_dialled(host, connect_s))
+    """Yield how to log in and a blocking socket: straight, through bastions, or through a ProxyCommand; close it."""
+    from skoopctl.transport.login import Logins  # noqa: PLC0415 - loads asyncssh
+
+    logins = Logins()
+    login, sock = asyncio.run(_dialled(host, logins, connect_s))
     if sock is not None:
         with sock:
             yield login, sock
+    elif login.hops:
+        # Their places in line belong to an event loop: that of the thread, from here on.
+        with through_bastions(host, Logins(), login, connect_s) as end:
+            yield login, end
     else:
         with _proxied(str(login.proxy_command)) as end:
             yield login, end
 
 
-async def _dialled(host: InventoryHost, connect_s: float) -> tuple[Login, socket.socket | None]:
+async def _dialled(
+    host: InventoryHost, logins: Logins, connect_s: float
+) -> tuple[Login, socket.socket | None]:
+    """Return how to log in, and a socket where nothing stands between."""
     from skoopctl.transport.dial import dial  # noqa: PLC0415 - ctypes
-    from skoopctl.transport.login import Logins  # noqa: PLC0415 - loads asyncssh
 
     try:
         async with asyncio.timeout(connect_s):
-            login = await Logins().prepare(host)
-            if getattr(login, "hops", ()):
-                hint = "write a ProxyCommand there, or run it where the node can be reached directly"
-                raise UnsupportedError(host.name, "node prepare does not go through a ProxyJump", hint=hint)
-            if login.proxy_command is not None:
+            login = await logins.prepare(host)
+            if login.hops or login.proxy_command is not None:
                 return login, None
             sock = await dial(host, login.name, login.port, login.options.family)
     except TimeoutError:

@@ -14,6 +14,7 @@ from skoopctl.probes.feed import Feed
 from skoopctl.probes.labels import additional_text, head
 from skoopctl.probes.metric import POD_LABELS, Scope
 from skoopctl.probes.pod_names import (
+    UNKNOWN,
     Name,
     Place,
     Whose,
@@ -144,8 +145,9 @@ class NodeSeries:
     def _take_who(self, change: Change) -> None:
         """Take one of the items that tell whose the others are."""
         self._trouble.pop(change.item, None)
-        if change.status is not ItemStatus.OK and not change.payload:
-            self._trouble[change.item] = printable(f"{change.item}: {change.status}: {change.detail}", 200)
+        if change.status is not ItemStatus.OK or change.detail:
+            word = "" if change.status is ItemStatus.OK else f"{change.status}: "
+            self._trouble[change.item] = printable(f"{change.item}: {word}{change.detail}", 200)
         try:
             if change.item == "identity":
                 root = parse_object(change.payload or b"{}", max_bytes=_MAX_IDENTITY_BYTES).get("root_netns")
@@ -228,8 +230,14 @@ class NodeSeries:
         states = {each.state for each in told}
         why = "; ".join(dict.fromkeys(each.why for each in told if each.why))
         state = states.pop() if len(states) == 1 else State.DEGRADED
-        notes = [*self._trouble.values(), *self._whose.notes]
+        notes = self._notes()
         if notes and scope is not Scope.HOST and state is State.AVAILABLE:
             more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
             return Availability(State.DEGRADED, "; ".join(filter(None, (why, notes[0] + more))))
         return Availability(state, why)
+
+    def _notes(self) -> list[str]:
+        """Return what could not be told of whose everything is; names are missed only where a pod lacks one."""
+        unnamed = any(entity.namespace == UNKNOWN for entity in self._whose.entities)
+        troubles = [why for item, why in self._trouble.items() if item != "pods" or unnamed]
+        return [*troubles, *self._whose.notes]

@@ -58,7 +58,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
     each.name: each
     for each in (
         Threshold(
-            "retransmit-share",
+            "tcp-retransmit-rate",
             "tcp-retransmissions",
             _SHARE,
             _named("tcp", "retranssegs"),

@@ -12,16 +12,26 @@ from skoopctl.checks.inspections import INSPECTIONS, Inspected, Noted
 from skoopctl.checks.inspections.paths import MOST_NAMED
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.plans.model import Path, Plan
-from skoopctl.runs.result import PATHS, Looked, RunFinding, RunResult, key_of
+from skoopctl.runs.probed import Probed
+from skoopctl.runs.result import PATHS, PROBES, Looked, RunFinding, RunResult, key_of
 
 Told = Callable[[str], None]
 """Hears what is looked at now, for people who wait."""
 
 
 def evaluate(
-    plan: Plan, snapshot: Snapshot, *, cluster: str, inventory: str, told: Told = lambda _: None
+    plan: Plan,
+    snapshot: Snapshot,
+    *,
+    cluster: str,
+    inventory: str,
+    told: Told = lambda _: None,
+    probed: Probed | None = None,
 ) -> RunResult:
-    """Make every inspection of a plan and walk its paths. An inspection that breaks costs its own row only."""
+    """Make every inspection of a plan and walk its paths. An inspection that breaks costs its own row only.
+
+    ``probed`` is what watching the nodes' metrics has shown, if they were.
+    """
     looked: list[Looked] = []
     found: dict[str, RunFinding] = {}
     if snapshot.hosts:
@@ -31,6 +41,10 @@ def evaluate(
             looked.append(row)
             for each in noted:
                 _add(found, name, each)
+    if probed is not None:
+        looked.append(probed.looked)
+        for finding in probed.findings:
+            _add(found, PROBES, Noted(finding))
     paths = _judged(plan, snapshot, told) if snapshot.hosts else ()
     for judged in paths:
         for finding in judged.findings:

@@ -12,6 +12,8 @@ from skoopctl.checks.expectations import Judged, State
 from skoopctl.checks.finding import Finding, Severity
 from skoopctl.checks.inspections import Noted
 
+PROBES = "probes"
+"""The name under which findings of watched metrics are listed."""
 PATHS = "paths"
 """The name under which findings about a plan's own paths are listed, beside those of inspections."""
 
@@ -37,6 +39,8 @@ class RunFinding:
 def key_of(finding: Finding) -> str:
     """Return a finding's identity. Counts, and a rule's number in its chain, are no part of it."""
     subject = finding.evidence[-1].text if finding.evidence else finding.summary.partition(": ")[0]
+    if finding.evidence and finding.evidence[-1].kind == "metric":  # NAME VALUE
+        subject = subject.partition(" ")[0]
     words = (finding.id, finding.where.node, finding.where.namespace, subject)
     return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()[:16]
 
@@ -65,6 +69,14 @@ class RunResult:
     paths: tuple[Judged, ...] = ()
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     duration_s: float = 0.0
+
+    @property
+    def unmeasured_share(self) -> float:
+        """The share of the hosts, in percent, whose metrics were to be watched and were not."""
+        done, total = next(
+            (row.counts.get("nodes", (0, 0)) for row in self.looked if row.name == PROBES), (0, 0)
+        )
+        return 100 * (total - done) / total if total else 0.0
 
     def count(self, severity: Severity) -> int:
         """Return how many findings have that severity."""

@@ -85,5 +85,7 @@ def _due(view: NodeView, stay: Stay, started: float, now: float) -> bool:
         return False
     if view.first_at is not None:
         return now < view.first_at + stay.measured_s + stay.interval_s + LATE_S
-    # An attempt that is going on has deadlines of its own; a node that is down is not waited for any longer.
-    return view.phase in {Phase.CONNECTING, Phase.CONNECTED} or now < started + stay.measured_s
+    end = started + stay.measured_s
+    # An attempt that began in time has deadlines of its own; a node that is down is not waited for any longer.
+    trying = view.phase in {Phase.CONNECTING, Phase.CONNECTED} and view.attempt_at < end
+    return trying or now < end

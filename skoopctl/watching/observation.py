@@ -57,6 +57,8 @@ class NodeView:
     last: Snapshot | None = None
     rates: Rates | None = None
     """Between the last two rounds."""
+    attempt_at: float = 0.0
+    """When the last attempt to connect began, by the event loop's clock."""
     first_at: float | None = None
     """When the first round came, by the event loop's clock."""
 
@@ -151,6 +153,7 @@ class Observation:
 
     def connecting(self, host: InventoryHost) -> None:
         """Note it."""
+        self.nodes[host.name].attempt_at = asyncio.get_running_loop().time()
         self._enter(host, Phase.CONNECTING)
 
     def connected(self, host: InventoryHost) -> None:

@@ -101,8 +101,13 @@ def test_the_nightly_plan_looks_at_everything() -> None:
             3,
             "inspections.1: there is no inspection",
         ),
-        ("inspections: [mesh]\nprobes: [tcp]\n", 2, "there is no probe 'tcp': this version has none"),
-        ("description: nothing\n", 1, "the plan looks at nothing: give it inspections or paths"),
+        ("inspections: [mesh]\nprobes: [tcpx]\n", 2, "there is no probe 'tcpx': did you mean 'tcp"),
+        (
+            "probes: [tcp]\nprobe-duration: 5\nprobe-interval: 10\n",
+            1,
+            "probe-interval is longer than probe-duration",
+        ),
+        ("description: nothing\n", 1, "the plan looks at nothing: give it inspections, probes or paths"),
         ("paths:\n  - from: a\n    port: 80\n", 2, "paths.0.to is missing"),
         (
             "paths:\n  - from: a\n    to: b\n    prot: tcp\n",

@@ -138,10 +138,9 @@ def test_a_fault_at_one_node_is_its_row() -> None:
     assert "ValueError: oh" in rows[1].detail
 
 
-@pytest.mark.parametrize("changes", [{"connection": "local"}, {"jump": "bastion"}], ids=["local", "jump"])
-def test_what_is_not_supported_is_refused(changes: dict[str, Any]) -> None:
-    """This machine and hosts behind bastions are refused in one line, and nothing is dialled."""
-    row = install.plan(InventoryHost("a", "192.0.2.1", **changes), ["nft"])
+def test_this_machine_is_refused() -> None:
+    """The machine that skoopctl runs on has a package manager at hand: one line says so, and nothing is started."""
+    row = install.plan(InventoryHost("a", "192.0.2.1", connection="local"), ["nft"])
     assert row.state is State.REFUSED
     assert "does not support" in row.detail
 
@@ -150,3 +149,21 @@ def test_the_published_schema_is_the_packaged_one() -> None:
     """The schema in docs/ is byte for byte the one that ships in the package."""
     published = (ROOT / "docs" / "schema" / "node-1.schema.json").read_bytes()
     assert published == (ROOT / "skoopctl" / "prepare" / "node-1.schema.json").read_bytes()
+
+
+def test_login_flags_win_over_the_inventory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """-u, --private-key and --become change how the nodes of an inventory are logged in to."""
+    key = tmp_path / "key"
+    key.touch()
+    asked: list[InventoryHost] = []
+
+    def plan(host: InventoryHost, _names: object) -> Row:
+        asked.append(host)
+        return Row(host.name, State.DONE, "")
+
+    monkeypatch.setattr("skoopctl.prepare.install.plan", plan)
+    flags = ["-i", "192.0.2.1,", "-l", "all", "-u", "ops", "--private-key", str(key), "--become", "--check"]
+    done = CliRunner().invoke(command.node, ["prepare", *flags])
+
+    assert done.exit_code == 0, done.output
+    assert [(host.user, host.key_file, host.become) for host in asked] == [("ops", str(key), True)]
