@@ -164,7 +164,7 @@ class Running:
         if bundle.cluster:
             observation.name_pods(load_cluster(bundle.cluster))
         await watch_for(stay, observation, transports=transports, deadlines=deadlines, forks=self.plan.forks)
-        self._probed = probed_of(observation, self.plan, len(self.hosts))
+        self._probed = probed_of(observation, self.plan, [host.name for host in self.hosts], len(hosts))
         if sys.stderr.isatty() and not self.quiet:
             sys.stderr.write("\r\x1b[K")
 

@@ -65,13 +65,14 @@ def _probes(listed: Any, path: Path) -> tuple[list[ProbePart], list[str]]:
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong:
         raise ConfigurationError(f"metrics.probes: expected a name, found {wrong[0]!r}", path=str(path))
-    known = [ProbePart(name=name) for name in dict.fromkeys(names) if name in PROBES]
+    wanted = dict.fromkeys(str(name) for name in names)
+    known = [ProbePart(name=name) for name in wanted if name in PROBES]
     missing = [
         f"{path}: the probe {name} is not taken over: this version does not have it"
-        for name in dict.fromkeys(names)
+        for name in wanted
         if name not in PROBES
     ]
-    if names and not known:
+    if wanted and not known:
         raise ConfigurationError(
             "metrics.probes: this version has none of them",
             path=str(path),

@@ -289,7 +289,7 @@ def self_page(registry: CollectorRegistry, *, openmetrics: bool = False) -> byte
     if openmetrics:
         from prometheus_client.openmetrics.exposition import generate_latest as latest  # noqa: PLC0415 - heavy
 
-        return bytes(latest(registry))
+        return bytes(latest(registry))  # type: ignore[no-untyped-call]
     from prometheus_client import generate_latest  # noqa: PLC0415 - heavy
 
     return bytes(generate_latest(registry))

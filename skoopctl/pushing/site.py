@@ -87,7 +87,9 @@ class Site:
         if node is not None and node not in book.nodes:
             return PlainTextResponse("there is no such node\n", 404)
         openmetrics = wants_openmetrics(request.headers.get("accept", ""))
-        records = [r for r in book.shown() if node in {None, r.name}]
+        # Two hosts of the inventory that the API knows as one node have the same labels: the first is shown.
+        distinct = {r.series.label: r for r in reversed(book.shown()) if node in {None, r.name}}
+        records = sorted(distinct.values(), key=lambda r: r.name)
         texts = [partial(book.text, record, openmetrics=openmetrics) for record in records]
 
         def pieces() -> Iterator[bytes]:

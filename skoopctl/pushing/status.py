@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skoopctl.probes.catalogue import PROBES
-from skoopctl.probes.node_series import State
+from skoopctl.probes.sample import State
 from skoopctl.pushing.book import Book
 
 _RUNNING = frozenset({State.AVAILABLE, State.DEGRADED})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +136,45 @@ def test_ctrl_c_ends_it_with_the_summary(sshd: SshdHost, tmp_path: Path) -> None
     assert last["coverage"]["measured"] == 1
     assert last["nodes"][0]["status"] == "ok"
     nothing_left(sshd)
+
+
+def test_on_a_terminal_there_is_a_table_that_is_wiped_away(sshd: SshdHost, tmp_path: Path) -> None:
+    """It goes to standard error, where people look; standard output has the summary alone."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    hosts = inventory(sshd, tmp_path, NODE, NOBODY)
+    words = [
+        sys.executable,
+        "-m",
+        "skoopctl",
+        "probe",
+        "run",
+        "tcp",
+        "-i",
+        hosts,
+        "-d",
+        "1s",
+        "--interval",
+        "0.5",
+    ]
+    environment = {key: value for key, value in os.environ.items() if key not in {"SSH_AUTH_SOCK", "COLUMNS"}}
+    with (tmp_path / "out").open("wb") as out:
+        process = subprocess.Popen(
+            words, env=environment | {"HOME": str(tmp_path), "TERM": "xterm"}, stdout=out, stderr=theirs
+        )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how the other end of a terminal is told to be closed
+        while data := os.read(ours, 65536):
+            shown += data
+    os.close(ours)
+    assert process.wait(10) == 3
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "1 of 2 nodes, round 3 of 3" in text
+    assert f"n{NOBODY}: broken nothing listens on" in text
+    assert "tcp" in text
+    assert max(map(len, text.replace("\r", "\n").splitlines())) <= 80
+    assert (tmp_path / "out").read_text().startswith("1 of 2 nodes, 3 rounds each")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda each: each.name)

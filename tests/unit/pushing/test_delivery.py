@@ -39,7 +39,7 @@ async def delivering(double: Double, log: io.StringIO | None = None) -> AsyncIte
 async def until(condition: Callable[[], object]) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(30):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what a thread does sets no event
             await asyncio.sleep(0.01)
 
 
