@@ -86,7 +86,7 @@ class Feed:
             return
         if self._unreadable:
             self._unreadable.pop(netns, None)
-        if rows or len(inputs) == 1:
+        if rows or inputs[0] or len(inputs) == 1:
             self._good.add(netns)
         else:
             self._good.discard(netns)

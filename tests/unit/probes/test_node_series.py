@@ -363,6 +363,15 @@ def test_devices_of_the_node_have_series_and_cables_to_pods_do_not() -> None:
     assert [(sample.labels, sample.value) for sample in found] == [(("n1", "br7"), 1)]
 
 
+def test_a_node_without_devices_of_its_own_lacks_nothing() -> None:
+    """A node with nothing but cables to pods has no series of devices, and the probe is available."""
+    series = watched("netdev")
+    only_lo = case("net-dev-only-lo", "net-dev", HOST_NETNS)
+    series.apply(node_round(1, places(), only_lo, case("devices-host", "link", HOST_NETNS)))
+    assert {sample.metric.name.split("_")[0] for sample in series.values()} == {"kubeskoop"}
+    assert series.availability()["netdev"] == Availability(State.AVAILABLE)
+
+
 def test_a_node_is_called_as_the_api_calls_it() -> None:
     """The API's node with the inventory's name or address gives k8s_node; two of them, or none, do not."""
     series = NodeSeries("bastion-7", ["tcp"], address="10.0.0.7")
