@@ -75,11 +75,12 @@ fuzz: test-packages $(VENV)/dev.stamp ## Compare the model with this kernel: N=1
 
 ##@ Keep up
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md, doctor.md and metrics.md from the code's tables
+docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md, doctor.md, metrics.md, dashboards and rules from tables
 	@$(PYTHON) docs/findings.py
 	@$(PYTHON) docs/plans.py
 	@$(PYTHON) docs/doctor.py
 	@$(PYTHON) docs/metrics.py
+	@$(PYTHON) -m docs.dashboards
 
 .PHONY: record
 record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --recorded (root); then: make readme

@@ -22,7 +22,16 @@ settings.load_profile("anywhere")
 
 USE_THE_LAB = frozenset(
     f"test_{name}.py"
-    for name in ("diagnose_live", "flows", "lab", "lab_faults", "lab_lifecycle", "metrics_live", "run_live")
+    for name in (
+        "demo_metrics",
+        "diagnose_live",
+        "flows",
+        "lab",
+        "lab_faults",
+        "lab_lifecycle",
+        "metrics_live",
+        "run_live",
+    )
 )
 """Files of `tests/lab` whose tests build or use the lab; the others there have servers in namespaces of their own."""
 

@@ -1,4 +1,4 @@
-"""Write the dashboards; with ``--check``, only say whether they are fresh."""
+"""Write the dashboards and the rules; with ``--check``, only say whether they are fresh."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from pathlib import Path
 
 from docs.dashboards.boards import BOARDS
 from docs.dashboards.grafana import board_json
+from docs.dashboards.rules import rules_yaml
 
-FOLDER = Path(__file__).parents[2] / "reports" / "grafana"
+REPORTS = Path(__file__).parents[2] / "reports"
+
+
+def written() -> dict[Path, str]:
+    """Return every file that is made here, with its text."""
+    boards = {REPORTS / "grafana" / f"{board.uid}.json": board_json(board) for board in BOARDS}
+    return {**boards, REPORTS / "prometheus" / "skoopctl-metrics.yaml": rules_yaml()}
 
 
 def main() -> None:
-    """Write each dashboard, or check each."""
-    FOLDER.mkdir(exist_ok=True)
-    for board in BOARDS:
-        path = FOLDER / f"{board.uid}.json"
-        wanted = board_json(board)
+    """Write each file, or check each."""
+    for path, text in written().items():
         if "--check" not in sys.argv[1:]:
-            path.write_text(wanted, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != wanted:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
             sys.exit(f"{path}: stale: run 'make docs'")
 
 

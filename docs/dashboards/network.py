@@ -229,7 +229,38 @@ def tcpext(place: Place) -> Row:
         Panel(title, about, (place.rate(f"kubeskoop_tcpext_{metric}", title),), unit="pps", steps=ANY)
         for title, metric, about in _TCPEXT
     ]
-    return Row("TCP drops", tuple(panels))
+    return Row("Drops of TCP and IP", (*panels, *_before_tcp(place)))
+
+
+def _before_tcp(place: Place) -> tuple[Panel, ...]:
+    """Return what is lost before a connection stands."""
+    return (
+        Panel(
+            "Accept queue",
+            "Connections that are established and wait for a program to accept them. A queue that stays long is a "
+            "program that is too slow; what comes next is ListenOverflows.",
+            (place.now("skoopctl_tcp_accept_queue", "waiting"),),
+        ),
+        Panel(
+            "Half-open queue full",
+            "SYNs that found a listener's queue of half-open connections full, a second: dropped, or answered with a "
+            "cookie. A burst of clients, or a SYN flood.",
+            (
+                place.rate("skoopctl_tcp_request_queue_full_drops_total", "dropped"),
+                place.rate("skoopctl_tcp_request_queue_full_cookies_total", "cookies"),
+            ),
+            unit="pps",
+            steps=ANY,
+        ),
+        Panel(
+            "Reverse path filter",
+            "Packets that rp_filter dropped, a second: they came by another device than the answer would leave by. "
+            "`skoopctl diagnose` names the route.",
+            (place.rate("skoopctl_ip_reverse_path_drops_total", "dropped"),),
+            unit="pps",
+            steps=ANY,
+        ),
+    )
 
 
 _UDP = (

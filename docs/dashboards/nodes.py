@@ -202,6 +202,43 @@ QUEUES = Row(
     ),
 )
 
+_DEVICE = f'{{cluster=~"$cluster",k8s_node="$node"}}[{WINDOW}]'
+
+
+def _device(what: str, name: str) -> Query:
+    return Query(f"rate(skoopctl_device_{name}_total{_DEVICE})", f"{{{{device}}}} {what}")
+
+
+DEVICES = Row(
+    "Devices of the node",
+    (
+        Panel(
+            "Bytes by device",
+            "Bytes of each device of the node itself, those of pods left out, a second: what really goes through the "
+            "network card, and what goes through the tunnel.",
+            (_device("in", "receive_bytes"), _device("out", "transmit_bytes")),
+            unit="Bps",
+        ),
+        Panel(
+            "Drops by device",
+            "Packets that each device dropped, a second: which one of them it is.",
+            (_device("in", "receive_drops"), _device("out", "transmit_drops")),
+            unit="pps",
+            steps=ANY,
+        ),
+        Panel(
+            "CPUs out of budget",
+            "Times a second that a CPU stopped taking packets with some left (net.core.netdev_budget), and packets "
+            "dropped because one flow filled most of a CPU's queue.",
+            (
+                PLACE.rate("skoopctl_softnet_time_squeezed_total", "squeezed"),
+                PLACE.rate("skoopctl_softnet_flow_limited_total", "flow limited"),
+            ),
+            unit="ops",
+        ),
+    ),
+)
+
 PACKET_LOSS = Row(
     "Packet loss (with the eBPF probes)",
     (
@@ -291,6 +328,7 @@ BOARD = Board(
         udp(PLACE),
         CONNTRACK,
         QUEUES,
+        DEVICES,
         processes(PLACE),
         PACKET_LOSS,
         _rdma(),

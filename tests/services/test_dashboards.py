@@ -7,10 +7,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from docs.dashboards.asked import at_once, board_of, choices, filled, label_values, queries, rate_interval
+from docs.dashboards.drawn.__main__ import drawn
+from docs.dashboards.drawn.frame import Shown
+from docs.dashboards.drawn.numbers import written
 from tests.support.history import END, RULES, START, STEP_S, prometheus_with, rules_of, world
 from tests.support.promql import Grown, Labels, Vector, answer
 
@@ -95,7 +99,7 @@ def test_every_rule_asks_for_what_there_is(
 ) -> None:
     """What a rule records or compares is there, and its expression means in Prometheus what it means to us."""
     assert got(url, rule["expr"]) == pytest.approx(answer(rule["expr"], series, END))
-    names = set(re.findall(r"\b(?:kubeskoop|skoopctl)[_:][\w:]+", rule["expr"]))
+    names = set(re.findall(r"\b(?:kubeskoop_|skoopctl[_:]|push_time_)[\w:]+", rule["expr"]))
     assert names
     assert names <= {name for name, _ in series}
 
@@ -128,3 +132,31 @@ def test_our_dashboards_show_all_that_kubeskoops_show(row: dict[str, str]) -> No
         for metric in re.findall(r"kubeskoop_\w+", query.expr)
     }
     assert wanted <= asked
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_viewer_draws_every_panel_of_a_dashboard(name: str, url: str) -> None:
+    """The picture is well-formed SVG with each open panel's title, and what the panels show is in it."""
+    board = BOARDS[name]
+    values = choices(url, board, CHOSEN, (START, END))
+    picture = drawn(board, Shown(url, START, END, STEP_S, STEP_S, values))
+    root = ET.fromstring(picture)  # noqa: S314 - we have just made it
+    words = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    titles = {panel["title"] for panel in board["panels"] if panel["type"] != "row"}
+    assert titles <= words
+    lines = len(list(root.iter("{http://www.w3.org/2000/svg}polyline")))
+    assert lines > sum(panel["type"] == "timeseries" for panel in board["panels"])
+    assert not words & {"No data"}
+
+
+def test_the_viewer_shows_the_value_that_prometheus_has(
+    url: str, series: dict[tuple[str, Labels], Grown]
+) -> None:
+    """A stat panel's number is the answer of its query, with its unit."""
+    board = BOARDS["skoopctl-nodes"]
+    values = choices(url, board, CHOSEN, (START, END))
+    shown = Shown(url, START, END, STEP_S, STEP_S, values)
+    (wanted,) = (a for a in queries(board) if a.panel == "UDP receive buffers full")
+    found = answer(shown.expr({"expr": wanted.expr}), series, END)
+    assert isinstance(found, dict)
+    assert f">{written(found[frozenset()], 'pps')}</text>" in drawn(board, shown, ("At a glance",))

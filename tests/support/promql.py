@@ -33,6 +33,7 @@ _FOLD: dict[str, Callable[[list[float]], float]] = {
     "count": lambda values: float(len(values)),
     "avg": lambda values: sum(values) / len(values),
 }
+_CALLED = {"topk", "rate", "increase", "present_over_time", "time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ World = Mapping[tuple[str, Labels], Grown]
 def answer(expr: str, world: World, now: float) -> Vector | float:
     """Return what an instant query gives at ``now``, labels without ``__name__``."""
     parser = _Parser(expr, world, now)
-    result = parser.compared()
+    result = parser.joined()
     assert not parser.rest, f"{expr}: {parser.rest[:3]} was not understood"
     return result
 
@@ -66,6 +67,18 @@ class _Parser:
 
     def need(self, token: str) -> None:
         assert self.next(token), f"{token} is missing before {self.rest[:3]}"
+
+    def joined(self) -> Vector | float:
+        left = self.compared()
+        while word := self.next("or", "unless"):
+            right = self.compared()
+            assert isinstance(left, dict)
+            assert isinstance(right, dict)
+            if word == "or":
+                left = {**right, **left}
+            else:
+                left = {labels: value for labels, value in left.items() if labels not in right}
+        return left
 
     def compared(self) -> Vector | float:
         left = self.added()
@@ -87,7 +100,7 @@ class _Parser:
 
     def atom(self) -> Vector | float:
         if self.next("("):
-            inner = self.compared()
+            inner = self.joined()
             self.need(")")
             return inner
         if self.rest[0][0].isdigit():
@@ -97,9 +110,7 @@ class _Parser:
         word = self.rest.pop(0)
         if word in _FOLD:
             return self.folded(_FOLD[word])
-        called = {"topk": self.topk, "rate": self.rate, "increase": self.increase, "time": self.time}.get(
-            word
-        )
+        called = getattr(self, word) if word in _CALLED else None
         return called() if called else self.selected(word)
 
     def time(self) -> float:
@@ -121,6 +132,9 @@ class _Parser:
 
     def increase(self) -> Vector:
         return self.grown(lambda grown, window_s: grown.per_s * window_s)
+
+    def present_over_time(self) -> Vector:
+        return self.grown(lambda _grown, _window_s: 1.0)
 
     def grown(self, value: Callable[[Grown, float], float]) -> Vector:
         self.need("(")

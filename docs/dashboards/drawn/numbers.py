@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -46,12 +47,11 @@ def written(value: float, unit: str) -> str:
 def ticks(top: float, base: int = 1000) -> list[float]:
     """Return round numbers from 0 up to at least ``top``, four steps or fewer; ``base`` is what a kilo is."""
     size = 1.0
-    while base == 1024 and top >= size * 1024:
-        size *= 1024
-    while base == 1000 and size > top:
+    larger = 1024 if base == 1024 else 10
+    while size * larger <= top:
+        size *= larger
+    while size > top:
         size /= 10
-    while base == 1000 and size * 10 <= top:
-        size *= 10
     steps = (size * factor * scale for scale in (1, 10, 100) for factor in (0.25, 0.5, 1, 2, 2.5, 5))
     step = next(step for step in steps if top <= 4 * step)
-    return [step * number for number in range(int(top / step + 0.999) + 1)]
+    return [step * number for number in range(max(math.ceil(top / step - 1e-9), 1) + 1)]
