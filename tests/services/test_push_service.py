@@ -131,6 +131,20 @@ def test_other_probes_begin_on_the_connection_that_stands(tmp_path: Path) -> Non
         assert [row["name"] for row in json.loads(state)["inuse_probes"]["metrics"]] == ["tcp"]
 
 
+def test_other_labels_begin_with_new_connections(tmp_path: Path) -> None:
+    """Labels are no part of what nodes are asked for: the watch begins anew, with the same secrets."""
+    with pushing(tmp_path, ["n1"], probes=["softnet"]) as service:
+        service.write(**{"additional-labels": ["zone=a"]})
+        service.signal(signal.SIGHUP)
+        wait_until(
+            lambda: re.search(
+                r'kubeskoop_softnet_\w+\{.*k8s_node="n1".*zone="a"', service.get("/metrics")[1]
+            ),
+            "it",
+        )
+        assert service.value('skoopctl_push_node_reconnects_total{node="n1"}') == 1
+
+
 def test_the_page_moves_to_its_new_address(tmp_path: Path) -> None:
     """A new address is served, the old one no longer; an address that is taken is refused, and nothing changes."""
     with pushing(tmp_path, ["n1"]) as service, socket.create_server(("127.0.0.1", 0)) as taken:
