@@ -47,7 +47,7 @@ inventory's name. `k8s_namespace` and `k8s_pod` are empty for the node itself.
 
 - A network namespace belongs to the pod whose UID is in the cgroups of its processes. The UID's name comes from the
   API, or without one from the folders in `/var/log/pods`. A pod that neither names has `k8s_namespace="unknown"` and
-  its UID as `k8s_pod`. It is never added to the node's own.
+  its UID as `k8s_pod`, and so has one whose namespace is really called that. It is never added to the node's own.
 - Processes of two pods in one namespace: if the API says that all but one of them are on the host's network, it is
   that one's (network plugins visit pods). Else nobody knows, and it is `unknown`, `netns-INODE`.
 - One pod in several namespaces (a browser's sandbox makes some): its own is the one that the container runtime has

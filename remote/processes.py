@@ -106,7 +106,8 @@ class Processes:
     """Walks over /proc once a round."""
 
     def __init__(self, with_io, with_files):
-        self.with_io, self.with_files = with_io, with_files
+        self.with_io = with_io and kind_of("/proc/self/io") != 0
+        self.with_files = with_files
         self.known = {}
         self.totals = {}  # path: [syscr, syscw, read_bytes, write_bytes]
         self.pods = {}  # path: the pod's own path
@@ -126,10 +127,9 @@ class Processes:
             try:
                 self.visit(name, groups)
             except OSError as error:
-                if error.errno in DENIED:
-                    self.hidden += 1
-                elif error.errno not in ENDED:
-                    raise
+                self.hidden += error.errno not in ENDED
+            except (IndexError, ValueError):
+                self.hidden += 1  # not what this kernel's files should look like
         for name in [name for name, process in self.known.items() if process.seen != self.round]:
             del self.known[name]
         self.forget_groups()
@@ -254,6 +254,8 @@ class Processes:
 
     def io(self):
         """Return the item ``cgroup-io``."""
+        if not self.with_io:
+            raise Outcome("absent", "this kernel does not count the I/O of processes")
         rows = [
             b"%s\t%d\t%d\t%d\t%d\t%d\n" % ((path, self.counts.get(path, 0)) + tuple(numbers))
             for path, numbers in sorted(self.totals.items())

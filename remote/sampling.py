@@ -97,6 +97,9 @@ class Sampler:
         except OSError as error:
             outcome = from_errno(error.errno, error.filename or name)
             status, payload, detail = outcome.status, b"", outcome.detail
+        except Exception as error:
+            # What one item does not expect of this kernel is no reason to lose all others.
+            status, payload, detail = "failed", b"", "%s: %s" % (type(error).__name__, error)
         if len(payload) > self.cap:
             status, payload, detail = "truncated", payload[:self.cap], "more than %d bytes" % self.cap
         self.rounds.item(inode, name, status, payload, detail)

@@ -109,7 +109,7 @@ class DeniedError(TransportError):
 
 
 class DeadlineError(TransportError):
-    """A deadline passed. ``stage`` is ``connect``, ``program``, ``host`` or ``run``."""
+    """A deadline passed. ``stage`` is ``connect``, ``program``, ``host``, ``run``, or ``round`` of a watched node."""
 
     def __init__(self, host: str, stage: str, seconds: float, *, hint: str = "") -> None:
         super().__init__(host, f"no answer within the {stage} deadline of {seconds:g} s", hint=hint)

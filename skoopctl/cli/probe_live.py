@@ -27,7 +27,7 @@ NAME_WIDTH = 30
 COLUMN_WIDTH = 11
 MOST_STATES = 6
 AROUND_ROWS = 5
-"""Lines of the table that are no rows: two of the head, its rule, what is left out, and the one where the cursor stands."""
+"""Lines that are no rows: two of the head, its rule, what is left out, and the one where the cursor stands."""
 _STYLES = {
     Phase.CONNECTED: "green",
     Phase.ENDED: "green",

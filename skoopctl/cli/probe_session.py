@@ -42,7 +42,8 @@ class Session:
 
     def watch(self, transports: TransportFactory, *, as_json: bool, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`."""
-        observation = Observation(self.probes, self.hosts)
+        shows_rates = as_json or (not quiet and sys.stderr.isatty())
+        observation = Observation(self.probes, self.hosts, live=shows_rates)
         lines = _JsonLines(self) if as_json else None
         interrupted = False
         try:
@@ -102,8 +103,15 @@ class Session:
                 raise BrokenPipeError from None
             raise
         finally:
+            late = not naming.done()
             naming.cancel()
             await asyncio.wait([naming])
+            if late and self.kubeconfig is not None:
+                click.echo(
+                    "skoopctl: the API did not answer in time: pods have the names that nodes tell", err=True
+                )
+            if not naming.cancelled():
+                naming.result()
 
     async def _name_pods(self, observation: Observation) -> None:
         """Ask the API once; a pod that it does not know yet has the name that its node tells."""
@@ -112,7 +120,7 @@ class Session:
 
         lists, problem = await lists_of(self.kubeconfig)
         if problem:
-            click.echo(f"skoopctl: {problem}: pods have the names that their nodes tell", err=True)
+            click.echo(f"skoopctl: {problem}: pods have the names that nodes tell", err=True)
         if lists:
             observation.name_pods(load_cluster(lists))
 

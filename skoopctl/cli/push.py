@@ -122,7 +122,8 @@ def _run(
     from skoopctl.pushing.journal import Journal
     from skoopctl.pushing.notify import Notifier
 
-    journal = Journal(sys.stderr, as_json=log_json)
+    # Cron mails what is printed: with --once, only what went wrong.
+    journal = Journal(sys.stderr, as_json=log_json, unsaid=frozenset({"up"} if once else ()))
     if delete:
         from skoopctl.pushing.deleting import delete_groups
 

@@ -160,11 +160,11 @@ class Running:
             sys.stderr.write(f"\r\x1b[Kwatching {', '.join(self.plan.probes)} for {stay.measured_s:g} s")
             sys.stderr.flush()
         asked = [host for host in hosts if may_be_watched(bundle.results[host.name])]
-        observation = Observation(self.plan.probes, asked)
+        observation = Observation(self.plan.probes, asked, live=False)
         if bundle.cluster:
             observation.name_pods(load_cluster(bundle.cluster))
         await watch_for(stay, observation, transports=transports, deadlines=deadlines, forks=self.plan.forks)
-        self._probed = probed_of(observation, self.plan, len(self.hosts))
+        self._probed = probed_of(observation, self.plan, [host.name for host in self.hosts], len(hosts))
         if sys.stderr.isatty() and not self.quiet:
             sys.stderr.write("\r\x1b[K")
 

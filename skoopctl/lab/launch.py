@@ -23,6 +23,8 @@ def start_hosts(plan: Plan, cgroup: Path | None) -> dict[str, int]:
             "name": host,
             "netns": str(NETNS_DIR / host_netns(host)),
             "cgroups": [str(cgroup / host)] if cgroup else [],
+            "unified": cgroup is not None and (cgroup / "cgroup.controllers").exists(),
+            "pod_logs": [f"{pod.namespace}_{pod.name}_{pod.uid}" for pod in plan.pods if pod.node == host],
             "sysctls": OUTSIDE_SYSCTLS if host == OUTSIDE_NAME else NODE_SYSCTLS,
             "files": host_files(host),
             "argv": [sshd, "-D", "-e", "-f", f"{HOST_DIR}/sshd_config"],

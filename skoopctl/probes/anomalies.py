@@ -10,7 +10,6 @@ from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.finding import Finding, Fix, Where
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.probes.catalogue import METRICS
-from skoopctl.probes.metric import POD_LABELS
 from skoopctl.probes.rates import Rates, rates
 from skoopctl.probes.sample import Snapshot
 from skoopctl.probes.thresholds import THRESHOLDS, Compared, Threshold, checked_thresholds
@@ -23,6 +22,7 @@ _Place = tuple[str, ...]
 _ByPlace = Mapping[_Place, Mapping[str, int | float]]
 _PARTS = frozenset({Compared.SHARE, Compared.USED})
 _NOW = frozenset({Compared.VALUE, Compared.USED})
+_WANTED = frozenset(name for each in THRESHOLDS.values() for name in (*each.metrics, *each.of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def anomalies(
     UsageError for a threshold that does not exist.
     """
     given = checked_thresholds(thresholds or {})
-    between = rates(before, after)
+    between = rates(_compared(before), _compared(after))
     grown, now = _by_place(between.growth), _by_place(between.gauges)
     found: list[tuple[float, Finding]] = []
     for threshold in THRESHOLDS.values():
@@ -58,11 +58,16 @@ def anomalies(
     return [finding for _, finding in found]
 
 
+def _compared(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot with those series alone that a threshold is about."""
+    kept = {key: value for key, value in snapshot.values.items() if key[0] in _WANTED}
+    return Snapshot(snapshot.mono_ns, snapshot.wall_ns, kept)
+
+
 def _by_place(values: Mapping[tuple[str, tuple[str, ...]], int | float]) -> _ByPlace:
     places: defaultdict[_Place, dict[str, int | float]] = defaultdict(dict)
     for (name, labels), value in values.items():
-        if METRICS[name].labels == POD_LABELS:
-            places[labels][name] = value
+        places[labels][name] = value
     return places
 
 

@@ -15,7 +15,8 @@ from skoopctl.probes.sample import Availability, State
 from skoopctl.probes.series_table import SeriesTable
 from skoopctl.probes.sources import SOURCES, Source
 
-_UNREADABLE = (ValueError, IndexError, KeyError, struct_error, OverflowError)
+UNREADABLE = (ValueError, IndexError, KeyError, struct_error, OverflowError)
+"""What decoders raise for bytes that they cannot read."""
 _ABSENT_BYTES = b""
 
 
@@ -79,7 +80,7 @@ class Feed:
     def _decode(self, netns: int, host: bool, inputs: list[bytes | None]) -> None:
         try:
             rows = self.decode(netns, host, inputs)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._nothing(netns)
             self._unreadable[netns] = printable(f"{self.source.items[0]}: {error}", 200)
             return

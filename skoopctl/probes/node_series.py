@@ -25,6 +25,8 @@ from skoopctl.probes.pod_names import (
 )
 from skoopctl.probes.sample import Availability, Entity, Sample, SeriesKey, Snapshot, State
 
+__all__ = ["Availability", "Entity", "NodeSeries", "Sample", "Snapshot", "State"]
+
 _WHO = ("identity", "places", "pods")
 _MAX_IDENTITY_BYTES = 1 << 20
 _NODE: Name = ("", "")
@@ -105,7 +107,8 @@ class NodeSeries:
         """Return all series of this moment; empty before the first round."""
         found: dict[SeriesKey, int | float] = {}
         for feed in self._feeds.values():
-            found.update(feed.table.values(self._labels_for(feed), self._head_for(feed)))
+            for column in feed.table.values(self._labels_for(feed), self._head_for(feed)):
+                found.update(column)
         last = self.last
         return Snapshot(last.mono_ns if last else 0, last.wall_ns if last else 0, found)
 

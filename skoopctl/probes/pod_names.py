@@ -169,12 +169,16 @@ def _pod(uid: str, cluster: Cluster | None) -> Pod | None:
 def _names(
     uids: Iterable[str], folders: Mapping[str, Name], cluster: Cluster | None, notes: list[str]
 ) -> dict[str, Name]:
-    """Return a name for each UID, no two alike: of two pods of one name, the API's is the one that has it."""
+    """Return a name for each UID, no two alike: of two pods of one name, the API's is the one that has it.
+
+    What stands for no name is nobody's name, so that two rows never get the same labels, whatever a node says.
+    """
     names: dict[str, Name] = {}
     sure: dict[Name, str] = {}
     for uid in uids:
         pod = _pod(uid, cluster)
-        names[uid] = (pod.namespace, pod.name) if pod else folders.get(uid, (UNKNOWN, uid))
+        name = (pod.namespace, pod.name) if pod else folders.get(uid, (UNKNOWN, uid))
+        names[uid] = name if name[0] != UNKNOWN else (UNKNOWN, uid)
         if pod:
             sure[names[uid]] = uid
     bearers: dict[Name, list[str]] = {}

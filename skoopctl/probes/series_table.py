@@ -7,7 +7,7 @@ come, go or are renamed, and filling it is one operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
@@ -31,7 +31,7 @@ class _Lines:
 
 @dataclass(slots=True)
 class SeriesTable:
-    """Rows by key, and the text that they make. ``extra`` is the text of labels that every row adds by its key."""
+    """Rows by key, and the text that they make."""
 
     metrics: tuple[Metric, ...]
     _rows: dict[Key, tuple[Value, ...]] = field(default_factory=dict)
@@ -40,6 +40,7 @@ class SeriesTable:
     _labels: list[tuple[str, ...]] = field(default_factory=list)
     _heads: list[str] = field(default_factory=list)
     _lines: dict[int, _Lines] = field(default_factory=dict)
+    _keys: dict[int, list[SeriesKey]] = field(default_factory=dict)
     _texts: dict[str, str] | None = None
     _stale: bool = True
 
@@ -97,10 +98,20 @@ class SeriesTable:
 
     def values(
         self, labels_of: LabelsOf, head_of: Callable[[tuple[str, ...]], str]
-    ) -> Iterator[tuple[SeriesKey, int]]:
-        """Yield every series that has a value, by its key."""
-        for metric, labels, value in self.series(labels_of, head_of):
-            yield (metric.name, labels), int(value)
+    ) -> Iterator[Iterable[tuple[SeriesKey, int]]]:
+        """Yield each metric's series that have a value, by their keys."""
+        self._arrange(labels_of, head_of)
+        for number, column in enumerate(self._columns()):
+            keys = self._keys.get(number)
+            if keys is None:
+                name = self.metrics[number].name
+                keys = self._keys[number] = [(name, labels) for labels in self._labels]
+            if None in column:
+                yield [
+                    (key, int(value)) for key, value in zip(keys, column, strict=True) if value is not None
+                ]
+            else:
+                yield zip(keys, map(int, column), strict=True)  # type: ignore[arg-type]
 
     def _columns(self) -> Sequence[Column]:
         rows = self._rows
@@ -116,6 +127,7 @@ class SeriesTable:
         self._labels = [labels for labels, _ in labelled]
         self._heads = [head_of(labels).replace("%", "%%") for labels in self._labels]
         self._lines.clear()
+        self._keys.clear()
         self._stale = False
 
     def _text(self, number: int, column: Column) -> str:

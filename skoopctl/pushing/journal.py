@@ -23,18 +23,23 @@ class _Seen:
 
 
 class Journal:
-    """Writes events. ``clock`` is monotonic; what is held back is counted in the next line of its kind."""
+    """Writes events. ``clock`` is monotonic; what is held back is counted in the next line of its kind.
+
+    Events in ``unsaid`` are not written at all.
+    """
 
     def __init__(
         self,
         stream: TextIO | None = None,
         *,
         as_json: bool = False,
+        unsaid: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._stream = stream or sys.stderr
         self._json = as_json
+        self._unsaid = unsaid
         self._clock = clock
         self._now = now
         self._seen: dict[tuple[str, str], _Seen] = {}
@@ -42,6 +47,8 @@ class Journal:
     def say(self, event: str, message: str, *, node: str = "", always: bool = False) -> None:
         """Write one line. ``event`` is a word for programs, ``message`` for people."""
         held = 0
+        if event in self._unsaid:
+            return
         if not always:
             now, key = self._clock(), (event, node)
             seen = self._seen.get(key)

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skoopctl.runs.result import RunResult
+from skoopctl.runs.result import PROBES, RunResult
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What changed. ``since`` is when the last run was; ``gone`` are its findings, as its JSON has them.
 
-    ``unseen`` are findings of hosts that gave no answer this time: nobody knows whether they are gone.
+    ``unseen`` are findings of hosts that gave no answer this time, or whose metrics were not watched: nobody knows
+    whether they are gone.
     """
 
     since: str
@@ -42,14 +43,20 @@ def compare(result: RunResult, last: Mapping[str, Any]) -> Changes:
     before = {str(each.get("key")): each for each in last.get("findings", []) if isinstance(each, dict)}
     now = {each.key for each in result.findings}
     silent = {host.host for host in result.coverage.hosts if host.status not in {"ok", "partial"}}
-    lost = [_short(each) for key, each in before.items() if key not in now]
+    lost = [each for key, each in before.items() if key not in now]
+    unseen = [each for each in lost if _short(each)["node"] in (silent | _unwatched(each, result))]
     return Changes(
         since=str(last.get("started", "")),
         new=frozenset(now - set(before)),
         unchanged=frozenset(now & set(before)),
-        gone=tuple(each for each in lost if each["node"] not in silent),
-        unseen=tuple(each for each in lost if each["node"] in silent),
+        gone=tuple(_short(each) for each in lost if each not in unseen),
+        unseen=tuple(map(_short, unseen)),
     )
+
+
+def _unwatched(finding: Mapping[str, Any], result: RunResult) -> frozenset[str]:
+    """Return the hosts on which this finding could not have been made again."""
+    return result.unwatched if finding.get("inspections") == [PROBES] else frozenset()
 
 
 def _short(finding: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def evaluate(
         looked=tuple(looked),
         findings=tuple(sorted(found.values(), key=_rank)),
         paths=paths,
+        unwatched=probed.unwatched if probed is not None else frozenset(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ class Probed:
 
     looked: Looked
     findings: tuple[Finding, ...] = ()
+    unwatched: frozenset[str] = frozenset()
+    """Hosts of the plan of which nothing was measured."""
 
 
 def may_be_watched(record: HostRecord) -> bool:
@@ -29,11 +32,12 @@ def may_be_watched(record: HostRecord) -> bool:
     return record.collected or record.status not in {HostStatus.AUTH_FAILED, HostStatus.DENIED}
 
 
-def probed_of(observation: Observation, plan: Plan, hosts: int) -> Probed:
-    """Return what came out of watching a plan's ``hosts``, as far as they were watched."""
+def probed_of(observation: Observation, plan: Plan, hosts: Sequence[str], asked: int) -> Probed:
+    """Return what came out of watching a plan's ``hosts``, of which so many were ``asked`` in this run."""
     thresholds = {name: value for name, value in plan.thresholds.items() if name in THRESHOLDS}
     measured = observation.measured
     pods = sum(len(view.series.entities()) - 1 for view in measured)
-    counts = {"nodes": (len(measured), hosts), "pods": (pods, pods)}
+    counts = {"nodes": (len(measured), asked), "pods": (pods, pods)}
     title = f"{', '.join(plan.probes)} for {plan.probe_duration:g} s"
-    return Probed(Looked(PROBES, title, counts), tuple(observation.findings(thresholds)))
+    unwatched = frozenset(hosts) - {view.name for view in measured}
+    return Probed(Looked(PROBES, title, counts), tuple(observation.findings(thresholds)), unwatched)

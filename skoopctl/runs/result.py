@@ -67,6 +67,8 @@ class RunResult:
     looked: tuple[Looked, ...] = ()
     findings: tuple[RunFinding, ...] = ()
     paths: tuple[Judged, ...] = ()
+    unwatched: frozenset[str] = frozenset()
+    """Hosts whose metrics the plan wanted to watch, and of which nothing was measured."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     duration_s: float = 0.0
 

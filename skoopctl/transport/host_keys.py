@@ -66,10 +66,10 @@ class TrustedKeys:
 
 
 class KnownHosts:
-    """The known_hosts files of one run, each parsed once."""
+    """The known_hosts files of one run, each parsed once, and again when it has changed: a run may last for months."""
 
     def __init__(self) -> None:
-        self._parsed: dict[str, asyncssh.SSHKnownHosts] = {}
+        self._parsed: dict[str, tuple[_Version, asyncssh.SSHKnownHosts]] = {}
 
     def trusted(self, files: Sequence[str], host: str, port: int, alias: str | None = None) -> TrustedKeys:
         """Return the keys that ``files`` trust for ``host``; a file that is not there trusts nobody.
@@ -97,9 +97,23 @@ class KnownHosts:
         self._parsed.pop(file, None)
 
     def _file(self, file: str) -> asyncssh.SSHKnownHosts:
-        if file not in self._parsed:
-            self._parsed[file] = _parse(file)
-        return self._parsed[file]
+        version = _version(file)
+        known = self._parsed.get(file)
+        if known is None or known[0] != version:
+            known = self._parsed[file] = version, _parse(file)
+        return known[1]
+
+
+_Version = tuple[int, int, int] | None
+"""What tells one state of a file from another; nothing for a file that is not there."""
+
+
+def _version(file: str) -> _Version:
+    try:
+        found = Path(file).expanduser().stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _parse(file: str) -> asyncssh.SSHKnownHosts:

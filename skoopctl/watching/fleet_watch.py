@@ -47,6 +47,7 @@ class FleetWatch:
         self._tasks: dict[str, tuple[HostWatch, asyncio.Task[None]]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._bounded = asyncio.Event()
+        self._wanted: Sequence[InventoryHost] | None = None
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -60,23 +61,36 @@ class FleetWatch:
         """
         self._shared.factory.lasting()
         try:
-            async with asyncio.TaskGroup() as self._group:
-                self.set_hosts(hosts)
-                self.set_asked(self._asked)
-                await self._bounded.wait()
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                try:
+                    self.set_hosts(hosts if self._wanted is None else self._wanted)
+                    self.set_asked(self._asked)
+                    await self._bounded.wait()
+                except asyncio.CancelledError:
+                    self._group = None  # nobody joins any more
+                    raise
         finally:
             self._group = None
             await self._shared.factory.close()
 
     def set_hosts(self, hosts: Sequence[InventoryHost]) -> None:
-        """Watch these from now on: who is new joins, who is missing leaves at once, who has changed begins anew."""
+        """Watch these from now on: who is new joins, who is missing leaves at once, who has changed begins anew.
+
+        Before :meth:`run` has begun it takes the place of its argument; after its end it does nothing.
+        """
+        self._wanted = hosts
+        if self._group is not None:
+            self._change(self._group, hosts)
+
+    def _change(self, group: asyncio.TaskGroup, hosts: Sequence[InventoryHost]) -> None:
         wanted = {host.name: host for host in hosts}
         for name, (watch, _) in list(self._tasks.items()):
             if wanted.get(name) != watch.host:
                 self._leave(name, told=name not in wanted)
         for host in wanted.values():
             if host.name not in self._tasks:
-                self._join(host)
+                self._join(group, host)
 
     def set_asked(self, asked: Asked) -> None:
         """Ask all hosts for something else from now on, on the connections that stand."""
@@ -87,12 +101,10 @@ class FleetWatch:
         if asked.rounds:
             self._bounded.set()
 
-    def _join(self, host: InventoryHost) -> None:
-        if self._group is None:
-            raise RuntimeError("hosts join while run() runs")
+    def _join(self, group: asyncio.TaskGroup, host: InventoryHost) -> None:
         watch = HostWatch(host, self._asked, self._shared)
         before = self._leaving.get(host.name)
-        task = self._group.create_task(self._watch(watch, before), name=f"watch {host.name}")
+        task = group.create_task(self._watch(watch, before), name=f"watch {host.name}")
         self._tasks[host.name] = watch, task
 
     async def _watch(self, watch: HostWatch, before: asyncio.Task[None] | None) -> None:
@@ -104,14 +116,13 @@ class FleetWatch:
     def _leave(self, name: str, *, told: bool) -> None:
         """End a host's task; one that is replaced by another of its name is not told to have ended."""
         watch, task = self._tasks.pop(name)
-        running = not task.done()
         task.cancel()
         self._leaving[name] = task
 
         def gone(task: asyncio.Task[None]) -> None:
             if self._leaving.get(name) is task:
                 del self._leaving[name]
-            if told and running:
+            if told and not watch.over:
                 self._shared.listener.ended(watch.host)
 
         task.add_done_callback(gone)

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from skoopctl.errors import SkoopError
+from skoopctl.errors import DeniedError, SkoopError, UnreachableError
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport.backoff import Backoff
@@ -39,6 +39,8 @@ class HostWatch:
         """How many rounds of what is asked for now have come."""
         self.ever = 0
         """How many rounds have come at all."""
+        self.over = False
+        """Whether all rounds have come, and the listener was told so."""
         self._asked = asked
         self._shared = shared
         self._scope: asyncio.Timeout | None = None
@@ -58,6 +60,7 @@ class HostWatch:
             self._good = False
             error = await self._once()
             if error is None:
+                self.over = True
                 self._shared.listener.ended(self.host)
                 return
             failures = 1 if self._good else failures + 1
@@ -100,6 +103,7 @@ class HostWatch:
 
     async def _listen(self, transport: Transport) -> None:
         """Hold one conversation after another on one connection, each for what is asked for at its time."""
+        before: Asked | None = None
         while True:
             asked = self._asked
             try:
@@ -110,10 +114,18 @@ class HostWatch:
             except TimeoutError:
                 if self._scope is None or not self._scope.expired():
                     raise
+            except DeniedError as error:
+                if before is None or self.host.become:
+                    raise
+                # A server with MaxSessions 1 may not have seen the end of the exec before.
+                raise UnreachableError(
+                    self.host.name, f"no second exec on the connection: {error.message}"
+                ) from None
             finally:
                 self._scope = None
             if asked is self._asked:
                 return
+            before = asked
 
     def _hear(self, round_: Round) -> None:
         self.rounds += 1

@@ -45,6 +45,7 @@ class NodeView:
 
     host: InventoryHost
     series: NodeSeries
+    live: bool = True
     phase: Phase = Phase.WAITING
     error: SkoopError | None = None
     """What broke it last, also when it works again."""
@@ -56,7 +57,7 @@ class NodeView:
     first: Snapshot | None = None
     last: Snapshot | None = None
     rates: Rates | None = None
-    """Between the last two rounds."""
+    """Between the last two rounds; of a view that is ``live`` only."""
     attempt_at: float = 0.0
     """When the last attempt to connect began, by the event loop's clock."""
     first_at: float | None = None
@@ -84,7 +85,7 @@ class NodeView:
         rebooted = self.last is not None and now.mono_ns <= self.last.mono_ns
         if self.first is None or rebooted:
             self.first, self.rates = now, None
-        elif self.last is not None:
+        elif self.live and self.last is not None:
             self.rates = rates(self.last, now)
         self.last = now
         self.rounds += 1
@@ -110,17 +111,18 @@ class NodeView:
 
 @dataclass(slots=True)
 class Observation:
-    """A `WatchListener` that keeps what a summary is made of."""
+    """A `WatchListener` that keeps what a summary is made of; when ``live``, the rates of the last round too."""
 
     probes: Sequence[str]
     hosts: Sequence[InventoryHost]
+    live: bool = True
     told: Callable[[NodeView, Round | None], None] = lambda _view, _round: None
     """Is told of each change, with the round that brought it, if one did."""
     nodes: dict[str, NodeView] = field(init=False)
 
     def __post_init__(self) -> None:
         self.nodes = {
-            host.name: NodeView(host, NodeSeries(host.name, self.probes, address=host.address))
+            host.name: NodeView(host, NodeSeries(host.name, self.probes, address=host.address), self.live)
             for host in self.hosts
         }
 

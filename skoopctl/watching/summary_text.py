@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skoopctl.checks.finding import Severity
+from skoopctl.report.escape import shorten
 from skoopctl.report.finding_lines import finding_lines
 from skoopctl.report.terminal import Line, Span, line, painted, wrapped
 from skoopctl.watching.summary import Biggest, Lack, NodeSummary, Summary
 from skoopctl.watching.table import in_short, troublesome
 
 NODES_NAMED = 3
+HEAD_WIDTH = 34
 PREFIXES = ("kubeskoop_", "skoopctl_")
 
 
@@ -66,21 +68,21 @@ def _troubles(node: NodeSummary) -> str:
 def _biggest(each: Biggest, width: int) -> Iterator[Line]:
     metric = each.metric
     style = "warn" if metric.name in troublesome() else ""
-    places = "  ".join(f"{in_short(value, metric.kind, metric.name)} {place}" for place, value in each.places)
-    yield from _hanging(short_name(metric.name), places, width, style)
+    head = Span(f"  {short_name(metric.name):<32}", style)
+    row = ""
+    for place, value in each.places:
+        said = f"{in_short(value, metric.kind, metric.name)} {place}"
+        if row and len(row) + 2 + len(said) > width - HEAD_WIDTH:
+            yield line(head, row)
+            head, row = Span(" " * HEAD_WIDTH), ""
+        row = f"{row}  {said}" if row else shorten(said, width - HEAD_WIDTH)
+    yield line(head, row)
 
 
 def _left_out(summary: Summary) -> str:
     more = len(summary.table.columns) - len(summary.biggest)
     parts = [f"{more} more are not zero"] if more else []
     return ", ".join([*parts, f"{summary.table.zero} are zero everywhere"])
-
-
-def _hanging(head: str, text: str, width: int, style: str) -> Iterator[Line]:
-    first, *rest = wrapped(text, width - 34)
-    yield line(Span(f"  {head:<32}", style), *first)
-    for each in rest:
-        yield line(" " * 34, *each)
 
 
 def _lack(lack: Lack, total: int, width: int) -> Iterator[Line]:

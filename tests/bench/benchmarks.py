@@ -13,8 +13,10 @@ from tests.bench.figure import Figure
 from tests.bench.fleet import fleet
 from tests.bench.nft_scale import large_nft_cluster
 from tests.bench.node import node_program
+from tests.bench.sampling import sampling
 from tests.bench.scale import large_cluster
 from tests.bench.scale_ipvs import large_ipvs
+from tests.bench.series import series
 from tests.bench.setting import Setting
 from tests.bench.starting import start_up
 from tests.bench.walking import walking
@@ -38,7 +40,9 @@ BENCHMARKS = (
     Benchmark("ipvs", "ten thousand services in IPVS", large_ipvs),
     Benchmark("curve", "a hundred, a thousand and ten thousand services", curve),
     Benchmark("nft-scale", "ten thousand services in nftables", large_nft_cluster),
+    Benchmark("series", "a node's metrics: a round of a hundred pods to a page", series),
     Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
+    Benchmark("sampling", "what watching costs a node with a hundred pods (root)", sampling),
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
     Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),
     Benchmark("fleet", "two hundred hosts, five hundred connections, a slow wire (root)", fleet),

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from skoopctl.evidence.payload import sample_job
 from skoopctl.evidence.request import SampleRequest
 from skoopctl.evidence.rounds import HOST, Change, Round, RoundReader
 from skoopctl.lab.cgroups import hierarchies
-from tests.lab.node_host import NodeHost, wait_until
+from tests.lab.node_host import wait_until
 
 DEADLINE_S = 20.0
 UID = "5f0d2c1a-7b3e-4d69-9c58-{:012d}"
@@ -51,10 +51,18 @@ def pod_scope(base: Path, number: int, container: str = "app") -> Path:
     return scope
 
 
+class Inside(Protocol):
+    """A host that can be entered."""
+
+    def inside(self, *argv: str) -> list[str]:
+        """Return a command line that runs in the host."""
+        ...
+
+
 class Conversation:
     """One run of the node program; ``state`` is what is known of the host after the rounds so far."""
 
-    def __init__(self, host: NodeHost, request: SampleRequest, wrap: Sequence[str] = ()) -> None:
+    def __init__(self, host: Inside, request: SampleRequest, wrap: Sequence[str] = ()) -> None:
         asked = sample_job(request)
         self.program = subprocess.Popen(
             host.inside(*wrap, *shlex.split(asked.command)),

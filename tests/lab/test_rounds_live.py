@@ -332,6 +332,25 @@ def test_a_namespace_that_is_deleted_really_goes(host: NodeHost, groups: Path) -
         told.until(lambda: all(place["inode"] != netns for place in json.loads(told.text("places"))))
 
 
+def test_another_namespace_under_the_same_inode_is_another(host: NodeHost, groups: Path) -> None:
+    """When a pod ends and a new one gets its inode between two rounds, one is gone and the other is told whole."""
+    first = pod(host, groups, 1)
+    with Conversation(host, every(5.0, "snmp", "places", "qdisc")) as told:
+        told.next()
+        numbers = iter(range(2, 40))
+        netns = first
+        while True:
+            host.run(f"kill -9 {pid_in(host, netns)}")
+            assert wait_until(lambda: "master cni0" not in host.run("ip -o link"), DEADLINE_S)
+            number = next(numbers)
+            netns = pod(host, groups, number)
+            if netns == first:
+                break
+        found = told.until(lambda: UID.format(number) in told.text("places").replace("_", "-"))
+        assert netns in found.gone
+        assert {change.item for change in found.changes if change.netns == netns} == {"snmp", "qdisc"}
+
+
 def test_nothing_of_a_pod_is_held_between_rounds(host: NodeHost, groups: Path) -> None:
     """Between rounds the program is in its own namespace, and has open its three streams and that namespace."""
     pod(host, groups, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from sshd_host import SshdHost, ask, ask_all, keypair, new_host, password_hash, run, wait_for
 
-from skoopctl.transport import HostStatus, Job
+from skoopctl.errors import SkoopError
+from skoopctl.evidence.rounds import Round
+from skoopctl.inventory import InventoryHost
+from skoopctl.transport import Deadlines, HostStatus, Job
+from skoopctl.transport.backoff import Backoff
 from skoopctl.transport.choice import RealTransports
 from skoopctl.transport.credentials import Credentials, Secret
+from skoopctl.watching.fleet_watch import Asked, FleetWatch
 
 pytestmark = pytest.mark.lab
 
@@ -59,6 +65,47 @@ def test_the_right_password_logs_in(sshd: SshdHost, port: int) -> None:
     key = str(sshd.user_key) if port == BOTH else None
     result = ask(sshd.target(user="skt-pass", port=port, key_file=key), SAY, with_password(RIGHT))
     assert (result.status, result.stdout) == (HostStatus.OK, b"skt-pass\n")
+
+
+class _Breaks:
+    """A listener that remembers breaks, and when each host is tried again."""
+
+    def __init__(self) -> None:
+        self.waits: list[float | None] = []
+
+    def connecting(self, host: InventoryHost) -> None:
+        """Nothing."""
+
+    def connected(self, host: InventoryHost) -> None:
+        """Nothing."""
+
+    def round_came(self, host: InventoryHost, round_: Round) -> None:
+        """Nothing."""
+
+    def broken(self, _host: InventoryHost, _error: SkoopError, again_in_s: float | None) -> None:
+        """Remember when it is tried again."""
+        self.waits.append(again_in_s)
+
+    def ended(self, host: InventoryHost) -> None:
+        """Nothing."""
+
+
+def test_a_wrong_password_is_tried_once_however_long_a_watch_lasts(sshd: SshdHost) -> None:
+    """Nothing is left to watch, so it ends; a refused key would be tried again."""
+    heard, before = _Breaks(), failures(sshd, PASSWORD)
+    host = sshd.target(user="skt-pass", port=PASSWORD, key_file=None)
+    watch = FleetWatch(
+        Asked(("tcp",), 1.0, rounds=1000),
+        heard,
+        transports=with_password(WRONG),
+        deadlines=Deadlines(connect_s=20),
+        backoff=Backoff(first_s=0.01, refused_s=0.01),
+        spread_s=0,
+    )
+    asyncio.run(asyncio.wait_for(watch.run([host]), 40))
+    assert heard.waits == [None]
+    wait_for(lambda: failures(sshd, PASSWORD) > before, "sshd's log")
+    assert failures(sshd, PASSWORD) == before + 1
 
 
 @pytest.mark.parametrize("port", [PASSWORD, PAM, STOCK])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -25,7 +28,7 @@ from skoopctl.watching.fleet_watch import Asked, FleetWatch
 
 pytestmark = pytest.mark.lab
 
-NODE, BASTION = 3301, 3302
+NODE, BASTION, ONE, FALSE = 3301, 3302, 3303, 3304
 INTERVAL_S = 0.3
 ASKED = Asked(("tcp", "udp"), INTERVAL_S)
 
@@ -262,6 +265,61 @@ async def test_a_bastion_that_breaks_is_opened_again_once_for_all_behind_it(sshd
         running.cancel()
         await asyncio.wait([running])
     await no_programs(sshd, 2)
+
+
+async def test_a_server_that_allows_one_session_only_is_asked_for_other_probes_too(sshd: SshdHost) -> None:
+    """If it takes no second exec yet, a new login is made soon, and not after minutes."""
+    sshd.start(ONE, "MaxSessions=1")
+    async with watching(sshd.target(port=ONE)) as (watch, heard):
+        await heard.until(lambda: len(heard.rounds) >= 2, "two rounds")
+        watch.set_asked(Asked(("softnet",), INTERVAL_S))
+        before = len(heard.rounds)
+        await heard.until(
+            lambda: "softnet" in {c.item for each in heard.rounds[before:] for c in each.changes},
+            "rounds of the other probe",
+        )
+
+
+async def test_a_bastion_that_is_down_is_not_stormed(sshd: SshdHost) -> None:
+    """Twenty hosts behind it ask again and again; it is dialled as often as for one."""
+    dialled = 0
+
+    def count() -> None:
+        nonlocal dialled
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = listener.accept()
+                dialled += 1
+                accepted.close()
+
+    listener = sshd.listener(FALSE)
+    counting = threading.Thread(target=count)
+    counting.start()
+    heard = Heard()
+    watch = FleetWatch(
+        ASKED,
+        heard,
+        transports=RealTransports(),
+        deadlines=Deadlines(),
+        backoff=Backoff(first_s=0.2, most_s=0.4),
+        spread_s=0,
+    )
+    hosts = [
+        sshd.target(name=f"n{number}", address=f"127.1.0.{number}", port=NODE, jump=f"root@{SERVER}:{FALSE}")
+        for number in range(20)
+    ]
+    running = asyncio.create_task(watch.run(hosts))
+    try:
+        await heard.until(lambda: len(heard.errors) >= 200, "many attempts", 30)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        await asyncio.to_thread(counting.join, 5)
+    # Each time that it is opened it is dialled four times, for a login that is dropped may be MaxStartups.
+    assert 4 <= dialled <= 24, f"{dialled} for {len(heard.errors)} attempts"
+    assert all("bastion" in str(error) for error in heard.errors)
 
 
 async def test_a_host_that_leaves_is_closed_at_once(sshd: SshdHost) -> None:

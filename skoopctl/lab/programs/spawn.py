@@ -7,8 +7,8 @@ namespaces and gets a network namespace of its own. A failure is one line on std
 whatever was started stays, to be found by its network namespace.
 
 NS: ``name, netns (path), sysctls``, for a namespace without processes.
-HOST: ``name, netns (path), cgroups (directories), sysctls {path below /proc/sys: value}, files {path: text},
-argv, log``.
+HOST: ``name, netns (path), cgroups (directories), unified (whether they are of cgroup version 2), pod_logs (folders
+below /var/log/pods), sysctls {path below /proc/sys: value}, files {path: text}, argv, log``.
 POD: ``name, host_pid, host_network, cgroups, sysctls, argv``.
 """
 
@@ -169,7 +169,7 @@ def start_host(host: dict[str, Any]) -> int:
 
 
 def furnish(host: dict[str, Any]) -> None:
-    """Give a host its own /proc, /sys, /run and name; none of its mounts reach the machine."""
+    """Give a host its own /proc, /sys, /run, /var/log and name; none of its mounts reach the machine."""
     mount("", "/", "", MS_REC | MS_PRIVATE)
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for target in reversed(Path("/proc/self/mounts").read_text(encoding="utf-8").split("\n")):
@@ -177,6 +177,11 @@ def furnish(host: dict[str, Any]) -> None:
         if where and where[0].startswith(("/run/", "/sys/")):
             detach(where[0])
     mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    if host["unified"]:
+        mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("tmpfs", "/var/log", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=4m")
+    for name in host["pod_logs"]:
+        Path("/var/log/pods", name).mkdir(parents=True)
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=16m")
     Path("/run/sshd").mkdir(mode=0o755)
     Path("/run/lock").mkdir(mode=0o755)

@@ -14,9 +14,16 @@ FD_FIELDS = ("openfd", "opensocket")
 NO_POD = ""
 
 
-@lru_cache(maxsize=16384)
+_LONGEST_PATH = 4096
+
+
 def uid_of(path: str) -> str:
     """Return the UID of the pod that a cgroup belongs to, or ""."""
+    return _known_uid(path) if len(path) <= _LONGEST_PATH else NO_POD
+
+
+@lru_cache(maxsize=16384)
+def _known_uid(path: str) -> str:
     return pod_uid(path)
 
 

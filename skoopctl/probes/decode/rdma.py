@@ -15,6 +15,9 @@ _COUNTER = re.compile(r"([\w.-]{1,64})/(\d{1,4})/(?:hw_)?counters/(\w{1,64})\t(\
 _RES_GET = 5 << 10 | 9  # RDMA_NL_NLDEV, RDMA_NLDEV_CMD_RES_GET
 _DEV_NAME, _SUMMARY, _ENTRY, _ENTRY_NAME, _ENTRY_CURRENT = 2, 15, 16, 17, 18
 _U64 = Struct("=Q")
+MOST_ROWS = 256
+"""Ports, or devices, of one node that are shown."""
+
 UNKNOWN_TYPE = "unknown"
 _TYPES = frozenset({"mlx5", "erdma"})
 
@@ -39,7 +42,8 @@ def compile_counters(fields: Sequence[str]) -> Decode:
             device, port, name, value = found.groups()
             kind = type_of(device)
             ports.setdefault((device, kind, port), {})[f"{kind}.{name}"] = whole(value)
-        return [(key, tuple(map(told.get, fields))) for key, told in ports.items()]
+        rows: Rows = [(key, tuple(map(told.get, fields))) for key, told in ports.items()]
+        return rows[:MOST_ROWS]
 
     return decode
 
@@ -55,7 +59,7 @@ def compile_resources(fields: Sequence[str]) -> Decode:
         for device, told in dump.entries:
             row: tuple[Value, ...] = tuple(map(told.get, fields))
             rows.append(((device, type_of(device)), row))
-        return rows
+        return rows[:MOST_ROWS]
 
     return decode
 

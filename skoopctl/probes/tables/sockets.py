@@ -91,7 +91,7 @@ TCPSUMMARY = Probe(
     ("tcp-states",),
     tuple(reading.metric for reading in TCPSUMMARY_READINGS),
     "sock_diag (TCPDIAG_GETSOCK), or /proc/net/tcp and tcp6",
-    "one dump a namespace, 0.2 ms with 262,144 buckets; without tcp_diag 1.5 ms",
+    "one dump a namespace, 0.03 ms; with 262,144 buckets of sockets 0.2 ms, without tcp_diag 1.5 ms",
     "root; host-network pods told apart: Linux 5.9 or newer and cgroup v2",
 )
 SOCK = Probe(
@@ -101,6 +101,6 @@ SOCK = Probe(
     ("sockstat", "sockstat6", "tcp-states"),
     tuple(reading.metric for reading in SOCK_READINGS),
     "/proc/net/sockstat and sockstat6; sock_diag for the orphans",
-    "two small files a namespace, and the dump of tcpsummary",
+    "two small files a namespace, 0.02 ms each, and the dump of tcpsummary",
     "root, to enter the pods' namespaces",
 )

@@ -102,6 +102,6 @@ TCPEXT = Probe(
     ("netstat",),
     tuple(reading.metric for reading in TCPEXT_READINGS),
     "/proc/net/netstat",
-    "one file a namespace, 0.1 ms",
+    "one file a namespace, 0.03 ms",
     "root, to enter the pods' namespaces",
 )

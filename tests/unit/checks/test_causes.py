@@ -11,6 +11,7 @@ import pytest
 from skoopctl import dataplane
 from skoopctl.checks import remedy as search
 from skoopctl.checks.catalogue import DOCS
+from skoopctl.checks.catalogue.metrics import METRICS
 from skoopctl.checks.cause import cause_of
 from skoopctl.checks.diagnose import Question, diagnose
 from skoopctl.checks.diagnosis import Diagnosis
@@ -48,6 +49,9 @@ NOT_PRODUCED |= dict.fromkeys(
         "path-undecided",
     ),
     "nobody asks for a path: test_inspections.py and test_expectations.py",
+)
+NOT_PRODUCED |= dict.fromkeys(
+    (doc.id for doc in METRICS), "counters tell it: tests/unit/probes/test_anomalies.py"
 )
 """Findings of the catalogue that no case produces, with the reason."""
 

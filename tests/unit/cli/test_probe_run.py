@@ -98,7 +98,10 @@ def test_a_metric_may_be_named_without_its_beginning(name: str) -> None:
 
 def test_flags_are_read() -> None:
     """Thresholds are numbers, and a pod has a namespace."""
-    assert chosen_thresholds(["resets=5", "retransmit-share=0.5"]) == {"resets": 5, "retransmit-share": 0.5}
+    assert chosen_thresholds(["resets=5", "tcp-retransmit-rate=0.5"]) == {
+        "resets": 5,
+        "tcp-retransmit-rate": 0.5,
+    }
     assert chosen_pod("pod/shop/web-0") == chosen_pod("shop/web-0") == ("shop", "web-0")
 
 

@@ -131,3 +131,19 @@ def test_odd_fields_never_raise(case: tuple[str, bytes]) -> None:
     for service in cluster.services.values():
         for port in service.ports:
             cluster.endpoints(service, port)
+
+
+def test_a_static_pod_is_found_by_the_hash_in_its_cgroups() -> None:
+    """The mirror of a static pod is found by its own UID and by the kubelet's, which its annotation tells."""
+    digest = "0123456789abcdef0123456789abcdef"
+    metadata = {
+        "namespace": "kube-system",
+        "name": "etcd-n1",
+        "uid": "7a0e5b1c-0000-4000-8000-000000000001",
+        "annotations": {"kubernetes.io/config.hash": digest, "kubernetes.io/config.mirror": digest},
+    }
+    cluster = load_cluster({"pods": listed({"metadata": metadata})})
+    pod = cluster.pods["kube-system", "etcd-n1"]
+    assert cluster.pod_of_cgroup(digest) is pod
+    assert cluster.pod_of_cgroup(pod.uid) is pod
+    assert cluster.pod_of_cgroup("") is None

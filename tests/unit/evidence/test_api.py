@@ -22,6 +22,7 @@ POD: dict[str, Any] = {
         "annotations": {
             "kubectl.kubernetes.io/last-applied-configuration": "s3cret",
             "cni.projectcalico.org/podIP": "10.1.2.3",
+            "kubernetes.io/config.hash": "0123abcd",
         },
         "managedFields": [{"manager": "s3cret"}],
         "labels": {"app": "web"},
@@ -115,10 +116,13 @@ def test_lists_come_in_pages_and_without_secrets(server: Any, tmp_path: Path) ->
 
 
 def test_what_the_network_needs_is_kept() -> None:
-    """Names, labels, addresses and the network's own annotations survive."""
+    """Names, labels, addresses, the network's own annotations and a static pod's hash survive."""
     kept = without_secrets(POD)
     assert kept["metadata"]["labels"] == {"app": "web"}
-    assert kept["metadata"]["annotations"] == {"cni.projectcalico.org/podIP": "10.1.2.3"}
+    assert kept["metadata"]["annotations"] == {
+        "cni.projectcalico.org/podIP": "10.1.2.3",
+        "kubernetes.io/config.hash": "0123abcd",
+    }
     assert kept["spec"]["nodeName"] == "node1"
     assert kept["status"] == {"podIP": "10.1.2.3"}
     assert "s3cret" in str(POD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +343,22 @@ def test_the_program_of_rounds_is_small() -> None:
     """Command and standard input together are at most 42 KB: a node is asked once and then for months."""
     asked = sample_job(SampleRequest(("snmp",)))
     assert 10_000 < len(asked.command) + len(asked.stdin) <= 42_000
+
+
+def test_what_an_item_did_not_expect_is_its_own_failure() -> None:
+    """Numbers that a kernel writes in a way that the program does not know make one item fail, and no other."""
+    sampler = SAMPLER["Sampler"](asdict(SampleRequest(("snmp", "netstat"))))
+    sampler.item(1, "snmp", lambda _: int("three"))
+    sampler.item(1, "netstat", lambda _: (b"x", ""))
+    failed, fine = sampler.rounds.fresh
+    assert (failed[2], failed[3][:10]) == (SAMPLER["STATUSES"].index("failed"), b"ValueError")
+    assert (fine[2], fine[4]) == (SAMPLER["STATUSES"].index("ok"), b"x")
+
+
+def test_a_kernel_without_io_of_processes_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc/PID/io does not exist the item is absent, not empty."""
+    monkeypatch.setitem(SAMPLER, "kind_of", lambda _: 0)
+    walk = SAMPLER["Processes"](True, False)
+    with pytest.raises(Outcome) as caught:
+        walk.io()
+    assert caught.value.status == "absent"

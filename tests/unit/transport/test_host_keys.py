@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from skoopctl.transport import host_keys
 from skoopctl.transport.host_keys import KnownHosts
 
 
@@ -89,14 +90,30 @@ def test_without_files_nobody_is_trusted_and_asyncssh_is_told_so(tmp_path: Path)
     assert KnownHosts().trusted([str(tmp_path / "gone")], "node1", 22).keys == ()
 
 
-def test_a_file_is_read_once(tmp_path: Path, key: asyncssh.SSHKey) -> None:
+def test_a_file_is_parsed_once_as_long_as_it_stays(
+    tmp_path: Path, key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thousand hosts cost one parse."""
+    parsed: list[str] = []
+    parse = host_keys._parse
+    monkeypatch.setattr(host_keys, "_parse", lambda file: parsed.append(file) or parse(file))
     file = tmp_path / "known_hosts"
     file.write_text(f"node1 {public(key)}\n")
     known = KnownHosts()
-    assert known.trusted([str(file)], "node1", 22).keys
-    file.unlink()
-    assert known.trusted([str(file)], "node1", 22).keys
+    for _ in range(1000):
+        assert known.trusted([str(file)], "node1", 22).keys
+    assert parsed == [str(file)]
+
+
+def test_a_file_that_has_changed_is_parsed_again(tmp_path: Path, key: asyncssh.SSHKey) -> None:
+    """A run that lasts for months hears of a node that was set up anew."""
+    file, known = tmp_path / "known_hosts", KnownHosts()
+    assert known.trusted([str(file)], "node1", 22).keys == ()
+    file.write_text(f"node1 {public(key)}\n")
+    assert [public(each) for each in known.trusted([str(file)], "node1", 22).keys] == [public(key)]
+    other = asyncssh.generate_private_key("ssh-ed25519")
+    file.write_text(f"# new\nnode1 {public(other)}\n")
+    assert [public(each) for each in known.trusted([str(file)], "node1", 22).keys] == [public(other)]
 
 
 def test_known_kinds_of_keys_are_asked_for_first(tmp_path: Path) -> None:

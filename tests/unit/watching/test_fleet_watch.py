@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -221,6 +223,35 @@ def test_hosts_join_and_leave_while_others_go_on() -> None:
     assert made.heard.of("b")[-1] == "round 20"
 
 
+def test_a_host_that_was_given_up_is_told_to_have_ended_when_it_leaves() -> None:
+    """Whoever keeps something of it may forget it then."""
+    refusal = AuthenticationError("a", "refused", final=True)
+
+    async def scenario() -> Watched:
+        made = Watched(FakeTransports({"a": Script(refuses=refusal)}), Lines())
+        running = asyncio.create_task(made.for_s(30, "a"))
+        await asyncio.sleep(12)
+        made.watch.set_hosts([])
+        await running
+        return made
+
+    assert on_moved_clock(scenario()).heard.of("a") == ["connecting", "broken", "ended"]
+
+
+def test_hosts_that_are_set_before_it_begins_or_after_it_ended_do_no_harm() -> None:
+    """Whoever reloads an inventory just then need not know how far the watch is."""
+
+    async def scenario() -> Watched:
+        made = Watched(FakeTransports({"a": GOOD, "b": GOOD}), Lines())
+        made.watch.set_hosts(hosts("b"))
+        await made.for_s(6, "a")
+        made.watch.set_hosts(hosts("a"))
+        return made
+
+    made = on_moved_clock(scenario())
+    assert made.fakes.dialled == ["b"]
+
+
 def test_a_host_whose_address_changes_is_connected_anew_and_not_told_to_have_ended() -> None:
     """What is kept of it is still its own."""
 
@@ -296,3 +327,55 @@ def test_nothing_outlives_a_watch_whenever_it_is_cancelled(seconds: float) -> No
     assert tasks == 1
     assert not made.fakes.open
     assert made.fakes.over
+
+
+class Silent:
+    """A listener that keeps nothing but how much memory there was when 50 and 200 rounds had come."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.at: dict[int, int] = {}
+
+    def connecting(self, host: InventoryHost) -> None:
+        """Nothing."""
+
+    def connected(self, host: InventoryHost) -> None:
+        """Nothing."""
+
+    def round_came(self, host: InventoryHost, round_: Round) -> None:
+        """Count, and look at the memory."""
+        if host.name == "n0" and round_.number in {50, 200}:
+            gc.collect()
+            self.at[round_.number] = tracemalloc.get_traced_memory()[0]
+
+    def broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
+        """Nothing."""
+
+    def ended(self, host: InventoryHost) -> None:
+        """Nothing."""
+
+
+def test_memory_is_flat_over_hundreds_of_rounds_and_breaks() -> None:
+    """100 nodes, some of which break again and again: nothing is kept of what is over."""
+    good: dict[str, Script] = {f"n{number}": GOOD for number in range(95)}
+    weak = {f"weak{number}": Script(pours=after(2, GARBAGE)) for number in range(5)}
+    heard = Silent()
+
+    async def scenario() -> None:
+        made = Watched(FakeTransports(good | weak), Lines(rounds=0), heard)  # type: ignore[arg-type]
+        made.fakes.dialled = made.fakes.execs = made.fakes.closed = _Nothing()
+        await made.for_s(5 * 201, *good, *weak)
+
+    tracemalloc.start()
+    try:
+        on_moved_clock(scenario())
+    finally:
+        tracemalloc.stop()
+    assert heard.at[200] - heard.at[50] < 100_000, heard.at
+
+
+class _Nothing(list[str]):
+    """A list that forgets: what the fakes write down is no part of what is measured."""
+
+    def append(self, _each: str) -> None:
+        """Forget it."""

@@ -83,7 +83,7 @@ def test_a_pod_that_sends_again_is_a_finding_with_its_place() -> None:
 def test_a_threshold_that_is_given_replaces_the_default() -> None:
     """15 % is no finding when 50 % is the limit."""
     seen = observed(LOSSY)
-    assert summary_of(seen, 3, 1.0, {"retransmit-share": 0.5}).findings == ()
+    assert summary_of(seen, 3, 1.0, {"tcp-retransmit-rate": 0.5}).findings == ()
 
 
 @pytest.mark.parametrize(
