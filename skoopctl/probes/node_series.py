@@ -115,7 +115,7 @@ class NodeSeries:
     def texts(self) -> Iterator[tuple[str, str]]:
         """Yield each metric's name with its lines, as a page shows them."""
         for feed in self._feeds.values():
-            yield from feed.table.texts(self._labels_for(feed), self._head_for(feed)).items()
+            yield from feed.table.texts(self._labels_for(feed), self._head_for(feed))
 
     def availability(self) -> Mapping[str, Availability]:
         """Return how each probe fares on this node, and why."""

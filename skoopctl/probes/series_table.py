@@ -41,7 +41,6 @@ class SeriesTable:
     _heads: list[str] = field(default_factory=list)
     _lines: dict[int, _Lines] = field(default_factory=dict)
     _keys: dict[int, list[SeriesKey]] = field(default_factory=dict)
-    _texts: dict[str, str] | None = None
     _stale: bool = True
 
     def put(self, netns: int, rows: Rows) -> None:
@@ -52,19 +51,16 @@ class SeriesTable:
             self._keys_of[netns] = keys
             self._stale = True
         self._rows.update(rows)
-        self._texts = None
 
     def drop(self, netns: int) -> None:
         """Forget the rows of one namespace."""
         for key in self._keys_of.pop(netns, ()):
             self._rows.pop(key, None)
-        self._stale = True
-        self._texts = None
+            self._stale = True
 
     def relabel(self) -> None:
         """Say that rows may have other labels from now on."""
         self._stale = True
-        self._texts = None
 
     def has_values(self, key: Key) -> bool:
         """Tell whether a row has a value that is not 0."""
@@ -74,19 +70,17 @@ class SeriesTable:
         """Yield the keys of all rows."""
         yield from self._rows
 
-    def texts(self, labels_of: LabelsOf, head_of: Callable[[tuple[str, ...]], str]) -> dict[str, str]:
-        """Return each metric's lines, without the ones that nobody knows the labels of.
+    def texts(
+        self, labels_of: LabelsOf, head_of: Callable[[tuple[str, ...]], str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield each metric's name and lines, without those that nobody knows the labels of.
 
         ``head_of`` writes labels as ``{name="value"}``.
         """
         self._arrange(labels_of, head_of)
-        if self._texts is None:
-            columns = self._columns()
-            named = (
-                (self.metrics[number].name, self._text(number, each)) for number, each in enumerate(columns)
-            )
-            self._texts = {name: text for name, text in named if text}
-        return self._texts
+        for number, column in enumerate(self._columns()):
+            if text := self._text(number, column):
+                yield self.metrics[number].name, text
 
     def series(self, labels_of: LabelsOf, head_of: Callable[[tuple[str, ...]], str]) -> Iterator[Sample]:
         """Yield every series that has a value."""
