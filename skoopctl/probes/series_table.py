@@ -42,6 +42,7 @@ class SeriesTable:
     _lines: dict[int, _Lines] = field(default_factory=dict)
     _keys: dict[int, list[SeriesKey]] = field(default_factory=dict)
     _stale: bool = True
+    _expected: frozenset[Key] = frozenset()
 
     def put(self, netns: int, rows: Rows) -> None:
         """Set all rows that come of one namespace; those of before that are not among them are gone."""
@@ -56,6 +57,12 @@ class SeriesTable:
         """Forget the rows of one namespace."""
         for key in self._keys_of.pop(netns, ()):
             self._rows.pop(key, None)
+            self._stale = True
+
+    def expect(self, keys: frozenset[Key]) -> None:
+        """Say which rows there are whatever came: one that nothing was said of is all zeros, and that is known."""
+        if keys != self._expected:
+            self._expected = keys
             self._stale = True
 
     def relabel(self) -> None:
@@ -109,13 +116,16 @@ class SeriesTable:
 
     def _columns(self) -> Sequence[Column]:
         rows = self._rows
+        if self._expected:
+            rows = dict.fromkeys(self._expected, (0,) * len(self.metrics)) | rows
         return list(zip(*[rows[key] for key in self._shown], strict=True))
 
     def _arrange(self, labels_of: LabelsOf, head_of: Callable[[tuple[str, ...]], str]) -> None:
         """Put rows in the order of their labels, when any of them came, went or was renamed."""
         if not self._stale:
             return
-        labelled = [(labels, key) for key in self._rows if (labels := labels_of(key)) is not None]
+        keys = dict.fromkeys((*self._rows, *self._expected))
+        labelled = [(labels, key) for key in keys if (labels := labels_of(key)) is not None]
         labelled.sort(key=lambda pair: pair[0])
         self._shown = [key for _, key in labelled]
         self._labels = [labels for labels, _ in labelled]
