@@ -73,13 +73,19 @@ SEED ?= 1
 fuzz: test-packages $(VENV)/dev.stamp ## Compare the model with this kernel: N=10000 flows, SEED=1, ARGS=--help (root)
 	@$(PYTHON) -m tests.kernel --cases $(N) --seed $(SEED) $(ARGS)
 
+SECONDS_OF_SOAK = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),120)
+.PHONY: soak
+soak: test-packages $(VENV)/dev.stamp ## Kill gateway, push and node programs at random: SECONDS=120, SEED=1 (root)
+	@exec .ci/with-lab $(PYTHON) -m tests.soak --seconds $(SECONDS_OF_SOAK) --seed $(SEED) $(ARGS)
+
 ##@ Keep up
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md, doctor.md, metrics.md, dashboards and rules from tables
+docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md, doctor.md, metrics.md, push.md, dashboards, rules
 	@$(PYTHON) docs/findings.py
 	@$(PYTHON) docs/plans.py
 	@$(PYTHON) docs/doctor.py
 	@$(PYTHON) docs/metrics.py
+	@$(PYTHON) docs/push.py
 	@$(PYTHON) -m docs.dashboards
 
 .PHONY: record

@@ -14,6 +14,7 @@ from skoopctl.probes.catalogue import DEAR, PROBES, READINGS
 from skoopctl.probes.metric import Probe, Scope
 from skoopctl.probes.reading import Reading
 from skoopctl.probes.thresholds import THRESHOLDS, Compared, Threshold
+from skoopctl.pushing.self_metrics import SELF_METRICS
 
 PAGE = Path(__file__).with_name("metrics.md")
 
@@ -96,7 +97,22 @@ def page() -> str:
     note = "\\* only on request: it costs more than the others together.\n"
     thresholds = [_threshold(each) for each in THRESHOLDS.values()]
     rows = [*head, *map(_probe, PROBES.values()), "", note]
-    return _OPENING + "\n".join([*rows, *sections, _ANOMALIES]) + "\n".join([*thresholds, ""])
+    return _OPENING + "\n".join([*rows, *sections, _ANOMALIES]) + "\n".join([*thresholds, ""]) + _of_push()
+
+
+def _of_push() -> str:
+    rows = [
+        "",
+        "## What `skoopctl push` says about itself",
+        "",
+        "On its page, and at the gateway in a group of its own (`service`): [push.md](push.md).",
+        "",
+        "| metric | kind | labels | what |",
+        "|---|---|---|---|",
+    ]
+    for name, row in SELF_METRICS.items():
+        rows.append(f"| `{name}` | {row.kind} | {_labels(row.labels)} | {row.help} |".replace("|  |", "| |"))
+    return "\n".join([*rows, ""])
 
 
 def _probe(probe: Probe) -> str:

@@ -207,7 +207,7 @@ class Book:
         record.received += round_.wire_bytes
         record.since = self.last_round = now
         record.round_wall = self._wall()
-        record.withdrawn = False
+        record.withdrawn = record.withheld = False
         if not record.up:
             record.up = True
             self._journal.say("up", f"{host.name}: rounds come", node=host.name)

@@ -147,8 +147,8 @@ class Delivery:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            body = render() if render is not None else None
-            if body is None:
+            body = render() if render is not None else b""
+            if not body:  # a group without series would look like a node without traffic
                 await self._in_thread(lambda client: client.delete(self.group(node)))
                 self.tally.deletions += 1
             else:

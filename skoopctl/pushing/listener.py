@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
 from collections.abc import Generator
+from typing import Any
 
 import uvicorn
 
@@ -15,6 +17,10 @@ from skoopctl.pushing.site import Site
 
 BACKLOG = 128
 MOST_HEAD = 16 * 1024
+REAP_S, FIRST_S = 1.0, 10.0
+"""How often connections are looked at, and how long one may be silent before its first request."""
+MOST_SILENT = 64
+"""Connections that may wait for their first request at a time."""
 KEEP_ALIVE_S = 75
 """Longer than the usual interval of scrapes, so that Prometheus keeps its connection."""
 
@@ -74,8 +80,34 @@ class Listener:
 
     async def serve(self) -> None:
         """Serve until `stop`."""
-        await self._server.serve(sockets=[self._sock])
+        async with asyncio.TaskGroup() as tasks:
+            reaper = tasks.create_task(self._reap())
+            await self._server.serve(sockets=[self._sock])
+            reaper.cancel()
+
+    async def _reap(self) -> None:
+        """Close connections on which no request has come in time, and those that are too many.
+
+        uvicorn waits for a first request for ever; descriptors that strangers hold are missing for the nodes.
+        """
+        silent: dict[Any, float] = {}
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(REAP_S)
+            there = list(self._server.server_state.connections)
+            silent = {
+                each: silent.get(each, clock()) for each in there if getattr(each, "cycle", None) is None
+            }
+            late = [each for each, since in silent.items() if clock() - since >= FIRST_S]
+            for each in [*late, *list(silent)[MOST_SILENT:]]:
+                _close(each)
 
     def stop(self) -> None:
         """End `serve`: what is being answered has a second."""
         self._server.should_exit = True
+
+
+def _close(connection: Any) -> None:
+    transport = getattr(connection, "transport", None)
+    if transport is not None:
+        transport.abort()

@@ -152,6 +152,9 @@ def _check(config: PushConfig, wanted: Wanted) -> None:
             path=path,
             hint="give it a gateway or listen, or --gateway URL, --listen ADDRESS",
         )
+    for key, file in _named_files(config):
+        if not Path(file).is_file():
+            raise ConfigurationError(f"{key}: there is no such file: {file}", path=path)
     listen = config.listen
     if listen is not None and not listen.guarded and not listen.insecure:
         raise ConfigurationError(
@@ -159,3 +162,12 @@ def _check(config: PushConfig, wanted: Wanted) -> None:
             path=path,
             hint="give it user, password-file, cert-file and key-file, or --insecure if a firewall or policy does",
         )
+
+
+def _named_files(config: PushConfig) -> list[tuple[str, str]]:
+    """Return the keys that name files, with the files."""
+    found = [("kubeconfig", config.kubeconfig)]
+    for name, keys in _FILES.items():
+        part = getattr(config, name)
+        found += [(f"{name}.{key.replace('_', '-')}", getattr(part, key)) for key in keys if part is not None]
+    return [(key, str(Path(file).expanduser())) for key, file in found if file]

@@ -11,6 +11,7 @@ from functools import partial
 from skoopctl.errors import SkoopError
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory import InventoryHost
+from skoopctl.pushing.apart import apart
 from skoopctl.pushing.book import Book, NodeRecord
 from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.journal import Journal
@@ -97,7 +98,7 @@ async def run_once(
 
 async def _name(book: Book, config: PushConfig, around: Surroundings, journal: Journal) -> None:
     try:
-        book.name_pods(await asyncio.to_thread(around.pods, config.kubeconfig))
+        book.name_pods(await apart(around.pods, config.kubeconfig))
     except SkoopError as error:
         journal.say("names-failed", f"pods keep the names that the nodes give: {error}")
 

@@ -6,11 +6,11 @@ that no other node waits while one page is written.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-_HEAD = re.compile(rb"(?m)^(?:# [^\n]*\n)+")
+_NEXT = b"\n# HELP "
+"""How a metric begins, but for the first: within a label a newline is written as \\\\n."""
 PIECE = 256 * 1024
 
 
@@ -34,15 +34,20 @@ class Text:
 
 
 def indexed(data: bytes) -> Text:
-    """Return a page's text with the places of its metrics. Every metric begins with its comment lines."""
-    heads = list(_HEAD.finditer(data))
-    ends = [*(head.start() for head in heads), len(data)][1:]
-    pieces = tuple(
-        Piece(head[0].split(b" ", 3)[2].rstrip(b"\n"), head.start(), head.end(), end)
-        for head, end in zip(heads, ends, strict=True)
-    )
-    comments = sum(head[0].count(b"\n") for head in heads)
-    return Text(data, pieces, data.count(b"\n") - comments)
+    """Return a page's text with the places of its metrics. Every metric begins with its HELP line."""
+    starts, at = [0] if data else [], 0
+    while (at := data.find(_NEXT, at)) >= 0:
+        at += 1
+        starts.append(at)
+    pieces, comments = [], 0
+    for start, end in zip(starts, [*starts, len(data)][1:], strict=True):
+        begin = start
+        while begin < end and data.startswith(b"#", begin):
+            begin = data.index(b"\n", begin) + 1
+            comments += 1
+        name = data[start:begin].split(None, 3)[2]
+        pieces.append(Piece(name, start, begin, end))
+    return Text(data, tuple(pieces), data.count(b"\n") - comments)
 
 
 class Kept:

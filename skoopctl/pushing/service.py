@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from skoopctl.errors import SkoopError
+from skoopctl.pushing.apart import apart
 from skoopctl.pushing.book import Book, NodeRecord
 from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.delivery import SELF, Delivery
@@ -144,7 +145,7 @@ class Service:
     async def _look_again(self) -> None:
         """Read the inventory again; while it cannot be read, the hosts of before are asked."""
         try:
-            fleet = await asyncio.to_thread(self._around.fleet, self.config)
+            fleet = await apart(self._around.fleet, self.config)
         except SkoopError as error:
             self.standing.inventory_ok = False
             self._journal.say("inventory-failed", f"{error} (the hosts of before are still asked)")
@@ -157,7 +158,7 @@ class Service:
         while True:
             if self.config.kubeconfig:
                 try:
-                    cluster = await asyncio.to_thread(self._around.pods, self.config.kubeconfig)
+                    cluster = await apart(self._around.pods, self.config.kubeconfig)
                     self.standing.names_ok = True
                     if cluster is not None:
                         self.book.name_pods(cluster)
@@ -188,8 +189,8 @@ class Service:
             self._reload.clear()
             self._notifier.reloading()
             try:
-                loaded = await asyncio.to_thread(self._around.config)
-                fleet = await asyncio.to_thread(self._around.fleet, loaded.config)
+                loaded = await apart(self._around.config)
+                fleet = await apart(self._around.fleet, loaded.config)
                 await self._change(loaded.config, fleet)
             except SkoopError as error:
                 self.standing.reloads["failed"] += 1

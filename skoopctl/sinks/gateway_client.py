@@ -23,6 +23,8 @@ from urllib.parse import quote, urlsplit
 from skoopctl.errors import PushError
 from skoopctl.sinks.gateway import JOB
 
+LONGER = 6
+"""How much longer than a push it may take to read the gateway's whole page."""
 SMALLEST_GZIP = 4096
 """Bytes below which compressing costs more than it saves."""
 _SAID = 200
@@ -98,7 +100,8 @@ class GatewayClient:
     def groups(self) -> list[Pushed]:
         """Return the groups of our job. The page is read line by line: it may be large."""
         found: list[Pushed] = []
-        with self._exchange("GET", f"{self._base}/metrics", None, {}) as answer:
+        long = LONGER * self.access.timeout_s
+        with self._exchange("GET", f"{self._base}/metrics", None, {}, long) as answer:
             if answer.status != 200:
                 raise self._error(answer)
             date = answer.getheader("Date")
@@ -129,19 +132,19 @@ class GatewayClient:
 
     @contextmanager
     def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], limit_s: float = 0.0
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request and yield the answer; the whole body of the block has the deadline."""
         fresh = self._connection is None
         late = threading.Event()
         try:
             try:
-                answer, timer = self._sent(method, path, body, headers, late)
+                answer, timer = self._sent(method, path, body, headers, late, limit_s)
             except _IDLE_CLOSED:
                 if fresh or late.is_set():
                     raise
                 self.close()
-                answer, timer = self._sent(method, path, body, headers, late)
+                answer, timer = self._sent(method, path, body, headers, late, limit_s)
             try:
                 yield answer
             finally:
@@ -157,7 +160,13 @@ class GatewayClient:
             raise PushError(f"{self.access.url}: {self._why(error, late=late.is_set())}") from None
 
     def _sent(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], late: threading.Event
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str],
+        late: threading.Event,
+        limit_s: float,
     ) -> tuple[http.client.HTTPResponse, threading.Timer]:
         connection = self._connection
         if connection is None:
@@ -167,7 +176,7 @@ class GatewayClient:
             late.set()
             _shut(connection)
 
-        timer = threading.Timer(self.access.timeout_s, expire)
+        timer = threading.Timer(limit_s or self.access.timeout_s, expire)
         timer.daemon = True
         timer.start()
         try:

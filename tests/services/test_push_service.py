@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import ipaddress
 import json
@@ -128,6 +129,20 @@ def test_other_probes_begin_on_the_connection_that_stands(tmp_path: Path) -> Non
         assert service.value('skoopctl_push_node_reconnects_total{node="n1"}') == 0
         state = service.get("/status")[1]
         assert [row["name"] for row in json.loads(state)["inuse_probes"]["metrics"]] == ["tcp"]
+
+
+def test_other_labels_begin_with_new_connections(tmp_path: Path) -> None:
+    """Labels are no part of what nodes are asked for: the watch begins anew, with the same secrets."""
+    with pushing(tmp_path, ["n1"], probes=["softnet"]) as service:
+        service.write(**{"additional-labels": ["zone=a"]})
+        service.signal(signal.SIGHUP)
+        wait_until(
+            lambda: re.search(
+                r'kubeskoop_softnet_\w+\{.*k8s_node="n1".*zone="a"', service.get("/metrics")[1]
+            ),
+            "it",
+        )
+        assert service.value('skoopctl_push_node_reconnects_total{node="n1"}') == 1
 
 
 def test_the_page_moves_to_its_new_address(tmp_path: Path) -> None:
@@ -389,6 +404,39 @@ def test_an_end_does_not_wait_for_a_gateway_that_hangs(tmp_path: Path) -> None:
         assert status == 0, service.log
         assert took < 7
         assert "did not reach the gateway" in service.log
+
+
+def test_an_end_does_not_wait_for_an_api_that_hangs(tmp_path: Path) -> None:
+    """The API server takes connections and says nothing: rounds come, and SIGTERM ends it in time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        kubeconfig = {
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{silent.getsockname()[1]}"}}],
+            "users": [{"name": "u", "user": {"token": "x"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "c",
+        }
+        (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig), encoding="utf-8")
+        with pushing(tmp_path, ["n1"], kubeconfig="kubeconfig") as service:
+            silent.settimeout(30)
+            asked, _ = silent.accept()  # and gets no answer
+            with asked:
+                status, took = service.stop()
+    assert status == 0, service.log
+    assert took < 5
+
+
+def test_connections_that_say_nothing_are_closed(tmp_path: Path) -> None:
+    """Whoever connects and asks nothing does not keep a place: the service closes it, and serves others meanwhile."""
+    with pushing(tmp_path, ["n1"]) as service, contextlib.ExitStack() as stack:
+        idle = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 10)) for _ in range(100)
+        ]
+        assert service.get("/healthz")[0] == 200
+        for sock in idle:
+            sock.settimeout(30)
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+        assert service.get("/healthz")[0] == 200
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

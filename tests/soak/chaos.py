@@ -107,10 +107,15 @@ class Chaos:
     lot: random.Random
     outages: list[Outage] = field(default_factory=list)
     left: bool = False
+    ahead: list[Callable[[], None]] = field(default_factory=list)
+    """What is killed next: each kind once, in an order that is drawn by lot, and so on."""
 
     def strike(self) -> None:
         """Kill one part, start it anew, and wait until it is there."""
-        action = self.lot.choice([self._gateway, self._push, self._programs, self._programs])
+        if not self.ahead:
+            self.ahead = [self._gateway, self._push, self._programs]
+            self.lot.shuffle(self.ahead)
+        action = self.ahead.pop()
         began = time.time()
         action()
         self.outages.append(Outage(action.__name__.strip("_"), began, time.time()))

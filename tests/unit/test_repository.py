@@ -53,6 +53,7 @@ TARGETS = {
     "lint",
     "bench",
     "fuzz",
+    "soak",
     "venv",
     "wheel",
     "docs",
@@ -149,6 +150,12 @@ def test_every_dependency_is_used() -> None:
 def test_plans_page_and_schema_are_fresh() -> None:
     """docs/plans.md and the schema of plans are what the model says; otherwise: make docs."""
     done = _run(sys.executable, "docs/plans.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_push_page_and_schema_are_fresh() -> None:
+    """docs/push.md and the schema of push's configuration are what the model says; otherwise: make docs."""
+    done = _run(sys.executable, "docs/push.py", "--check")
     assert done.returncode == 0, done.stderr
 
 

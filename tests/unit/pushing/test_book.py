@@ -80,6 +80,9 @@ def test_a_node_with_too_many_series_is_withheld_as_a_whole() -> None:
     assert book.shown() == []
     assert booked.stale == ["n1"]
     assert "more than limits.node-series allows (1)" in booked.log.getvalue()
+    book.measured = measured(node_series=1000)
+    book.round_came(host("n1"), a_round(2))
+    assert b"kubeskoop_softnet_processed" in book.text(record).data
 
 
 def test_errors_are_counted_by_kind_and_said_with_what_comes() -> None:

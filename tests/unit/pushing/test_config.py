@@ -69,6 +69,22 @@ def written(folder: Path, text: str, name: str = "push.yaml") -> Path:
     return file
 
 
+def whole(folder: Path) -> Path:
+    """Write the whole configuration, and the files that it names."""
+    for name in (
+        "hosts.yaml",
+        "admin.conf",
+        "secret",
+        "ca.pem",
+        "client.pem",
+        "client.key",
+        "page.pem",
+        "page.key",
+    ):
+        written(folder, "", name)
+    return written(folder, WHOLE)
+
+
 def refused(folder: Path, text: str) -> str:
     """Return the one line that a configuration is refused with."""
     with pytest.raises(UsageError) as caught:
@@ -78,8 +94,7 @@ def refused(folder: Path, text: str) -> str:
 
 def test_every_key_is_read_and_files_stand_beside_it(tmp_path: Path) -> None:
     """A configuration with all keys has all of their values; relative files are taken from its folder."""
-    written(tmp_path, "", "hosts.yaml")
-    config = load_config(Wanted(written(tmp_path, WHOLE))).config
+    config = load_config(Wanted(whole(tmp_path))).config
     assert (config.cluster, config.hosts, config.refresh, config.names) == ("prod", "all:!spare", 120, 30)
     assert config.inventories == [str(tmp_path / "hosts.yaml"), "k8s:"]
     assert config.kubeconfig == str(tmp_path / "admin.conf")
@@ -145,6 +160,7 @@ def test_every_key_is_read_and_files_stand_beside_it(tmp_path: Path) -> None:
             "inventories: [a]\nlisten: {address: '0.0.0.0:1'}\n",
             "others can reach 0.0.0.0:1, and nothing keeps them out",
         ),
+        ("inventories: [a]\nkubeconfig: x\nlisten: {}\n", "push.yaml: kubeconfig: there is no such file: /"),
         ("inventories: [a]\nlisten: {}\nlisten: {}\n", "push.yaml:3: the file has 'listen' twice"),
     ],
 )
@@ -157,6 +173,7 @@ def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, text: str, said: s
 
 def test_a_password_without_tls_does_not_guard_an_address(tmp_path: Path) -> None:
     """Others could read the password on its way, so that is refused too, until somebody says --insecure."""
+    written(tmp_path, "", "f")
     text = "inventories: [a]\nlisten: {address: '10.0.0.1:9102', user: u, password-file: f}\n"
     assert "nothing keeps them out" in refused(tmp_path, text)
     config = load_config(Wanted(tmp_path / "push.yaml", insecure=True)).config
@@ -166,9 +183,8 @@ def test_a_password_without_tls_does_not_guard_an_address(tmp_path: Path) -> Non
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
     """What a flag says counts, and what it does not say stays: the gateway keeps its password."""
-    written(tmp_path, "", "hosts.yaml")
     wanted = Wanted(
-        written(tmp_path, WHOLE),
+        whole(tmp_path),
         inventories=("other.ini",),
         gateway="http://elsewhere:9091",
         interval=7.0,

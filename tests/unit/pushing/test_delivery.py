@@ -123,6 +123,14 @@ async def test_a_deletion_is_tried_until_it_succeeds(double: Double) -> None:
     assert delivery.tally.deletions == 1
 
 
+async def test_a_node_without_series_has_no_group(double: Double) -> None:
+    """An empty group is deleted rather than pushed."""
+    async with delivering(double) as delivery:
+        delivery.offer("n1", lambda: b"")
+        assert await delivery.drain(30)
+    assert (double.of("PUT"), len(double.of("DELETE"))) == ([], 1)
+
+
 async def test_a_text_that_is_refused_is_not_tried_again(double: Double) -> None:
     """The same text would be refused again; the next round is another one, and other nodes go on."""
     double.status = 400
