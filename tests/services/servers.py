@@ -69,6 +69,9 @@ def pushgateway(folder: Path, *arguments: str) -> Iterator[str]:
     """Run a Pushgateway."""
     port = free_port()
     listen = f"--web.listen-address=127.0.0.1:{port}"
+    # Debian's keeps its groups in a file of the system unless it is told to keep them in memory.
+    if not any(argument.startswith("--persistence.file") for argument in arguments):
+        arguments = ("--persistence.file=", *arguments)
     with running("prometheus-pushgateway", port, listen, *arguments, log=folder / "gateway.log") as url:
         yield url
 
