@@ -29,6 +29,7 @@ USE_THE_LAB = frozenset(
         "lab",
         "lab_faults",
         "lab_lifecycle",
+        "rounds_in_lab",
         "metrics_live",
         "run_live",
     )

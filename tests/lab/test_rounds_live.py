@@ -293,7 +293,7 @@ def test_io_is_that_of_the_processes_and_stays_when_they_end(host: NodeHost, gro
         told.until(lambda: path in told.rows("cgroup-io"))
         before = written()
         assert before == by_hand()
-        with Path(f"/proc/{host.pid}/root/run/orders").open("w", encoding="ascii") as orders:
+        with Path("/proc", str(host.pid), "root", "run", "orders").open("w", encoding="ascii") as orders:
             orders.write("x\n" * 40)
             orders.flush()
             told.until(lambda: written() == before + 200)
