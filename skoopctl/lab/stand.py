@@ -125,7 +125,8 @@ def stand_beside(lab: Lab, *, page: bool = False, more: Sequence[str] = ()) -> I
 
 
 def _gateway_argv(port: int) -> list[str]:
-    return ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}"]
+    # Debian's keeps its groups in /var/lib if it is not told otherwise.
+    return ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}", "--persistence.file="]
 
 
 def _push_argv(port: int, lab: Lab, gateway: Part) -> list[str]:

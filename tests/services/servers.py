@@ -66,10 +66,10 @@ def _answers(url: str) -> bool:
 
 @contextlib.contextmanager
 def pushgateway(folder: Path, *arguments: str) -> Iterator[str]:
-    """Run a Pushgateway."""
+    """Run a Pushgateway that begins empty: Debian's keeps its groups in /var/lib, over all that ever ran here."""
     port = free_port()
-    listen = f"--web.listen-address=127.0.0.1:{port}"
-    with running("prometheus-pushgateway", port, listen, *arguments, log=folder / "gateway.log") as url:
+    own = (f"--web.listen-address=127.0.0.1:{port}", "--persistence.file=")
+    with running("prometheus-pushgateway", port, *own, *arguments, log=folder / "gateway.log") as url:
         yield url
 
 
