@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 from skoopctl.probes.catalogue import DEAR, PROBES, READINGS
@@ -55,7 +56,7 @@ inventory's name. `k8s_namespace` and `k8s_pod` are empty for the node itself.
   given a name, or else the only one with a device that carried something; the others are not shown. If that does not
   decide, each is `unknown`, `UID-netns-INODE`.
 - Pods on the host's network have what is counted by cgroup: `io`, `fd`, and `tcpsummary` where the kernel tells the
-  cgroup of a socket. Everything else of them is in the node's own numbers.
+  cgroup of a socket (0 then means that it has none). Everything else of them is in the node's own numbers.
 - Two pods with one name (one ends, its successor begins): the one that the API knows has the name, the other is
   `unknown`.
 
@@ -110,7 +111,8 @@ def _of_push() -> str:
         "|---|---|---|---|",
     ]
     for name, row in SELF_METRICS.items():
-        rows.append(f"| `{name}` | {row.kind} | {_labels(row.labels)} | {row.help} |".replace("|  |", "| |"))
+        labels = ", ".join(f"`{label}`" for label in row.labels)
+        rows.append(f"| `{name}` | {row.kind} | {labels} | {row.help} |".replace("|  |", "| |"))
     return "\n".join([*rows, ""])
 
 
@@ -120,40 +122,32 @@ def _probe(probe: Probe) -> str:
 
 
 def _section(probe: Probe) -> Iterator[str]:
-    labels = {reading.metric.labels for reading in READINGS[probe.name]}
     yield f"### {probe.name}\n"
     yield f"{_sentence(probe.title)} *Reads* {probe.source}.\n"
-    if len(labels) == 1:
-        yield f"Labels: {_labels(next(iter(labels)))}.\n"
-    yield "| metric | kind | what | from | differs |"
-    yield "|---|---|---|---|---|"
-    for reading in READINGS[probe.name]:
-        yield _metric(reading, with_labels=len(labels) > 1)
-    yield ""
+    for labels, rows in groupby(READINGS[probe.name], lambda reading: reading.metric.labels):
+        yield f"Labels: {', '.join(f'`{label}`' for label in labels)}.\n"
+        yield "| metric | kind | what | from | differs |"
+        yield "|---|---|---|---|---|"
+        yield from map(_metric, rows)
+        yield ""
 
 
-def _metric(reading: Reading, *, with_labels: bool) -> str:
+def _metric(reading: Reading) -> str:
     metric = reading.metric
     what = metric.help + (f" Only {reading.only}." if reading.only else "")
-    if with_labels:
-        what += f" Labels: {_labels(metric.labels)}."
     cells = (f"`{metric.name}`", str(metric.kind), what, metric.source, reading.differs)
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |".replace("|  |", "| |")
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
 
 
 def _threshold(each: Threshold) -> str:
     words = {"metrics": _names(each.metrics), "of": _names(each.of), "least": each.least}
     compared = _COMPARED[each.compared].format(**words)
     finding = f"[`{each.finding}`](findings.md#{each.finding})"
-    return f"| `{each.name}` | {each.default:g} {each.unit} | {compared} | {finding} | {each.severity.word} |"
+    return f"| `{each.name}` | {each.default:,} {each.unit} | {compared} | {finding} | {each.severity.word} |"
 
 
 def _names(metrics: tuple[str, ...]) -> str:
     return " + ".join(f"`{name}`" for name in metrics)
-
-
-def _labels(labels: tuple[str, ...]) -> str:
-    return ", ".join(f"`{label}`" for label in labels)
 
 
 def _sentence(text: str) -> str:

@@ -141,5 +141,4 @@ BOARD = Board(
     (GLANCE, NOW, HISTORY),
     refresh="5m",
     since="now-7d",
-    docs=True,
 )

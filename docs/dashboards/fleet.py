@@ -96,7 +96,9 @@ NODES = Row(
             "shows its network.",
             (
                 Query(f"skoopctl_push_node_up{PUSH}", "heard", words=UP),
-                Query(f"time() - (skoopctl_push_node_last_round_timestamp_seconds{PUSH} > 0)", "round", "s"),
+                Query(
+                    f"time() - (skoopctl_push_node_last_round_timestamp_seconds{PUSH} > 0)", "last round", "s"
+                ),
                 Query(f"skoopctl_push_node_lag_seconds{PUSH}", "lag", "s", ((5, NOTE), (15, WRONG))),
                 Query(
                     f"sum by (node) (increase(skoopctl_push_node_errors_total{PUSH}[1h]))",
@@ -200,7 +202,7 @@ WORST = Row(
         _worst(
             "Fullest conntrack tables",
             "The ten fullest tables of connections; when one is full, new connections through it are dropped.",
-            f"skoopctl:conntrack_used:ratio{PUSH}",
+            f"skoopctl:conntrack_used:ratio{PUSH} > 0",
             "used",
             "percentunit",
             FULL,

@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
+from docs.dashboards.explained import EXPLAINED
 from docs.dashboards.parts import FINE, Board, Kind, Link, Panel, Row, Variable
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -49,8 +50,7 @@ def board_json(board: Board) -> str:
     )
     for variable in board.variables:
         made.with_variable(_variable(variable))
-    if board.docs:
-        made.with_variable(builder.TextBoxVariable("docs").label("Docs at").default_value(DOCS))
+    made.with_variable(builder.TextBoxVariable("docs").label("Docs at").default_value(DOCS))
     ids = iter(range(1, 1000))
     for row in board.rows:
         _add(made, row, ids)
@@ -94,7 +94,7 @@ def _panel(panel: Panel, number: int) -> Any:
     made = _BUILDERS[panel.kind]().id(number).title(panel.title).span(panel.width).height(panel.height)
     if panel.kind is Kind.TEXT:
         return made.content(panel.text).mode(TextMode.MARKDOWN).transparent(True)
-    made.description(panel.about).datasource(SOURCE).unit(panel.unit).min(0)
+    made.description(_about(panel)).datasource(SOURCE).unit(panel.unit).min(0)
     if panel.top is not None:
         made.max(panel.top)
     if panel.empty:
@@ -104,8 +104,15 @@ def _panel(panel: Panel, number: int) -> Any:
     made.thresholds(_thresholds(panel.steps))
     if panel.words:
         made.mappings([_words(panel.words)])
+    if finding := EXPLAINED.get(panel.title):
+        made.links([_link(Link(f"What it means: {finding}", f"$docs/findings.md#{finding}"))])
     _SHAPES[panel.kind](made, panel)
     return made
+
+
+def _about(panel: Panel) -> str:
+    finding = EXPLAINED.get(panel.title)
+    return f"{panel.about} `skoopctl explain {finding}` says more." if finding else panel.about
 
 
 def _target(kind: Kind, ref: str, expr: str, legend: str) -> prometheus.Dataquery:

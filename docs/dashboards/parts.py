@@ -102,8 +102,6 @@ class Board:
     rows: tuple[Row, ...]
     refresh: str = "30s"
     since: str = "now-1h"
-    docs: bool = False
-    """Whether its links need to know where this project's docs are served."""
 
 
 def board_url(uid: str, **variables: str) -> str:

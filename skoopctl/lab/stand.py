@@ -32,6 +32,8 @@ STOP_S = 10.0
 INTERVAL_S = 1
 CLUSTER = "lab"
 PACKAGES = {"prometheus": "prometheus", "prometheus-pushgateway": "prometheus-pushgateway"}
+_OURS = Path(__file__).resolve().parents[2]
+"""Where the package is, so that push is the one that this is part of."""
 _RUNS_ONLY = {
     "source_labels": ["__name__"],
     "regex": "skoopctl_(findings?|hosts|paths?|path_expected|inspection_fault|run_.*)",
@@ -125,7 +127,7 @@ def stand_beside(lab: Lab, *, page: bool = False, more: Sequence[str] = ()) -> I
 
 
 def _gateway_argv(port: int) -> list[str]:
-    # Debian's keeps its groups in /var/lib if it is not told otherwise.
+    # Debian's keeps its groups in a file of the system unless it is told to keep them in memory.
     return ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}", "--persistence.file="]
 
 
@@ -179,7 +181,7 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env={**environment(), "PYTHONPATH": ":".join(path for path in sys.path if path)},
+            env={**environment(), "PYTHONPATH": str(_OURS)},
             start_new_session=True,
         )
     part = Part(name, f"http://127.0.0.1:{port}", process, log)

@@ -86,7 +86,7 @@ class Feed:
             return
         if self._unreadable:
             self._unreadable.pop(netns, None)
-        if rows or len(inputs) == 1:
+        if rows or inputs[0] or len(inputs) == 1:
             self._good.add(netns)
         else:
             self._good.discard(netns)
@@ -112,6 +112,10 @@ class Feed:
         self._fared.pop(netns, None)
         self._inputs.pop(netns, None)
         self._dirty.pop(netns, None)
+
+    def read_well(self, netns: int) -> bool:
+        """Tell whether all of a namespace was read, and nothing had to be remarked."""
+        return netns in self._good and not self._fared.get(netns)
 
     def availability(self, of: Collection[int], host: int) -> Availability:
         """Tell how the source fares in the namespaces ``of`` (of all that were told, those count); ``host`` is one."""

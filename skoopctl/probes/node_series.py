@@ -88,11 +88,13 @@ class NodeSeries:
             feed.settle()
         if who or round_.gone or self._uids() != self._seen:
             self._tell()
+        self._expect()
 
     def name_pods(self, cluster: Cluster | None) -> None:
         """Take the API's objects; None: there is no API. They may come late, and change."""
         self._cluster = cluster
         self._tell()
+        self._expect()
 
     def entities(self) -> tuple[Entity, ...]:
         """Return whom there are series of: the node first, then pods by namespace and name."""
@@ -115,7 +117,7 @@ class NodeSeries:
     def texts(self) -> Iterator[tuple[str, str]]:
         """Yield each metric's name with its lines, as a page shows them."""
         for feed in self._feeds.values():
-            yield from feed.table.texts(self._labels_for(feed), self._head_for(feed)).items()
+            yield from feed.table.texts(self._labels_for(feed), self._head_for(feed))
 
     def availability(self) -> Mapping[str, Availability]:
         """Return how each probe fares on this node, and why."""
@@ -189,6 +191,16 @@ class NodeSeries:
             self._whose, self._label, self._suffixes = whose, label, suffixes
             for feed in self._feeds.values():
                 feed.table.relabel()
+
+    def _expect(self) -> None:
+        """A pod on the host's network without any socket has 0 of them, where the kernel tells sockets' cgroups.
+
+        Where it does not, the node remarks it, and nothing is known of such pods.
+        """
+        feed = self._feeds.get("tcp-states")
+        if feed is not None:
+            known = feed.read_well(self._host)
+            feed.table.expect(frozenset(self._whose.on_host) if known else frozenset())
 
     # --- labels -----------------------------------------------------------------------------------------
 

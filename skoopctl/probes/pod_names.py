@@ -47,6 +47,8 @@ class Whose:
     by_uid: Mapping[str, Name] | None = None
     owners: frozenset[str] = frozenset()
     """UIDs of pods that have a namespace of their own."""
+    on_host: frozenset[str] = frozenset()
+    """UIDs of pods that are known to be on the host's network."""
     entities: tuple[Entity, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -105,7 +107,8 @@ def tell(
     host = next((place.inode for place in places if place.host), 0)
     owners = frozenset(uid for uid, inode in owned.items() if inode)
     entities = _entities(host, by_netns, by_uid, owned)
-    return Whose(host, by_netns, by_uid, owners, entities, tuple(notes))
+    on_host = _on_host(places, by_uid, cluster)
+    return Whose(host, by_netns, by_uid, owners, on_host, entities, tuple(notes))
 
 
 def _claims(places: tuple[Place, ...], cluster: Cluster | None, notes: list[str]) -> dict[int, str | None]:
@@ -155,6 +158,13 @@ def _owned(
         elif len(inodes) > 1:
             notes.append(f"pod {uid}: {len(inodes) - 1} namespaces that its programs made are not shown")
     return owned
+
+
+def _on_host(places: tuple[Place, ...], uids: Iterable[str], cluster: Cluster | None) -> frozenset[str]:
+    """Return pods with processes in the host's namespace and in no other, and those of which the API says it."""
+    elsewhere = {uid for place in places if not place.host for uid in place.uids}
+    here = {uid for place in places if place.host for uid in place.uids}
+    return frozenset(here - elsewhere) | {uid for uid in uids if _on_host_network(uid, cluster)}
 
 
 def _on_host_network(uid: str, cluster: Cluster | None) -> bool:

@@ -41,8 +41,8 @@ class SeriesTable:
     _heads: list[str] = field(default_factory=list)
     _lines: dict[int, _Lines] = field(default_factory=dict)
     _keys: dict[int, list[SeriesKey]] = field(default_factory=dict)
-    _texts: dict[str, str] | None = None
     _stale: bool = True
+    _expected: frozenset[Key] = frozenset()
 
     def put(self, netns: int, rows: Rows) -> None:
         """Set all rows that come of one namespace; those of before that are not among them are gone."""
@@ -52,19 +52,22 @@ class SeriesTable:
             self._keys_of[netns] = keys
             self._stale = True
         self._rows.update(rows)
-        self._texts = None
 
     def drop(self, netns: int) -> None:
         """Forget the rows of one namespace."""
         for key in self._keys_of.pop(netns, ()):
             self._rows.pop(key, None)
-        self._stale = True
-        self._texts = None
+            self._stale = True
+
+    def expect(self, keys: frozenset[Key]) -> None:
+        """Say which rows there are whatever came: one that nothing was said of is all zeros, and that is known."""
+        if keys != self._expected:
+            self._expected = keys
+            self._stale = True
 
     def relabel(self) -> None:
         """Say that rows may have other labels from now on."""
         self._stale = True
-        self._texts = None
 
     def has_values(self, key: Key) -> bool:
         """Tell whether a row has a value that is not 0."""
@@ -74,19 +77,17 @@ class SeriesTable:
         """Yield the keys of all rows."""
         yield from self._rows
 
-    def texts(self, labels_of: LabelsOf, head_of: Callable[[tuple[str, ...]], str]) -> dict[str, str]:
-        """Return each metric's lines, without the ones that nobody knows the labels of.
+    def texts(
+        self, labels_of: LabelsOf, head_of: Callable[[tuple[str, ...]], str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield each metric's name and lines, without those that nobody knows the labels of.
 
         ``head_of`` writes labels as ``{name="value"}``.
         """
         self._arrange(labels_of, head_of)
-        if self._texts is None:
-            columns = self._columns()
-            named = (
-                (self.metrics[number].name, self._text(number, each)) for number, each in enumerate(columns)
-            )
-            self._texts = {name: text for name, text in named if text}
-        return self._texts
+        for number, column in enumerate(self._columns()):
+            if text := self._text(number, column):
+                yield self.metrics[number].name, text
 
     def series(self, labels_of: LabelsOf, head_of: Callable[[tuple[str, ...]], str]) -> Iterator[Sample]:
         """Yield every series that has a value."""
@@ -115,13 +116,16 @@ class SeriesTable:
 
     def _columns(self) -> Sequence[Column]:
         rows = self._rows
+        if self._expected:
+            rows = dict.fromkeys(self._expected, (0,) * len(self.metrics)) | rows
         return list(zip(*[rows[key] for key in self._shown], strict=True))
 
     def _arrange(self, labels_of: LabelsOf, head_of: Callable[[tuple[str, ...]], str]) -> None:
         """Put rows in the order of their labels, when any of them came, went or was renamed."""
         if not self._stale:
             return
-        labelled = [(labels, key) for key in self._rows if (labels := labels_of(key)) is not None]
+        keys = dict.fromkeys((*self._rows, *self._expected))
+        labelled = [(labels, key) for key in keys if (labels := labels_of(key)) is not None]
         labelled.sort(key=lambda pair: pair[0])
         self._shown = [key for _, key in labelled]
         self._labels = [labels for labels, _ in labelled]

@@ -54,6 +54,11 @@ def parts() -> dict[str, int]:
     return found
 
 
+def systems_own() -> dict[str, int]:
+    """Return the files that Debian's servers would keep for the system, and when each was written."""
+    return {str(path): path.stat().st_mtime_ns for path in Path("/var/lib/prometheus").rglob("*")}
+
+
 @pytest.mark.usefixtures("no_lab")
 def test_it_names_the_pod_in_trouble_and_stays_until_it_is_interrupted() -> None:
     """The answers name the deaf pod; the servers answer while it is kept; Ctrl-C ends it all with status 0."""
@@ -83,6 +88,7 @@ def test_it_names_the_pod_in_trouble_and_stays_until_it_is_interrupted() -> None
 @pytest.mark.usefixtures("no_lab")
 def test_a_part_that_is_killed_ends_the_demo_and_leaves_nothing() -> None:
     """Prometheus is killed: one line says so, the exit status is 2, lab and servers are gone."""
+    before = systems_own()
     demo = skoopctl("demo", "--metrics")
     try:
         lines_until(demo, "All of it runs")
@@ -91,6 +97,7 @@ def test_a_part_that_is_killed_ends_the_demo_and_leaves_nothing() -> None:
     finally:
         demo.kill()
     assert demo.returncode == 2
+    assert systems_own() == before
     assert re.search(r"^skoopctl: .*prometheus ended with -9: ", errors, re.MULTILINE)
     assert remains() == CLEAN
     assert parts() == {}

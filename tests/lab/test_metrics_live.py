@@ -322,3 +322,16 @@ def test_every_expression_of_our_dashboards_has_data_from_the_lab(
         assert inspected.stand.ask(expr) == []
         return
     inspected.stand.wait_for(expr, f"an answer to {expr}")
+
+
+def test_alerts_stand_for_the_trouble_that_there_is(inspected: Scene) -> None:
+    """The deaf pod, its caller and the silent node have their alerts; pods that are well have none."""
+    for name, labels in (
+        ("SkoopctlUdpReceiveBuffer", 'k8s_pod="local-a"'),
+        ("SkoopctlListenOverflows", 'k8s_pod="local-a"'),
+        ("SkoopctlNodeSilent", 'node="gone-c4"'),
+    ):
+        expr = f'ALERTS{{alertname="{name}",{labels}}}'
+        inspected.stand.wait_for(expr, f"the alert {name}")
+    of_pods = {labels["k8s_pod"] for labels, _ in inspected.stand.ask('ALERTS{k8s_pod!=""}')}
+    assert of_pods <= {"local-a", "web-a", "web-c"}

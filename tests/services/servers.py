@@ -66,10 +66,13 @@ def _answers(url: str) -> bool:
 
 @contextlib.contextmanager
 def pushgateway(folder: Path, *arguments: str) -> Iterator[str]:
-    """Run a Pushgateway that begins empty: Debian's keeps its groups in /var/lib, over all that ever ran here."""
+    """Run a Pushgateway."""
     port = free_port()
-    own = (f"--web.listen-address=127.0.0.1:{port}", "--persistence.file=")
-    with running("prometheus-pushgateway", port, *own, *arguments, log=folder / "gateway.log") as url:
+    listen = f"--web.listen-address=127.0.0.1:{port}"
+    # Debian's keeps its groups in a file of the system unless it is told to keep them in memory.
+    if not any(argument.startswith("--persistence.file") for argument in arguments):
+        arguments = ("--persistence.file=", *arguments)
+    with running("prometheus-pushgateway", port, listen, *arguments, log=folder / "gateway.log") as url:
         yield url
 
 

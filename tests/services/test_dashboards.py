@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 BOARDS = {path.stem: board_of(path) for path in sorted((ROOT / "reports/grafana").glob("*.json"))}
 NEXT = {"kubeskoop_packetloss_total"}
 """Metrics that come with the eBPF probes: until then, what asks for them has no data."""
+ALL = {"cluster": ".*", "docs": "/public/skoopctl"}
 CHOSEN = {"node": "n1", "namespace": "shop", "pod": "web"}
 
 pytestmark = pytest.mark.skipif(
@@ -116,10 +117,10 @@ def test_the_variables_of_kubeskoops_dashboards_find_what_there_is(url: str) -> 
 def test_our_variables_find_what_there_is(url: str) -> None:
     """Nodes, namespaces and pods can be chosen, each within what was chosen before."""
     at = (START, END)
-    assert choices(url, BOARDS["skoopctl-nodes"], {}, at) == {"cluster": ".*", "node": "n1"}
-    assert choices(url, BOARDS["skoopctl-fleet"], {}, at) == {"cluster": ".*"}
+    assert choices(url, BOARDS["skoopctl-nodes"], {}, at) == {**ALL, "node": "n1"}
+    assert choices(url, BOARDS["skoopctl-fleet"], {}, at) == ALL
     pods = choices(url, BOARDS["skoopctl-pods"], {"namespace": "shop"}, at)
-    assert pods == {"cluster": ".*", "namespace": "shop", "pod": "cache"}
+    assert pods == {**ALL, "namespace": "shop", "pod": "cache"}
 
 
 @pytest.mark.parametrize("row", EXPRESSIONS, ids=lambda row: f"{row['dashboard']}-{row['expression'][:70]}")

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from skoopctl.cli.demo import demo
+from skoopctl.errors import UsageError
 from skoopctl.lab import story
 from skoopctl.recorded import recorded_bundle
 
@@ -57,3 +58,19 @@ def test_refuses_a_report_that_cannot_be_written(here: Path) -> None:
     with pytest.raises(Exception, match=r"--report nowhere/x.html: there is no folder nowhere"):
         run("--recorded", "--report", "nowhere/x.html")
     assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--metrics", "--recorded"], "--metrics shows no path"),
+        (["--metrics", "--picture", "path.svg"], "--metrics shows no path"),
+        (["--keep"], "--keep goes with --metrics"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_refuses_flags_that_do_not_go_together(flags: list[str], said: str) -> None:
+    """The story of a path and that of metrics are told one at a time; nothing is built before that is said."""
+    result = CliRunner().invoke(demo, flags, standalone_mode=False)
+    assert isinstance(result.exception, UsageError)
+    assert said in str(result.exception)

@@ -19,7 +19,7 @@ TCP_READINGS = readings(
         Row("EstabResets", "Connections that went from ESTABLISHED or CLOSE_WAIT straight to CLOSED."),
         Row("CurrEstab", "Connections in ESTABLISHED or CLOSE_WAIT now.", GAUGE),
         Row("InSegs", "Segments received, damaged ones too."),
-        Row("OutSegs", "Segments sent, without those that were sent again."),
+        Row("OutSegs", "Segments sent, those that were sent again among them."),
         Row("InErrs", "Segments received damaged."),
         Row("OutRsts", "Segments sent with RST."),
         Row(
@@ -47,7 +47,7 @@ UDP_READINGS = readings(
             "MemErrors",
             "Datagrams dropped because all UDP sockets together had used up their memory (udp_mem).",
             name="skoopctl_udp_memory_errors_total",
-            only="kernels from 5.12 on",
+            only="kernels from 5.11 on",
         ),
     ),
     where="Udp",

@@ -33,11 +33,11 @@ TCPEXT_READINGS = readings(
         Row(
             "TCPRcvQDrop",
             "Segments dropped because the receive queue was full.",
-            only="kernels from 4.20 on",
+            only="kernels from 4.19 on",
         ),
         Row("TCPMemoryPressures", "Times that TCP came under memory pressure (tcp_mem)."),
         Row("TCPMemoryPressuresChrono", "Milliseconds that TCP was under memory pressure."),
-        Row("PAWSActive", "SYNs refused in SYN_SENT for their timestamp (PAWS)."),
+        Row("PAWSActive", "Answers to SYNs of ours that were refused for their timestamp (PAWS)."),
         Row("PAWSEstab", "Segments of connections dropped for a timestamp that was too old (PAWS)."),
         Row("EmbryonicRsts", "Resets received for half-open connections."),
         Row("TCPWinProbe", "Probes sent of a window that was closed."),
@@ -47,14 +47,14 @@ TCPEXT_READINGS = readings(
         Row(
             "TCPZeroWindowDrop",
             "Segments dropped because our window was closed.",
-            only="kernels from 4.20 on",
+            only="kernels from 4.19 on",
         ),
         Row("TCPBacklogDrop", "Segments dropped because a busy socket's backlog was full."),
         Row("PFMemallocDrop", "Segments dropped because they lay in memory that was kept for emergencies."),
         Row(
             "TCPWqueueTooBig",
             "Segments not cut further because the write queue was too large.",
-            only="kernels from 4.20 on",
+            only="kernels from 5.2 on, and older ones with that fix",
         ),
         Row(
             "TCPSpuriousRtxHostQueues",

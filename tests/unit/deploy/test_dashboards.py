@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from docs.dashboards.asked import panels, queries
+from docs.dashboards.explained import EXPLAINED
 from docs.dashboards.parts import FINE, NOTE, WRONG
+from skoopctl.checks.catalogue import DOCS
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "reports/grafana").glob("*.json"))
@@ -99,6 +101,17 @@ def test_links_lead_to_dashboards_that_exist(name: str) -> None:
         uid, chosen = re.fullmatch(r"/d/([\w-]+)\?(.*)", link).groups()  # type: ignore[union-attr]
         target = {variable["name"] for variable in BOARDS[uid]["templating"]["list"]}
         assert set(re.findall(r"&var-(\w+)=", chosen)) <= target
+
+
+def test_panels_lead_to_the_documentation_of_findings() -> None:
+    """Each finding of the table exists, each panel of it too, and its link names the finding."""
+    assert set(EXPLAINED.values()) <= set(DOCS)
+    shown = [panel for board in BOARDS.values() for panel in panels(board)]
+    assert set(EXPLAINED) <= {panel["title"] for panel in shown}
+    for panel in shown:
+        if finding := EXPLAINED.get(panel["title"]):
+            assert panel["links"][0]["url"] == f"$docs/findings.md#{finding}"
+            assert f"skoopctl explain {finding}" in panel["description"]
 
 
 def test_rates_use_the_window_that_grafana_knows_to_be_long_enough() -> None:

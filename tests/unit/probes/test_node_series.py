@@ -199,6 +199,20 @@ def test_pods_on_the_host_network_have_what_is_counted_by_cgroup() -> None:
     assert series.entities()[1] == Entity(*pod, uid(5), 0)
 
 
+def test_a_pod_on_the_host_network_without_sockets_has_none() -> None:
+    """Where the kernel tells sockets' cgroups, such a pod has 0 sockets; where it does not, nothing is known."""
+    series = watched("tcpsummary", "sock")
+    states = "-\t1\t9\t0\t0\t0\n"
+    known = folders({uid(5): "a_b"})
+    series.apply(node_round(1, known, places(host_uids=[uid(5)]), item("tcp-states", states, HOST_NETNS)))
+    metric = "kubeskoop_tcpsummary_tcpestablishedconn"
+    assert values(series, metric) == {("", ""): 9, ("a", "b"): 0}
+    untold = item("tcp-states", states, HOST_NETNS, detail="cgroups not told: Linux 5.9 is needed")
+    series.apply(node_round(2, untold))
+    assert values(series, metric) == {("", ""): 9}
+    assert series.availability()["tcpsummary"].why == "tcp-states: cgroups not told: Linux 5.9 is needed"
+
+
 def test_sockets_of_a_pod_that_visits_the_host_are_not_counted_twice() -> None:
     """A pod with its own namespace has its TCP states from there, whatever it has opened in the host's."""
     series = watched("tcpsummary")
@@ -347,6 +361,15 @@ def test_devices_of_the_node_have_series_and_cables_to_pods_do_not() -> None:
     series.apply(node_round(1, *changes))
     found = [s for s in series.values() if s.metric.name == "skoopctl_device_receive_bytes_total"]
     assert [(sample.labels, sample.value) for sample in found] == [(("n1", "br7"), 1)]
+
+
+def test_a_node_without_devices_of_its_own_lacks_nothing() -> None:
+    """A node with nothing but cables to pods has no series of devices, and the probe is available."""
+    series = watched("netdev")
+    only_lo = case("net-dev-only-lo", "net-dev", HOST_NETNS)
+    series.apply(node_round(1, places(), only_lo, case("devices-host", "link", HOST_NETNS)))
+    assert {sample.metric.name.split("_")[0] for sample in series.values()} == {"kubeskoop"}
+    assert series.availability()["netdev"] == Availability(State.AVAILABLE)
 
 
 def test_a_node_is_called_as_the_api_calls_it() -> None:
