@@ -175,17 +175,18 @@ def test_another_gateway_gets_everything_and_the_old_one_loses_it(gateway: str, 
 def test_a_gateway_that_is_killed_and_comes_back_has_everything_again(tmp_path: Path) -> None:
     """Meanwhile rounds are taken in, drops are counted, and afterwards each series is there once."""
     port = free_port()
-    listen, log = f"--web.listen-address=127.0.0.1:{port}", tmp_path / "gateway.log"
+    own = (f"--web.listen-address=127.0.0.1:{port}", "--persistence.file=")
+    log = tmp_path / "gateway.log"
     url = f"http://127.0.0.1:{port}"
     with pushing(tmp_path, gateway={"url": url, "timeout": 2}) as service:
-        with running("prometheus-pushgateway", port, listen, log=log):
+        with running("prometheus-pushgateway", port, *own, log=log):
             wait_until(lambda: len(groups(url, "c")) == 3, "the groups")
         wait_until(lambda: service.value("skoopctl_push_gateway_up") == 0, "the failure")
         rounds = service.value('skoopctl_push_node_rounds_total{node="n1"}') or 0
         wait_until(lambda: (service.value("skoopctl_push_gateway_drops_total") or 0) > 2, "dropped rounds")
         assert (service.value('skoopctl_push_node_rounds_total{node="n1"}') or 0) > rounds
         assert (service.value("skoopctl_push_gateway_queue_length") or 0) <= 3
-        with running("prometheus-pushgateway", port, listen, log=log):
+        with running("prometheus-pushgateway", port, *own, log=log):
             wait_until(lambda: len(groups(url, "c")) == 3, "the groups again")
             names = [line.rpartition(" ")[0] for line in kept(url, "c")]
             assert len(names) == len(set(names))
@@ -271,7 +272,12 @@ def test_a_gateway_behind_tls_and_a_password(tls: Path, tmp_path: Path) -> None:
     secret.write_text("wrong-secret\n", encoding="utf-8")
     port = free_port()
     with subprocess.Popen(
-        ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={web}"],
+        [
+            "prometheus-pushgateway",
+            f"--web.listen-address=127.0.0.1:{port}",
+            f"--web.config.file={web}",
+            "--persistence.file=",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:

@@ -8,8 +8,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
 from skoopctl.lab import down, up
 from skoopctl.lab.processes import lab_processes
 from tests.services.push_process import Pushing
@@ -27,37 +25,33 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="skoopctl-soak-") as place:
             folder = Path(place)
-            nodes = len(lab.nodes)
             service = Pushing(
                 folder,
                 {
-                    "inventories": [str(lab.inventory), "./hosts.yaml"],
+                    "inventories": [str(lab.inventory)],
                     "kubeconfig": str(lab.kubeconfig),
-                    "hosts": "nodes:extra",
+                    "hosts": "nodes",
                     "cluster": CLUSTER,
                     "interval": INTERVAL_S,
                 },
             )
-            extra(folder, present=True)
+            leaver = lab.nodes[-1].name
 
             def chaos(gateway: Server) -> Chaos:
                 lot = random.Random(words.seed)
-                return Chaos(service, gateway, sessions, lambda: extra(folder, present=False), lot)
+                return Chaos(service, gateway, sessions, lambda: service.write(hosts=f"nodes:!{leaver}"), lot)
 
-            soak(folder, service, chaos, nodes=nodes + 1, seconds=words.seconds, tell=say)
+            try:
+                soak(folder, service, chaos, nodes=len(lab.nodes), seconds=words.seconds, tell=say)
+            except AssertionError:
+                say("the last words of push:\n" + "\n".join(service.log.splitlines()[-20:]))
+                raise
     except AssertionError as wrong:
         say(f"seed {words.seed}: {wrong}")
         return 1
     finally:
         down()
     return 0
-
-
-def extra(folder: Path, *, present: bool) -> None:
-    """Write the inventory of one node more, which leaves in the midst of it: this machine."""
-    hosts = {"leaver": {"ansible_connection": "local"}} if present else {}
-    text = yaml.safe_dump({"extra": {"hosts": hosts}})
-    (folder / "hosts.yaml").write_text(text, encoding="utf-8")
 
 
 def sessions() -> set[int]:
