@@ -111,7 +111,8 @@ def _of_push() -> str:
         "|---|---|---|---|",
     ]
     for name, row in SELF_METRICS.items():
-        rows.append(f"| `{name}` | {row.kind} | {_labels(row.labels)} | {row.help} |".replace("|  |", "| |"))
+        labels = ", ".join(f"`{label}`" for label in row.labels)
+        rows.append(f"| `{name}` | {row.kind} | {labels} | {row.help} |".replace("|  |", "| |"))
     return "\n".join([*rows, ""])
 
 

@@ -30,6 +30,7 @@ USE_THE_LAB = frozenset(
         "lab_faults",
         "lab_lifecycle",
         "metrics_live",
+        "rounds_in_lab",
         "run_live",
     )
 )
