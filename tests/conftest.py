@@ -29,6 +29,7 @@ USE_THE_LAB = frozenset(
         "lab",
         "lab_faults",
         "lab_lifecycle",
+        "metrics_exact",
         "metrics_live",
         "rounds_in_lab",
         "run_live",
