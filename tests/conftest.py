@@ -29,8 +29,9 @@ USE_THE_LAB = frozenset(
         "lab",
         "lab_faults",
         "lab_lifecycle",
-        "rounds_in_lab",
+        "metrics_exact",
         "metrics_live",
+        "rounds_in_lab",
         "run_live",
     )
 )

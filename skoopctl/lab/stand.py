@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,10 @@ class Part:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def check(self) -> None:
-        """Raise `LabError` if it has ended."""
-        if self.process.poll() is not None:
+    def check(self, *, ending_s: float = 0.0) -> None:
+        """Raise `LabError` if it has ended, or ends within some seconds: it may be about to."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(ending_s)
             said = self.log.read_text("utf-8", "replace").strip().splitlines()
             last = said[-1] if said else "it said nothing"
             raise LabError(
@@ -82,7 +83,11 @@ class Stand:
     def ask(self, expr: str) -> list[tuple[dict[str, str], float]]:
         """Return the answer of an instant query: labels and values."""
         self.prometheus.check()
-        answer = _get(f"{self.prometheus.url}/api/v1/query?{urlencode({'query': expr})}")
+        try:
+            answer = _get(f"{self.prometheus.url}/api/v1/query?{urlencode({'query': expr})}")
+        except LabError:
+            self.prometheus.check(ending_s=1.0)
+            raise
         return [(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
 
     def wait_for(self, expr: str, what: str) -> list[tuple[dict[str, str], float]]:

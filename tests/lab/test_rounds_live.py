@@ -337,15 +337,15 @@ def test_another_namespace_under_the_same_inode_is_another(host: NodeHost, group
     first = pod(host, groups, 1)
     with Conversation(host, every(5.0, "snmp", "places", "qdisc")) as told:
         told.next()
-        numbers = iter(range(2, 40))
         netns = first
-        while True:
+        for number in range(2, 40):
             host.run(f"kill -9 {pid_in(host, netns)}")
             assert wait_until(lambda: "master cni0" not in host.run("ip -o link"), DEADLINE_S)
-            number = next(numbers)
             netns = pod(host, groups, number)
             if netns == first:
                 break
+        else:
+            pytest.skip("somebody else on this machine got the inode each time")
         found = told.until(lambda: UID.format(number) in told.text("places").replace("_", "-"))
         assert netns in found.gone
         assert {change.item for change in found.changes if change.netns == netns} == {"snmp", "qdisc"}
