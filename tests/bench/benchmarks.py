@@ -11,6 +11,7 @@ from tests.bench.decoding import iptables_decoding, netlink_decoding
 from tests.bench.diagnosing import diagnosing
 from tests.bench.figure import Figure
 from tests.bench.fleet import fleet
+from tests.bench.holding import holding
 from tests.bench.nft_scale import large_nft_cluster
 from tests.bench.node import node_program
 from tests.bench.sampling import sampling
@@ -46,4 +47,5 @@ BENCHMARKS = (
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
     Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),
     Benchmark("fleet", "two hundred hosts, five hundred connections, a slow wire (root)", fleet),
+    Benchmark("hold", "two hundred hosts held for ten minutes (root)", holding),
 )
