@@ -81,11 +81,11 @@ soak: test-packages $(VENV)/dev.stamp ## Kill gateway, push and node programs at
 ##@ Keep up
 .PHONY: docs
 docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md, doctor.md, metrics.md, push.md, dashboards, rules
-	@$(PYTHON) docs/findings.py
-	@$(PYTHON) docs/plans.py
-	@$(PYTHON) docs/doctor.py
-	@$(PYTHON) docs/metrics.py
-	@$(PYTHON) docs/push.py
+	@$(PYTHON) -m docs.findings
+	@$(PYTHON) -m docs.plans
+	@$(PYTHON) -m docs.doctor
+	@$(PYTHON) -m docs.metrics
+	@$(PYTHON) -m docs.push
 	@$(PYTHON) -m docs.dashboards
 
 .PHONY: record

@@ -5,9 +5,9 @@ Run it with ``make docs``.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from docs.pages import write_or_check
 from skoopctl.doctor.ability import ABILITIES
 from skoopctl.doctor.catalogue import CHECKS
 from skoopctl.doctor.check import Check
@@ -75,10 +75,7 @@ def _section(check: Check) -> str:
 
 def main() -> None:
     """Write the page, or check it."""
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), encoding="utf-8")
-    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-        sys.exit(f"{PAGE}: stale: run 'make docs'")
+    write_or_check({PAGE: page()})
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ Run it with ``make docs``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
+from docs.pages import write_or_check
 from skoopctl.probes.catalogue import DEAR, PROBES, READINGS
 from skoopctl.probes.metric import Probe, Scope
 from skoopctl.probes.reading import Reading
@@ -156,10 +156,7 @@ def _sentence(text: str) -> str:
 
 def main() -> None:
     """Write the page, or check it."""
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), encoding="utf-8")
-    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-        sys.exit(f"{PAGE}: stale: run 'make docs'")
+    write_or_check({PAGE: page()})
 
 
 if __name__ == "__main__":

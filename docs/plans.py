@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import Any, get_args, get_origin
 
-from pydantic.fields import FieldInfo
-
+from docs.keys import tables
+from docs.pages import write_or_check
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
 from skoopctl.plans import model
 from skoopctl.plans.load import builtin_plans, load_plan
@@ -27,6 +25,7 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("`push`", model.Push),
     ("`keep`", model.Keep),
 )
+KINDS = {"thresholds": "numbers by name", "from": "text or list", "to": "text or list"}
 OPENING = """\
 # Plans
 
@@ -86,11 +85,7 @@ numbers come. From evidence in a bundle nothing can be watched: the probes are l
 def page() -> str:
     """Return docs/plans.md."""
     text = OPENING
-    for title, part in PARTS:
-        text += f"## {title}\n\n| key | value | what it says |\n|---|---|---|\n"
-        for name, field in part.model_fields.items():
-            text += f"| `{field.alias or name}` | {_value(field)} | {_said(field)} |\n"
-        text += "\n"
+    text += tables(PARTS, "##", KINDS)
     text += "## Inspections\n\n| name | asks |\n|---|---|\n"
     text += "".join(f"| `{each.name}` | {each.title} |\n" for each in INSPECTIONS.values())
     text += "\n## Thresholds\n\n| name | default | what it decides |\n|---|---|---|\n"
@@ -107,52 +102,11 @@ def page() -> str:
     return text
 
 
-def _said(field: FieldInfo) -> str:
-    if field.description:
-        return " ".join(field.description.replace("``", "`").split())
-    return (getattr(field.annotation, "__doc__", "") or "").strip()
-
-
-def _value(field: FieldInfo) -> str:
-    kind = _kind(field.annotation)
-    if field.is_required():
-        return f"{kind}, needed"
-    default = field.get_default(call_default_factory=True)
-    if default in (None, "", [], {}) or isinstance(default, Part):
-        return kind
-    return f"{kind}, `{default:g}`" if isinstance(default, float) else f"{kind}, `{default}`"
-
-
-def _kind(annotation: Any) -> str:
-    """Say in a word what a key takes."""
-    if str(get_origin(annotation)) == "typing.Literal":
-        return " or ".join(f"`{value}`" for value in get_args(annotation))
-    text = str(annotation)
-    for sign, word in (("dict", "numbers by name"), ("list", "list"), ("int", "number"), ("float", "number")):
-        if sign in text and "str | list" not in text:
-            return word
-    if isinstance(annotation, type) and issubclass(annotation, Part):
-        return "see below"
-    return "see below" if "model.Push" in text else "text or list" if "list" in text else "text"
-
-
-def main() -> int:
-    """Write the pages, or compare them."""
-    pages = {
-        HERE / "plans.md": page(),
-        HERE / "schema/plan-1.schema.json": json.dumps(plan_schema(), indent=2) + "\n",
-    }
-    stale = [
-        path.name for path, text in pages.items() if not path.exists() or path.read_text("utf-8") != text
-    ]
-    if "--check" in sys.argv[1:]:
-        if stale:
-            sys.stderr.write(f"{', '.join(stale)}: not what the code says; run: make docs\n")
-        return bool(stale)
-    for path, text in pages.items():
-        path.write_text(text, encoding="utf-8")
-    return 0
+def main() -> None:
+    """Write the pages, or check them."""
+    schema = json.dumps(plan_schema(), indent=2) + "\n"
+    write_or_check({HERE / "plans.md": page(), HERE / "schema/plan-1.schema.json": schema})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from docs.dashboards.boards import BOARDS
 from docs.dashboards.grafana import board_json
 from docs.dashboards.rules import rules_yaml
+from docs.pages import write_or_check
 
 REPORTS = Path(__file__).parents[2] / "reports"
 
@@ -20,12 +20,7 @@ def written() -> dict[Path, str]:
 
 def main() -> None:
     """Write each file, or check each."""
-    for path, text in written().items():
-        if "--check" not in sys.argv[1:]:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path}: stale: run 'make docs'")
+    write_or_check(written())
 
 
 if __name__ == "__main__":

@@ -149,13 +149,13 @@ def test_every_dependency_is_used() -> None:
 
 def test_plans_page_and_schema_are_fresh() -> None:
     """docs/plans.md and the schema of plans are what the model says; otherwise: make docs."""
-    done = _run(sys.executable, "docs/plans.py", "--check")
+    done = _run(sys.executable, "-m", "docs.plans", "--check")
     assert done.returncode == 0, done.stderr
 
 
 def test_push_page_and_schema_are_fresh() -> None:
     """docs/push.md and the schema of push's configuration are what the model says; otherwise: make docs."""
-    done = _run(sys.executable, "docs/push.py", "--check")
+    done = _run(sys.executable, "-m", "docs.push", "--check")
     assert done.returncode == 0, done.stderr
 
 
@@ -176,7 +176,7 @@ def test_files_that_use_the_lab_run_in_one_process() -> None:
 
 def test_findings_page_is_fresh() -> None:
     """docs/findings.md is what the table of findings prints; otherwise: make docs."""
-    done = _run(sys.executable, "docs/findings.py", "--check")
+    done = _run(sys.executable, "-m", "docs.findings", "--check")
     assert done.returncode == 0, done.stderr
 
 
