@@ -25,12 +25,7 @@ def watch_lease(lease_s):
 
 
 def hold_lease(lease_s):
-    """Become a process group of our own, be nice, and start the watcher."""
-    if posix.getpgrp() != posix.getpid():
-        posix.setsid()
-    try:
-        posix.nice(10)
-    except OSError:
-        pass
+    """Settle, and start the watcher."""
+    settle()
     alarm(int(lease_s) + ALARM_S)
     start_new_thread(watch_lease, (lease_s,))

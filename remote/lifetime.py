@@ -30,14 +30,19 @@ def watch(deadline):
                 kill_group()
 
 
-def guard(deadline_s):
-    """Become a process group of our own, be nice, and start the watcher; return the hard deadline."""
+def settle():
+    """Become a process group of our own, and be nice."""
     if posix.getpgrp() != posix.getpid():
         posix.setsid()
     try:
         posix.nice(10)
     except OSError:
         pass
+
+
+def guard(deadline_s):
+    """Settle, and start the watcher; return the hard deadline."""
+    settle()
     deadline = time.monotonic() + deadline_s
     alarm(int(deadline_s) + 2)
     start_new_thread(watch, (deadline,))

@@ -5,7 +5,6 @@ misses are counted, and no more than one is ever held.
 """
 import errno
 import posix
-import sys
 import time
 
 NO_FILE = {
@@ -106,22 +105,7 @@ class Sampler:
 
     def identity(self):
         """Say which machine this is."""
-        system = posix.uname()
-        release = dict(line.split("=", 1) for line in small_file("/etc/os-release").split("\n") if "=" in line)
-        return to_json({
-            "hostname": system.nodename,
-            "kernel": system.release,
-            "machine": system.machine,
-            "os": release.get("PRETTY_NAME", system.sysname).strip("\"'"),
-            "boot_id": small_file("/proc/sys/kernel/random/boot_id"),
-            "uid": posix.geteuid(),
-            "wall_ns": int(time.time() * 1e9),
-            "mono_ns": int(time.monotonic() * 1e9),
-            "python": "%d.%d.%d" % sys.version_info[:3],
-            "program_version": self.request["version"],
-            "root_netns": self.root,
-            "cpus": posix.sysconf("SC_NPROCESSORS_ONLN"),
-        }).encode(), ""
+        return to_json(dict(identity(self.request["version"], self.root), cpus=posix.sysconf("SC_NPROCESSORS_ONLN"))).encode(), ""
 
     def pods(self):
         """Name the folders in which the kubelet keeps pods' logs: NAMESPACE_NAME_UID."""
