@@ -80,6 +80,10 @@ docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md and doctor.md from t
 	@$(PYTHON) docs/plans.py
 	@$(PYTHON) docs/doctor.py
 
+.PHONY: bpf
+bpf: $(VENV)/dev.stamp ## Build bpf/built/ from the eBPF sources, for every architecture (clang 14, libbpf-dev)
+	@$(PYTHON) bpf/build.py $(ARGS)
+
 .PHONY: record
 record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --recorded (root); then: make readme
 	@.ci/with-lab $(VENV)/bin/skoopctl demo --keep-evidence skoopctl/recorded

@@ -58,7 +58,11 @@ STUB_ALARM_S = 60
 
 def job(request: Request) -> Job:
     """Return the command and the bytes for its stdin."""
-    source = program_source(request)
+    return job_of(program_source(request))
+
+
+def job_of(source: str) -> Job:
+    """Return the command and the bytes for its stdin, for any program that is made of files of ``remote/``."""
     code, text = (zlib.compress(data, LEVEL) for data in (bytecode(source), source.encode()))
     head = f"{MAGIC_NUMBER.hex()}{len(code):08x}{len(text):08x}"
     return Job(command=bootstrap_command(), stdin=head.encode() + code + text, begins=MAGIC)
@@ -75,7 +79,7 @@ def bootstrap_command() -> str:
 def program_source(request: Request) -> str:
     """Return the whole program, with the call that answers ``request``."""
     more = DOCTOR_FILES if set(request.items or ()) & set(DOCTOR_ITEMS) else ()
-    return f"{_joined(PROGRAM_FILES + more)}\nmain({request.literal()})\n"
+    return f"{joined(PROGRAM_FILES + more)}\nmain({request.literal()})\n"
 
 
 def bytecode(source: str) -> bytes:
@@ -93,7 +97,8 @@ def _bare(code: CodeType) -> CodeType:
 
 
 @cache
-def _joined(files: tuple[str, ...]) -> str:
+def joined(files: tuple[str, ...]) -> str:
+    """Return files of ``remote/`` as one source."""
     return "\n".join(without_words(_remote(name)) for name in files)
 
 
