@@ -1,7 +1,7 @@
 """Build the eBPF programs: clang for each source and architecture, then what a node needs of the object.
 
-``make bpf`` writes ``bpf/built/``; ``--out FOLDER`` another folder, ``--objects FOLDER`` keeps the objects too. The same
-sources and the same clang give the same bytes.
+``make bpf`` writes ``bpf/built/``; ``--out FOLDER`` another folder, ``--objects FOLDER`` keeps the objects too. The
+same sources and the same clang give the same bytes.
 """
 
 from __future__ import annotations

@@ -84,6 +84,10 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 } RELOCATED;
 
+struct inet_sock {
+	u16 inet_sport; // network order
+} RELOCATED;
+
 struct request_sock {
 	struct sock_common __req_common;
 } RELOCATED;

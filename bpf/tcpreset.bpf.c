@@ -28,6 +28,9 @@ static __always_inline void of_socket(struct record *event, struct sock *sk)
 {
 	in_namespace(event, BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	between_socket(event, &sk->__sk_common);
+	// A socket that closes gives its port back before it resets (tcp.c: tcp_disconnect), and remembers it here only.
+	if (!event->source_port)
+		event->source_port = host_order(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	cgroup_of(event, sk);
 }
 

@@ -23,7 +23,7 @@ _NO_CORE_BYTES = 32
 
 
 class TypeKind(IntEnum):
-    """BTF_KIND_…"""
+    """What a type is: ``BTF_KIND_…``."""
 
     VOID = 0
     INT = 1

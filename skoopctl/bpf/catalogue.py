@@ -1,4 +1,7 @@
-"""The probes: what each tells, its hooks in the order of preference, its kinds of events. docs/ebpf.md is printed from here."""
+"""The probes: what each tells, its hooks in the order of preference, its kinds of events.
+
+docs/ebpf.md is printed from here.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """One kind of event. ``number`` is ``enum kind`` of bpf/record.h, ``name`` is in JSON, ``compatible`` is KubeSkoop's."""
+    """One kind of event. ``number`` is ``enum kind`` of bpf/record.h, ``compatible`` is KubeSkoop's name."""
 
     number: int
     name: str

@@ -1,4 +1,4 @@
-"""The parts of a relocatable ELF file that the build needs: sections, symbols, relocations (elf(5)). Little endian, 64 bit."""
+"""What the build needs of a relocatable ELF file (elf(5)): sections, symbols, relocations. Little endian, 64 bit."""
 
 from __future__ import annotations
 
