@@ -19,7 +19,18 @@ from skoopctl.errors import BpfObjectError
 
 HERE = Path(__file__).resolve().parent
 CLANGS = ("clang-14", "clang")
-FLAGS = ("-g", "-O2", "-target", "bpf", "-mcpu=v1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function")
+FLAGS = (
+    "-g",
+    "-O2",
+    "-target",
+    "bpf",
+    "-mcpu=v1",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unused-function",
+    "-Wno-unused-parameter",
+)
 
 
 def sources() -> list[Path]:

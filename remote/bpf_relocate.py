@@ -36,6 +36,14 @@ def field_name(type_name, path):
 
 def resolve(types, kind, type_name, path, size):
     """Return the number that an instruction wants, or MISSING."""
+    try:
+        return look_up(types, kind, type_name, path, size)
+    except (IndexError, ValueError, ZeroDivisionError):
+        raise Outcome("failed", "the kernel's types (BTF) are damaged at %s" % field_name(type_name, path))
+
+
+def look_up(types, kind, type_name, path, size):
+    """Return what all types of one name say alike."""
     word, _, name = type_name.partition(" ")
     candidates = types.find(name, TYPE_KINDS[word])
     if kind == TYPE_EXISTS:
@@ -55,7 +63,8 @@ def resolve(types, kind, type_name, path, size):
         raise Outcome("failed", "%s is ambiguous in this kernel's types" % field_name(type_name, path))
     if found:
         return found.pop()
-    return 0 if kind in (EXISTS, VALUE_EXISTS) else MISSING
+    # A type that is not there has size 0 and number 0, as libbpf has it; every other thing that is missing is refused.
+    return 0 if kind in (EXISTS, VALUE_EXISTS, TYPE_SIZE, TYPE_ID) else MISSING
 
 
 def enumerator(types, number, name):

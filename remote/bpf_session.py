@@ -41,6 +41,9 @@ class Session:
             except Outcome as outcome:
                 self.refuse(asked, outcome)
                 continue
+            except (IndexError, ValueError):
+                self.refuse(asked, Outcome("failed", "the kernel's types (BTF) are damaged"))
+                continue
             except OSError as error:
                 outcome = from_errno(error.errno, "bpf")
                 if error.errno == errno.EPERM:

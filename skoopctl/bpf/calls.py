@@ -55,7 +55,7 @@ NO_LOSS = {
     "nfnetlink_rcv_batch": "a message to netfilter was read",
     "ip6_mc_input": "IPv6 multicast came by that nobody here has asked for, such as other hosts' reports (MLD)",
 }
-"""Functions that free packets in the normal course of things. Rules that drop have a frame of their own before these."""
+"""Functions that free packets in the normal course of things. Rules that drop are seen in other functions."""
 
 
 def function_of(symbol: str) -> str:

@@ -80,10 +80,14 @@ class Watch:
                     self.started.set()
 
     def __enter__(self) -> Self:
-        if not self.started.wait(PATIENCE_S):
-            self.process.kill()
-            assert self.process.stderr is not None
-            raise AssertionError(f"the probes did not start: {self.process.stderr.read().decode()}")
+        end = time.monotonic() + PATIENCE_S
+        while not self.started.wait(0.05):
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.process.kill()
+                assert self.process.stderr is not None
+                said = self.process.stderr.read().decode()
+                self.__exit__()
+                raise AssertionError(f"the probes did not start: {said}")
         return self
 
     def __exit__(self, *_: object) -> None:
