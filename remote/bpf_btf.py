@@ -23,7 +23,7 @@ class KernelTypes:
     def __init__(self, raw, names):
         try:
             magic, _, _, head, types, types_bytes, strings, strings_bytes = struct.unpack_from("=HBBIIIII", raw, 0)
-            if magic != BTF_MAGIC or head + strings + strings_bytes > len(raw) or types_bytes % 4:
+            if magic != BTF_MAGIC or max(types + types_bytes, strings + strings_bytes) > len(raw) - head or types_bytes % 4:
                 raise Outcome("failed", "the kernel's types (BTF) have another form than expected")
             self.raw = raw
             self.strings = head + strings

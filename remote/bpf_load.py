@@ -18,6 +18,10 @@ HOOK_TYPES = {
 LOG_BYTES = 1 << 20
 LOG_KEPT = 2000
 LOAD_ATTR = 128
+PROBE_READ, PROBE_READ_KERNEL = 4, 113
+CALL = 0x85
+# bpf_probe_read_kernel(stack, 8, 0); r0 = 0; exit.
+READS = ((0xBF, 0xA1, 0, 0), (0x07, 0x01, 0, -8), (0xB7, 0x02, 0, 8), (0xB7, 0x03, 0, 0), (CALL, 0, 0, PROBE_READ_KERNEL), (0xB7, 0, 0, 0), (0x95, 0, 0, 0))
 
 
 def decoded(text):
@@ -27,9 +31,31 @@ def decoded(text):
     return bytearray(a2b_base64(text))
 
 
+def has_read_kernel(bpf):
+    """Return whether this kernel has bpf_probe_read_kernel (5.5). A refusal for another reason is no answer: it has."""
+    code = bytearray(b"".join(struct.pack("=BBhi", *each) for each in READS))
+    text = bytearray(b"GPL\0")
+    attr = bytearray(LOAD_ATTR)
+    struct.pack_into("=IIQQ", attr, 0, RAW_TRACEPOINT, len(READS), bpf.address(code), bpf.address(text))
+    try:
+        posix.close(bpf.call(PROG_LOAD_, attr))
+    except OSError as error:
+        return error.errno != errno.EINVAL
+    return True
+
+
+def with_old_reads(code):
+    """Replace bpf_probe_read_kernel by bpf_probe_read, which older kernels have in its place."""
+    for at in range(0, len(code), 8):
+        if code[at] == CALL and code[at + 1] == 0 and struct.unpack_from("=i", code, at + 4)[0] == PROBE_READ_KERNEL:
+            struct.pack_into("=i", code, at + 4, PROBE_READ)
+
+
 def filled(program, maps, settings):
     """Return a program's code with its maps and settings; a map that is not made is the number 0."""
     code = decoded(program["code"])
+    if not maps.bpf.reads_kernel:
+        with_old_reads(code)
     for where, name in program["settings"]:
         struct.pack_into("=I", code, where * 8 + 4, settings.get(name, 0))
     for where, index in program["maps"]:

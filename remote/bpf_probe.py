@@ -16,10 +16,14 @@ ROWS_TOLD = 10000
 class Loader(Bpf):
     """bpf(2), and the one other system call that Python has not."""
 
+    reads_kernel = True  # this kernel has bpf_probe_read_kernel
+
+    def __init__(self):
+        Bpf.__init__(self)
+        self.c = c_types()
+
     def system_call(self, number, attr, arguments):
         """Call syscall(2) with a bytearray and numbers."""
-        if self.c is None:
-            self.c = c_types()
         syscall, c_long, c_char, _, get_errno = self.c
         view = (c_char * len(attr)).from_buffer(attr)
         result = syscall(c_long(number), view, *[c_long(each) for each in arguments])

@@ -82,6 +82,7 @@ class Session:
         for asked in self.request["probes"]:
             names |= names_of_artefact(asked)
         types = KernelTypes(raw_types, names)
+        self.bpf.reads_kernel = has_read_kernel(self.bpf)
         self.ms = {"btf": (time.monotonic() - begun) * 1e3}
         return types
 

@@ -144,3 +144,23 @@ def test_maps_of_every_kind_hold_what_is_put_in() -> None:
         assert maps.sums("percpu") == [7 * maps.cpus] + [0] * 15
     finally:
         maps.close()
+
+
+def test_the_helper_of_old_kernels_reads_as_well(probe: BpfProbe) -> None:
+    """Where bpf_probe_read_kernel is not there, programs are loaded with bpf_probe_read in its place."""
+    assert probe.hooks
+
+    def old(source: str) -> str:
+        return source.replace("def has_read_kernel(bpf):", "def has_read_kernel(bpf):\n    return False\n")
+
+    with Watch(BpfRequest(("packetloss",), 1.0), change=old) as watch:
+        watch.wait()
+    report = next(each for each in watch.setups["packetloss"].hooks if each.program == "by_raw_tp")
+    node = loader()
+    code = bytearray(
+        node.struct.pack("=BBhi", 0x85, 0, 0, 113) + node.struct.pack("=BBhi", 0x85, 0x10, 0, 113)
+    )
+    node.with_old_reads(code)
+    assert report.status == "ok"
+    assert [code[4], code[12]] == [4, 113], "calls of helpers only"
+    assert node.has_read_kernel(node.Loader())

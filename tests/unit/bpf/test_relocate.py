@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.bpf_loader import loader
@@ -169,6 +169,8 @@ def test_what_is_missing_becomes_a_call_that_no_kernel_has(kernel: TypesWriter) 
     assert set(done.missing.values()) == {"struct sk_buff.nothing", "enum reason.BETTER"}
 
 
+@example(tail=b"", at=13, noise=b"\x01")
+@example(tail=b"", at=57, noise=b"\x01")
 @given(st.binary(max_size=300), st.integers(0, 200), st.binary(min_size=1, max_size=8))
 def test_damaged_types_are_one_outcome(tail: bytes, at: int, noise: bytes) -> None:
     """Types that are cut, or have other bytes in them, give an outcome or types, never another error."""

@@ -176,10 +176,16 @@ def test_command_means_the_same_in_every_login_shell() -> None:
 
 def test_program_files_are_all_there_is() -> None:
     """Every Python file of the node program is sent; only the stub travels in the command."""
+    from skoopctl.bpf.program import LOADER_FILES
     from skoopctl.evidence import payload
 
     folder = payload.Path(payload.skoopctl.__file__).parent.parent / "remote"
-    assert {file.name for file in folder.glob("*.py")} == {*PROGRAM_FILES, *DOCTOR_FILES, "stub.py"}
+    assert {file.name for file in folder.glob("*.py")} == {
+        *PROGRAM_FILES,
+        *DOCTOR_FILES,
+        *LOADER_FILES,
+        "stub.py",
+    }
 
 
 @pytest.mark.parametrize("shell", [["sh"], ["bash"], ["bash", "--posix"]])
