@@ -75,10 +75,11 @@ fuzz: test-packages $(VENV)/dev.stamp ## Compare the model with this kernel: N=1
 
 ##@ Keep up
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md and doctor.md from the code's tables
+docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md, doctor.md and ebpf.md from the code's tables
 	@$(PYTHON) docs/findings.py
 	@$(PYTHON) docs/plans.py
 	@$(PYTHON) docs/doctor.py
+	@$(PYTHON) docs/ebpf.py
 
 .PHONY: bpf
 bpf: $(VENV)/dev.stamp ## Build bpf/built/ from the eBPF sources, for every architecture (clang 14, libbpf-dev)

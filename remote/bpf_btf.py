@@ -29,6 +29,7 @@ class KernelTypes:
             self.strings = head + strings
             self.end = self.strings + strings_bytes
             self.places = {}
+            self.answers = {}
             self.words = memoryview(raw[head + types:head + types + types_bytes]).cast("I")
             self.hits = dict((place, []) for place in map(self.place, names) if place)
             self.scan()

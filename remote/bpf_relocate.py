@@ -35,9 +35,12 @@ def field_name(type_name, path):
 
 
 def resolve(types, kind, type_name, path, size):
-    """Return the number that an instruction wants, or MISSING."""
+    """Return the number that an instruction wants, or MISSING. Programs ask the same things again and again."""
+    asked = kind, type_name, path, size
     try:
-        return look_up(types, kind, type_name, path, size)
+        if asked not in types.answers:
+            types.answers[asked] = look_up(types, kind, type_name, path, size)
+        return types.answers[asked]
     except (IndexError, ValueError, ZeroDivisionError):
         raise Outcome("failed", "the kernel's types (BTF) are damaged at %s" % field_name(type_name, path))
 

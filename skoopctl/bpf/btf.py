@@ -18,6 +18,7 @@ _HEADER = struct.Struct("<HBBIIIII")
 _TYPE = struct.Struct("<III")
 _EXT_HEADER = struct.Struct("<HBBIIIIIII")
 _CORE = struct.Struct("<IIII")
+_MANY_MODIFIERS = 64
 _NO_CORE_BYTES = 32
 """A header of BTF.ext that is shorter has no relocations."""
 
@@ -130,9 +131,11 @@ class Btf:
 
     def bare(self, number: int) -> int:
         """Return the number of a type without typedefs and qualifiers."""
-        while self.types[number].kind in _MODIFIERS:
+        for _ in range(_MANY_MODIFIERS):
+            if self.types[number].kind not in _MODIFIERS:
+                return number
             number = self.types[number].size
-        return number
+        raise BpfObjectError("the object's types go round in a circle", hint="make bpf")
 
     def members(self, number: int) -> Iterator[Member]:
         """Yield the members of a struct or union."""
@@ -178,6 +181,8 @@ def core_relocations(raw: bytes, btf: Btf) -> list[CoreRelocation]:
     at = head[3] + head[8]
     end = at + head[9]
     (size,) = struct.unpack_from("<I", raw, at)
+    if size < _CORE.size:
+        raise BpfObjectError("the object's relocations are damaged", hint="make bpf")
     at += 4
     found = []
     while at < end:

@@ -53,9 +53,23 @@ NO_LOSS = {
     "skb_queue_purge_reason": "the same",
     "unix_release_sock": "a socket between processes was closed",
     "nfnetlink_rcv_batch": "a message to netfilter was read",
-    "ip6_mc_input": "IPv6 multicast came by that nobody here has asked for, such as other hosts' reports (MLD)",
 }
 """Functions that free packets in the normal course of things. Rules that drop are seen in other functions."""
+
+NO_LOSS_WITHOUT_REASON = {
+    "ip6_mc_input": "IPv6 multicast came by that nobody here has asked for, such as other hosts' reports (MLD)",
+    "icmpv6_rcv": "an ICMPv6 message was read (before 6.2)",
+}
+"""Functions that do so where the kernel tells no reason, and lose packets for a reason that it tells."""
+
+_NO_REASON = frozenset(("", "NOT_SPECIFIED"))
+
+
+def is_loss(function: str, reason_name: str) -> bool:
+    """Return whether a packet that was freed got lost."""
+    if function in NO_LOSS_WITHOUT_REASON:
+        return reason_name not in _NO_REASON
+    return function not in NO_LOSS
 
 
 def function_of(symbol: str) -> str:

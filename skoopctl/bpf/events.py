@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Any
 
-from skoopctl.bpf.calls import NO_LOSS, callers, function_of, netfilter_hook
+from skoopctl.bpf.calls import callers, function_of, is_loss, netfilter_hook
 from skoopctl.bpf.catalogue import FRAMES, KINDS, RECORD_BYTES, BpfProbe
 from skoopctl.errors import EvidenceError
 
@@ -81,7 +81,7 @@ class Batch:
     lost: int
     """How many samples of the probe found no room since it began; they are counted."""
     ignored: int
-    """How many records were of packets that are freed in the normal course of things (`calls.NO_LOSS`)."""
+    """How many records were of packets that are freed in the normal course of things (`calls.is_loss`)."""
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ def _events(probe: BpfProbe, body: bytes, names: Names, offset_ns: int) -> Itera
     for at in range(BATCH.size, len(body), probe.record_bytes):
         stack = STACK.unpack_from(body, at + RECORD_BYTES) if probe.stack else ()
         event = _event(probe, RECORD.unpack_from(body, at), stack, names.functions, reasons, mine, offset_ns)
-        if event.function not in NO_LOSS:
+        if is_loss(event.function, event.reason_name):
             yield event
 
 

@@ -6,6 +6,7 @@ are asked for by the object's own numbers.
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 
 from skoopctl.bpf.artefact import GPL_COMPATIBLE, INSTRUCTION_BYTES, Artefact, Field, Map, Program
@@ -71,6 +72,13 @@ _CLASSES = {
 
 def lower(raw: bytes, name: str, architecture: str) -> Artefact:
     """Return what a node needs of an object. Raises `BpfObjectError` for what its loader could not do."""
+    try:
+        return _lower(raw, name, architecture)
+    except (IndexError, KeyError, ValueError, StopIteration, RecursionError, struct.error) as error:
+        raise BpfObjectError(f"{name}: the object is damaged: {error!r}", hint="make bpf") from None
+
+
+def _lower(raw: bytes, name: str, architecture: str) -> Artefact:
     elf = read_elf(raw)
     btf = Btf(elf.data(".BTF"))
     licence = elf.data("license").split(b"\0")[0].decode("ascii")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skoopctl.bpf.calls import NO_LOSS, function_of
+from skoopctl.bpf.calls import function_of, is_loss
 from skoopctl.bpf.catalogue import KINDS, PROBES, BpfProbe
 from skoopctl.bpf.events import Batch, Names, address_text, decode_batch, reason_name
 from skoopctl.errors import EvidenceError
@@ -93,7 +93,7 @@ class Counts:
     uncounted: int
     """Events that fell out of the totals, because there were too many different ones."""
     ignored: int
-    """How many of all were no loss (`calls.NO_LOSS`); they are not in the totals."""
+    """How many of all were no loss (`calls.is_loss`); they are not in the totals."""
     unsent: int
     """Samples that were over the limit of what a node sends."""
     cost: Mapping[str, tuple[int, int]]
@@ -169,8 +169,8 @@ class Stream:
         totals = tuple(self._totals(probe, meta["totals"]))
         return Counts(
             probe=probe.name,
-            totals=tuple(total for total in totals if total.function not in NO_LOSS),
-            ignored=sum(total.count for total in totals if total.function in NO_LOSS),
+            totals=tuple(total for total in totals if is_loss(total.function, total.reason_name)),
+            ignored=sum(total.count for total in totals if not is_loss(total.function, total.reason_name)),
             flows=tuple(_flow(*row) for row in meta["flows"]),
             sampled=_number(health["sampled"]),
             lost=_number(health["lost"]),

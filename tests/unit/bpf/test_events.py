@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skoopctl.bpf.calls import NETFILTER_HOOKS, NO_LOSS, callers, netfilter_hook
+from skoopctl.bpf.calls import NETFILTER_HOOKS, NO_LOSS, NO_LOSS_WITHOUT_REASON, callers, netfilter_hook
 from skoopctl.bpf.catalogue import FRAMES, PROBES
 from skoopctl.bpf.events import BATCH, RECORD, STACK, Batch, Names, decode_batch
 from skoopctl.errors import EvidenceError
@@ -97,6 +97,15 @@ def test_what_is_no_loss_is_counted_apart(function: str) -> None:
     """Queues that are emptied are no events, and it is said how many there were."""
     decoded = decode_batch(LOSS, batch("packetloss", record() + stack()), names(**{function: ADDRESS}))
     assert (decoded.events, decoded.ignored) == ((), 1)
+
+
+@pytest.mark.parametrize("function", sorted(NO_LOSS_WITHOUT_REASON))
+def test_a_reason_makes_it_a_loss(function: str) -> None:
+    """What such a function frees without a reason is none; with a reason it is an event."""
+    body = batch("packetloss", record(reason=2) + stack(), record(reason=12) + stack())
+    decoded = decode_batch(LOSS, body, names(**{function: ADDRESS}))
+    assert [event.reason_name for event in decoded.events] == ["NETFILTER_DROP"]
+    assert decoded.ignored == 1
 
 
 @pytest.mark.parametrize("function", sorted(NETFILTER_HOOKS))
