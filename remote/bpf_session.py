@@ -51,6 +51,7 @@ class Session:
                 self.refuse(asked, outcome)
                 continue
             setup = probe.setup()
+            probe.types = None  # 15 MB
             setup["ms"]["all"] = (time.monotonic() - begun) * 1e3
             setup["ms"].update(self.ms)
             if works:
@@ -99,11 +100,16 @@ class Session:
         for probe in self.probes:
             for descriptor in probe.buffer.descriptors:
                 waiting.register(descriptor, POLLIN)
+        pause = self.request["counts_s"]
+        due = time.monotonic() + pause if pause else until
         while self.probes:
-            left = until - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= until:
                 break
-            waiting.poll(min(left, self.request["interval_s"]) * 1e3)
+            if now >= due:
+                self.tell_counts()
+                due = now + pause
+            waiting.poll(max(1, min(until - now, due - now, self.request["interval_s"]) * 1e3))
             self.take()
 
     def take(self):
@@ -121,31 +127,33 @@ class Session:
             return
         self.room -= size * len(records)
         if size > RECORD_BYTES:
-            self.name_addresses(probe, records, size)
+            frames = struct.Struct("=8xQ%dx%dQ" % (RECORD_BYTES - 16, (size - RECORD_BYTES) // 8))
+            self.name_addresses(set().union(*map(frames.unpack, records)))
         offset = int((time.time() - time.monotonic()) * 1e9)
         payload = Payload(self.room + size * len(records) + BATCH.size)
         payload.add(BATCH.pack(BATCH_VERSION, size, offset, probe.lost()) + b"".join(records))
         self.send("events", {"probe": probe.name}, payload)
 
-    def name_addresses(self, probe, records, size):
-        """Send the functions of addresses that were not in any record before."""
-        frames = struct.Struct("=8xQ%dx%dQ" % (RECORD_BYTES - 16, (size - RECORD_BYTES) // 8))
-        fresh = set()
-        for record in records:
-            fresh.update(frames.unpack(record))
-        fresh -= self.symbols.told.keys()
-        fresh.discard(0)
+    def name_addresses(self, addresses):
+        """Send the functions of addresses that were not in anything before."""
+        fresh = [address for address in addresses if address and address not in self.symbols.told]
         if fresh:
             names = dict((str(address), self.symbols.name(address)) for address in fresh)
             self.send("symbols", {"names": names, "trouble": self.symbols.trouble})
+
+    def tell_counts(self):
+        """Send what was counted since the beginning."""
+        for probe in self.probes:
+            counts = probe.counts()
+            self.name_addresses(set(row[0] for row in counts["totals"]))
+            self.send("counts", counts)
 
     def finish(self):
         """Detach, send what is left and what was counted."""
         for probe in self.probes:
             probe.detach()
         self.take()
-        for probe in self.probes:
-            self.send("counts", probe.counts())
+        self.tell_counts()
         if self.stats >= 0:
             posix.close(self.stats)
 

@@ -38,7 +38,7 @@ BUFFERS = ("auto", "ring", "perf")
 
 @dataclass(frozen=True, slots=True)
 class BpfRequest:
-    """What a node is asked to watch. Namespaces are inodes; none means all."""
+    """What a node is asked to watch. Namespaces are inodes; none means all. Times are in seconds."""
 
     probes: tuple[str, ...]
     duration_s: float
@@ -47,6 +47,9 @@ class BpfRequest:
     stats: bool = False
     """Whether the kernel counts what the programs cost, which costs some 65 ns a run itself."""
     interval_s: float = 0.2
+    """How long the node may keep events at most."""
+    counts_s: float = 0.0
+    """How often the counts are sent; 0 for once, at the end."""
     total_bytes: int = 64 << 20
     btf: str = "/sys/kernel/btf/vmlinux"
     lockdown: str = "/sys/kernel/security/lockdown"
@@ -71,6 +74,7 @@ class BpfRequest:
             "buffers": self.buffers,
             "stats": self.stats,
             "interval_s": self.interval_s,
+            "counts_s": self.counts_s,
             "total_bytes": self.total_bytes,
             "btf": self.btf,
             "lockdown": self.lockdown,

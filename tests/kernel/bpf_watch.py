@@ -22,7 +22,7 @@ from skoopctl.bpf.program import BpfRequest, bpf_job, bpf_source
 from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, Setup, Stream
 from skoopctl.evidence.frames import DIGEST_BYTES, HEADER, MAGIC, Frame, FrameKind, _frame
 
-PATIENCE_S = 30.0
+PATIENCE_S = 8.0
 
 
 def frames_of(stream: IO[bytes]) -> Iterator[Frame]:
@@ -119,6 +119,18 @@ class Watch:
         """The events so far."""
         return [event for said in list(self.said) if isinstance(said, Batch) for event in said.events]
 
+    def counted(self, probe: str) -> list[int]:
+        """Return the sums of a probe's counts, each time that they came."""
+        counts = [said for said in list(self.said) if isinstance(said, Counts) and said.probe == probe]
+        return [sum(total.count for total in each.totals) for each in counts]
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until something holds; fail when it does not in time."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, f"waited {PATIENCE_S} s for {what}"
+            time.sleep(0.02)
+
     @property
     def ignored(self) -> int:
         """How many records were no loss."""
@@ -133,7 +145,8 @@ class Watch:
                     return event
             time.sleep(0.02)
         there = [(event.kind, event.reason_name, event.source, event.destination) for event in self.events]
-        raise AssertionError(f"no event came: {what}; there were {there}")
+        state = self.process.poll()
+        raise AssertionError(f"no event came: {what}; there were {there}; counts {self.counts}, ended: {state}")
 
 
 def main() -> None:

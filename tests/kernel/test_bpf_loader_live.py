@@ -250,6 +250,22 @@ def test_what_finds_no_room_is_counted(wire: Pair, buffers: str) -> None:
     ] == [(7011, flood)]
 
 
+def test_counts_come_again_and_again(wire: Pair) -> None:
+    """Counts that are asked for at intervals grow, and name functions of which no sample has come."""
+    with (
+        wire.server.rule(4, "INPUT", "-p", "udp", "--dport", "7016", "-j", "DROP"),
+        Watch(replace(asked(wire, "packetloss", duration_s=4.0), counts_s=0.5, total_bytes=100)) as watch,
+    ):
+        send_udp(wire.client, 4, ADDRESSES[4][1], 7016)
+        watch.until(lambda: watch.counted("packetloss")[-1:] == [1], "the first count")
+        send_udp(wire.client, 4, ADDRESSES[4][1], 7016)
+        watch.wait()
+    assert watch.counted("packetloss")[-1] == 2
+    assert watch.counts["packetloss"].unsent == 2
+    assert watch.counts["packetloss"].totals[0].function in {"nf_hook_slow", "nf_drop_reason", "nft_do_chain"}
+    assert watch.events == []
+
+
 def test_wall_clock_is_the_nodes(wire: Pair, watch: Watch) -> None:
     """An event's wall clock lies between the moments before and after its cause."""
     before = time.time_ns()

@@ -49,7 +49,7 @@ def watched(guest: Guest, buffers: str) -> tuple[Setup, list[BpfEvent], bool]:
 def test_resets_without_a_socket_before_6_10(
     guest: Guest, monkeypatch: pytest.MonkeyPatch, hook: str, buffers: str
 ) -> None:
-    """Where the tracepoint does not fire without a socket, kprobes or fentry show each reset once, for both families."""
+    """Where the tracepoint does not fire without a socket, kprobes or fentry show each reset once, v4 and v6."""
     probe = PROBES["tcpreset"]
     by_hook = {"kprobe": 0, "fentry": 1}[hook]
     hooks = tuple(
@@ -57,6 +57,7 @@ def test_resets_without_a_socket_before_6_10(
         for each in probe.hooks
     )
     monkeypatch.setitem(PROBES, "tcpreset", replace(probe, hooks=hooks))
+    before = guest.run(PROGRAMS)
     setup, events, ended = watched(guest, buffers)
     assert ended
     assert (setup.status, setup.buffer) == ("ok", buffers)
@@ -64,4 +65,4 @@ def test_resets_without_a_socket_before_6_10(
     sent = [event for event in events if event.kind == "reset-no-socket" and event.source_port == 4444]
     assert {event.source for event in sent} == {"127.0.0.1", "::1"}
     assert len({(event.source, event.destination_port) for event in sent}) == len(sent)
-    assert guest.run(PROGRAMS).strip() == "0"
+    assert guest.run(PROGRAMS) == before, "systemd has some of its own"
