@@ -30,7 +30,7 @@ class KernelTypes:
             self.end = self.strings + strings_bytes
             self.places = {}
             self.answers = {}
-            self.words = memoryview(raw[head + types:head + types + types_bytes]).cast("I")
+            self.words = memoryview(raw)[head + types:head + types + types_bytes].cast("I")
             self.hits = dict((place, []) for place in map(self.place, names) if place)
             self.scan()
         except (struct.error, IndexError):
@@ -39,7 +39,7 @@ class KernelTypes:
     def scan(self):
         """Note where every type begins, and which have the names that are looked for."""
         words, hits, more, each = self.words, self.hits, WORDS_MORE, WORDS_EACH
-        starts = [0]
+        self.starts = starts = array("I", (0,))
         note = starts.append
         at, end = 0, len(words)
         while at < end:
@@ -49,7 +49,6 @@ class KernelTypes:
             info = words[at + 1]
             kind = info >> 24 & 31
             at += 3 + more[kind] + each[kind] * (info & 0xFFFF)
-        self.starts = array("I", starts)
 
     def place(self, name):
         """Return where a string is among the strings, 0 when it is nowhere."""

@@ -18,6 +18,7 @@ HOOK_TYPES = {
 LOG_BYTES = 1 << 20
 LOG_KEPT = 2000
 LOAD_ATTR = 128
+LOAD_ATTEMPTS = 5
 PROBE_READ, PROBE_READ_KERNEL = 4, 113
 CALL = 0x85
 # bpf_probe_read_kernel(stack, 8, 0); r0 = 0; exit.
@@ -83,10 +84,14 @@ def load_program(bpf, program, relocated, licence, types):
     struct.pack_into("=16s", attr, 48, program["name"][:15].encode())
     struct.pack_into("=I", attr, 68, attach)
     struct.pack_into("=I", attr, 108, target)
-    try:
-        return bpf.call(PROG_LOAD_, attr)
-    except OSError as error:
-        number = error.errno
+    number = errno.EAGAIN
+    for _ in range(LOAD_ATTEMPTS):
+        try:
+            return bpf.call(PROG_LOAD_, attr)
+        except OSError as error:
+            number = error.errno
+        if number != errno.EAGAIN:  # a signal came in between
+            break
     raise refused(number, said_of(bpf, attr), relocated.missing, program["name"])
 
 

@@ -7,7 +7,7 @@ TEXT = b"tTwW"
 
 
 class Symbols:
-    """The kernel's functions by address."""
+    """The kernel's functions by address: their addresses in order, and their names one behind the other."""
 
     def __init__(self):
         self.starts = None
@@ -15,23 +15,26 @@ class Symbols:
         self.told = {}
 
     def read(self):
-        """Read the table: 120,000 lines, of which half are functions."""
-        rows = []
-        self.starts, self.lines = array("Q"), []
+        """Read the table: 120,000 lines, of which half are functions. Modules stand behind the kernel, not in order."""
+        starts, places, names = array("Q"), array("I"), bytearray()
+        self.starts, self.places, self.names = starts, places, names
         try:
             with open(KALLSYMS, "rb") as file:
                 for line in file:
                     if line[17] in TEXT:
-                        rows.append((int(line[:16], 16), line[19:]))
+                        starts.append(int(line[:16], 16))
+                        places.append(len(names))
+                        names += line[19:]
         except (OSError, IndexError, ValueError) as error:
             self.trouble = "%s cannot be read: %s" % (KALLSYMS, error)
             return
-        rows.sort()
-        if not rows or not rows[-1][0]:
+        if not starts or not max(starts):
             self.trouble = "%s hides addresses (kptr_restrict)" % KALLSYMS
+            del starts[:]
             return
-        self.starts.extend(address for address, _ in rows)
-        self.lines = [line for _, line in rows]
+        order = array("I", sorted(range(len(starts)), key=starts.__getitem__))
+        self.starts = array("Q", (starts[index] for index in order))
+        self.places = array("I", (places[index] for index in order))
 
     def name(self, address):
         """Return function+0x1f, or nothing when it cannot be known."""
@@ -42,7 +45,8 @@ class Symbols:
         found = ""
         index = bisect_right(self.starts, address) - 1
         if index >= 0 and address - self.starts[index] < 1 << 20:
-            word = self.lines[index].split()[0].decode("ascii", "replace")
+            begin = self.places[index]
+            word = self.names[begin:self.names.index(b"\n", begin)].split()[0].decode("ascii", "replace")
             found = "%s+0x%x" % (word, address - self.starts[index])
         self.told[address] = found
         return found

@@ -22,7 +22,7 @@ from skoopctl.bpf.program import BpfRequest, bpf_job, bpf_source
 from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, Setup, Stream
 from skoopctl.evidence.frames import DIGEST_BYTES, HEADER, MAGIC, Frame, FrameKind, _frame
 
-PATIENCE_S = 8.0
+PATIENCE_S = 30.0
 
 
 def frames_of(stream: IO[bytes]) -> Iterator[Frame]:
@@ -146,7 +146,8 @@ class Watch:
             time.sleep(0.02)
         there = [(event.kind, event.reason_name, event.source, event.destination) for event in self.events]
         state = self.process.poll()
-        raise AssertionError(f"no event came: {what}; there were {there}; counts {self.counts}, ended: {state}")
+        how = {name: (setup.status, setup.detail, setup.hooks) for name, setup in self.setups.items()}
+        raise AssertionError(f"no event came: {what}; there were {there}; {how}; the program ended: {state}")
 
 
 def main() -> None:
