@@ -80,13 +80,18 @@ soak: test-packages $(VENV)/dev.stamp ## Kill gateway, push and node programs at
 
 ##@ Keep up
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md, doctor.md, metrics.md, push.md, dashboards, rules
+docs: $(VENV)/dev.stamp ## Write docs/findings.md, plans.md, doctor.md, metrics.md, push.md, ebpf.md, dashboards, rules
 	@$(PYTHON) -m docs.findings
 	@$(PYTHON) -m docs.plans
 	@$(PYTHON) -m docs.doctor
 	@$(PYTHON) -m docs.metrics
 	@$(PYTHON) -m docs.push
 	@$(PYTHON) -m docs.dashboards
+	@$(PYTHON) -m docs.ebpf
+
+.PHONY: bpf
+bpf: $(VENV)/dev.stamp ## Build bpf/built/ from the eBPF sources, for every architecture (clang 14, libbpf-dev)
+	@$(PYTHON) bpf/build.py $(ARGS)
 
 .PHONY: record
 record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --recorded (root); then: make readme

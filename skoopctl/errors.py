@@ -16,6 +16,7 @@
     │   ├── DeadlineError          one of the four deadlines passed
     │   └── UnsupportedError       nothing on the host can run the node program
     ├── EvidenceError              exit 2: an answer or a bundle that cannot be read
+    ├── BpfObjectError             an object of eBPF that cannot be built or used
     ├── PushError                  metrics could not be pushed; a warning, never a run's failure
     └── LabError                   exit 2: the built-in lab cannot be built or is not there
 """
@@ -125,6 +126,10 @@ class EvidenceError(SkoopError):
     """An answer of a node, or a bundle on disk, cannot be read."""
 
     exit_code = 2
+
+
+class BpfObjectError(SkoopError):
+    """An object of eBPF, or what was made of it, is not what it should be."""
 
 
 class PushError(SkoopError):

@@ -79,7 +79,12 @@ STUB_ALARM_S = 60
 
 def job(request: Request) -> Job:
     """Return the command and the bytes for its stdin."""
-    return Job(command=bootstrap_command(), stdin=_on_stdin(program_source(request)), begins=MAGIC)
+    return job_of(program_source(request))
+
+
+def job_of(source: str) -> Job:
+    """Return the command and the bytes for its stdin, for any program that is made of files of ``remote/``."""
+    return Job(command=bootstrap_command(), stdin=_on_stdin(source), begins=MAGIC)
 
 
 def sample_job(request: SampleRequest) -> Job:
@@ -114,12 +119,12 @@ def bootstrap_command() -> str:
 def program_source(request: Request) -> str:
     """Return the whole program, with the call that answers ``request``."""
     more = DOCTOR_FILES if set(request.items or ()) & set(DOCTOR_ITEMS) else ()
-    return f"{_joined(PROGRAM_FILES + more)}\nmain({request.literal()})\n"
+    return f"{joined(PROGRAM_FILES + more)}\nmain({request.literal()})\n"
 
 
 def sample_source(request: SampleRequest) -> str:
     """Return the whole program that sends rounds, with the call that answers ``request``."""
-    return f"{_joined(SAMPLE_FILES)}\nsample({request.literal()})\n"
+    return f"{joined(SAMPLE_FILES)}\nsample({request.literal()})\n"
 
 
 def bytecode(source: str) -> bytes:
@@ -137,7 +142,8 @@ def _bare(code: CodeType) -> CodeType:
 
 
 @cache
-def _joined(files: tuple[str, ...]) -> str:
+def joined(files: tuple[str, ...]) -> str:
+    """Return files of ``remote/`` as one source."""
     return "\n".join(without_words(_remote(name)) for name in files)
 
 

@@ -30,6 +30,7 @@ ROOMS = (
     "evidence",
     "kernel",
     "cluster",
+    "bpf",
     "dataplane",
     "checks",
     "changes",
@@ -177,6 +178,12 @@ def test_files_that_use_the_lab_run_in_one_process() -> None:
 def test_findings_page_is_fresh() -> None:
     """docs/findings.md is what the table of findings prints; otherwise: make docs."""
     done = _run(sys.executable, "-m", "docs.findings", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_ebpf_page_is_fresh() -> None:
+    """docs/ebpf.md is what the table of eBPF probes prints; otherwise: make docs."""
+    done = _run(sys.executable, "-m", "docs.ebpf", "--check")
     assert done.returncode == 0, done.stderr
 
 

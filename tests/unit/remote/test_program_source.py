@@ -185,6 +185,7 @@ def test_command_means_the_same_in_every_login_shell() -> None:
 
 def test_program_files_are_all_there_is() -> None:
     """Every Python file of the node program is sent; only the stub travels in the command."""
+    from skoopctl.bpf.program import LOADER_FILES
     from skoopctl.evidence import payload
 
     folder = payload.Path(payload.skoopctl.__file__).parent.parent / "remote"
@@ -192,6 +193,7 @@ def test_program_files_are_all_there_is() -> None:
         *PROGRAM_FILES,
         *DOCTOR_FILES,
         *SAMPLE_FILES,
+        *LOADER_FILES,
         "stub.py",
     }
 

@@ -1,0 +1,127 @@
+"""Write docs/ebpf.md from the table of eBPF probes; with ``--check``, only say whether it is fresh.
+
+Run it with ``make docs``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docs.pages import write_or_check
+from skoopctl.bpf.artefact import built
+from skoopctl.bpf.calls import NETFILTER_HOOKS, NO_LOSS, NO_LOSS_WITHOUT_REASON
+from skoopctl.bpf.catalogue import PROBES, BpfProbe
+
+PAGE = Path(__file__).with_name("ebpf.md")
+
+_OPENING = """\
+# eBPF on demand
+
+<!-- Written by `make docs` from skoopctl/bpf/. Edit docs/ebpf.py or the tables. -->
+
+Kernel events with a cause, from any node with Python 3.6, root and BTF (`/sys/kernel/btf/vmlinux`): no compiler, no
+headers, no libbpf, no file on the node. The programs are built beforehand ([`bpf/`](../bpf), `make bpf`); the node
+program fills them in for its kernel, loads and attaches them, and sends what they see. Everything hangs on file
+descriptors: when the program ends, even by SIGKILL, programs and maps are gone.
+
+- **Nothing is guessed.** A field that the kernel has not refuses the program, by name, unless the program asks first
+  whether it is there. So does a field of another size, and one that two types of one name have at different places.
+- **Features are tried, versions are not read.** How many arguments a tracepoint has is read from the kernel's types;
+  where they do not tell, the program is tried with fewer and fewer. Without the ring buffer there are perf buffers.
+- **What cannot be had is told**, with the errno and the verifier's words. A probe is *degraded* while one useful hook
+  lives, and *unavailable* with one reason otherwise: lockdown, missing BTF, missing privilege.
+- **Counts in maps, samples in buffers.** Every event is counted. A sample that found no room is in `lost`, counted by
+  the program itself: what came and what was lost are together all that happened.
+- Reasons have the names of the node's own kernel; functions are named by its `/proc/kallsyms`. The netfilter hook of
+  a drop is known by the calls that led there, and is empty where they do not tell.
+
+Times are integers in nanoseconds: `mono_ns` of the kernel's monotonic clock, `wall_ns` by the node's offset between
+both clocks, sampled with each batch.
+"""
+
+_UNWANTED = """\
+## What is no loss
+
+The kernel frees packets in the normal course of things, and the tracepoint does not tell. Those that are freed with
+the reasons CONSUMED and QUEUE_PURGE are passed over, and those in these functions are counted apart:
+
+| function | |
+|---|---|
+"""
+
+_HOOKS = """\
+## Netfilter hooks by function
+
+| function | hook |
+|---|---|
+"""
+
+_ADDING = """\
+## Adding a probe
+
+A source in `bpf/NAME.bpf.c` that fills in `struct record` of `bpf/record.h`, a row in `skoopctl/bpf/catalogue.py`,
+`make bpf`, `make docs`, and a test in `tests/kernel` that provokes the real cause. Structs hold only the fields that
+are read, with `RELOCATED`; functions are `__always_inline`; there is no global data, but `SETTING(name)` for numbers
+that the loader puts in; what newer kernels have is asked for with `bpf_core_field_exists()`, or is `skoop_args_N`
+for arguments. `tests/kernel/test_bpf_relocations_live.py` compares each relocation with libbpf's.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    table = ["## Probes", "", "| probe | tells | built, bytes |", "|---|---|---|"]
+    table += [f"| [`{each.name}`](#{each.name}) | {each.title} | {_size(each)} |" for each in PROBES.values()]
+    sections = [line for each in PROBES.values() for line in _section(each)]
+    unwanted = [f"| `{name}` | {why} |" for name, why in NO_LOSS.items()]
+    unwanted += [f"| `{name}`, without a reason | {why} |" for name, why in NO_LOSS_WITHOUT_REASON.items()]
+    hooks = [f"| `{name}` | {hook} |" for name, hook in NETFILTER_HOOKS.items()]
+    parts = [
+        _OPENING,
+        *table,
+        "",
+        *sections,
+        _UNWANTED.rstrip(),
+        *unwanted,
+        "",
+        _HOOKS.rstrip(),
+        *hooks,
+        "",
+        _ADDING,
+    ]
+    return "\n".join(parts)
+
+
+def _size(probe: BpfProbe) -> str:
+    code = sum(len(program.code) for program in built(probe.name, "x86_64").programs)
+    return f"{code:,} of code"
+
+
+def _section(probe: BpfProbe) -> list[str]:
+    programs = {program.name: program for program in built(probe.name, "x86_64").programs}
+    lines = [f"### {probe.name}", "", f"{probe.title[0].upper()}{probe.title[1:]}.", ""]
+    if probe.reasons:
+        lines += [f"Reasons are those of the kernel's `enum {probe.reasons}`.", ""]
+    lines += ["| sees | by | kernels |", "|---|---|---|"]
+    for hook in probe.hooks:
+        ways = [
+            ", ".join(f"`{programs[name].hook}/{programs[name].target}`" for name in alternative)
+            for alternative in hook.alternatives
+        ]
+        only = (
+            f"; only where `{hook.needed.tracepoint}` has fewer than {hook.needed.arguments} arguments"
+            if hook.needed
+            else ""
+        )
+        lines.append(f"| {hook.what} | {', else '.join(ways)}{only} | {hook.since} |")
+    lines += ["", "| event | KubeSkoop's | |", "|---|---|---|"]
+    lines += [f"| `{kind.name}` | `{kind.compatible}` | {kind.tells} |" for kind in probe.kinds]
+    return [*lines, ""]
+
+
+def main() -> None:
+    """Write the page, or check it."""
+    write_or_check({PAGE: page()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Maps: made, filled, read. They live as long as their descriptors."""
+import posix
+import struct
+
+MAP_CREATE_, MAP_LOOKUP, MAP_UPDATE, MAP_NEXT = 0, 1, 2, 4
+HASH, PERF_EVENT_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 4, 6, 27
+PER_CPU = (5, 6, 10)
+
+
+def cpu_list(which):
+    """Return the CPUs of a list like 0-3,8: ``possible`` or ``online``."""
+    found = []
+    for part in small_file("/sys/devices/system/cpu/" + which).split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            found.extend(range(int(first), int(last or first) + 1))
+    return found or [0]
+
+
+class Maps:
+    """The maps of one artefact: {name: descriptor}."""
+
+    def __init__(self, bpf, rows):
+        self.bpf = bpf
+        self.rows = dict((row["name"], row) for row in rows)
+        self.fds = {}
+        self.cpus = len(cpu_list("possible"))
+
+    def make(self, name):
+        """Make one map."""
+        row = self.rows[name]
+        attr = bytearray(72)
+        entries = row["entries"] or self.cpus
+        struct.pack_into("=IIIII", attr, 0, row["type"], row["key"], row["value"], entries, row["flags"])
+        struct.pack_into("=16s", attr, 28, row["name"][:15].encode())
+        self.fds[name] = self.bpf.call(MAP_CREATE_, attr)
+
+    def close(self):
+        """Close them all."""
+        for descriptor in self.fds.values():
+            posix.close(descriptor)
+        self.fds = {}
+
+    def put(self, name, key, value):
+        """Set one entry."""
+        key, value = bytearray(key), bytearray(value)
+        attr = struct.pack("=IIQQQ", self.fds[name], 0, self.bpf.address(key), self.bpf.address(value), 0)
+        self.bpf.call(MAP_UPDATE, bytearray(attr))
+
+    def get(self, name, key):
+        """Return one value, of all CPUs one behind the other where each has its own; None when there is no such entry."""
+        row = self.rows[name]
+        size = (row["value"] + 7) // 8 * 8 * self.cpus if row["type"] in PER_CPU else row["value"]
+        key, value = bytearray(key), bytearray(size)
+        attr = struct.pack("=IIQQQ", self.fds[name], 0, self.bpf.address(key), self.bpf.address(value), 0)
+        try:
+            self.bpf.call(MAP_LOOKUP, bytearray(attr))
+        except OSError:
+            return None
+        return bytes(value)
+
+    def sums(self, name):
+        """Return the sums over all CPUs of an array of 64-bit numbers."""
+        found = []
+        for index in range(self.rows[name]["entries"]):
+            value = self.get(name, struct.pack("=I", index)) or b""
+            found.append(sum(struct.unpack("=%dQ" % (len(value) // 8), value)))
+        return found
+
+    def items(self, name, limit):
+        """Return [(key, value)] of a hash, ``limit`` at most. Other CPUs go on changing it."""
+        found = []
+        key, following = b"", bytearray(self.rows[name]["key"])
+        while len(found) < limit:
+            current = bytearray(key)
+            attr = struct.pack("=IIQQ", self.fds[name], 0, self.bpf.address(current) if key else 0, self.bpf.address(following))
+            try:
+                self.bpf.call(MAP_NEXT, bytearray(attr))
+            except OSError:
+                break
+            key = bytes(following)
+            value = self.get(name, key)
+            if value is not None:
+                found.append((key, value))
+        return found

@@ -1,0 +1,186 @@
+"""One probe: its maps and programs, what of it could be attached, and what it has seen.
+
+A probe lives while one useful hook does; every hook that could not be had is told, with the kernel's errno.
+"""
+import errno
+import posix
+import struct
+import time
+
+OBJ_INFO_, ENABLE_STATS = 15, 32
+INFO_BYTES, RUN_TIME_AT, RUN_COUNT_AT = 216, 192, 200
+RECORD_BYTES = 96  # bpf/record.h: struct record; what is behind it are addresses of calls
+ROWS_TOLD = 10000
+
+
+class Loader(Bpf):
+    """bpf(2), and the one other system call that Python has not."""
+
+    reads_kernel = True  # this kernel has bpf_probe_read_kernel
+
+    def __init__(self):
+        Bpf.__init__(self)
+        self.c = c_types()
+
+    def system_call(self, number, attr, arguments):
+        """Call syscall(2) with a bytearray and numbers."""
+        syscall, c_long, c_char, _, get_errno = self.c
+        view = (c_char * len(attr)).from_buffer(attr)
+        result = syscall(c_long(number), view, *[c_long(each) for each in arguments])
+        if result < 0:
+            raise OSError(get_errno(), "syscall")
+        return result
+
+
+class BpfProbe:
+    """One probe of a request."""
+
+    def __init__(self, bpf, types, asked, buffers, namespaces):
+        self.bpf, self.types, self.asked = bpf, types, asked
+        self.name = asked["name"]
+        self.programs = dict((each["name"], each) for each in asked["programs"])
+        self.maps = Maps(bpf, asked["maps"])
+        self.settings = {"filter": int(bool(namespaces))}
+        self.hooks, self.links, self.loaded, self.levels = [], [], {}, {}
+        self.ms = {"maps": 0.0, "relocate": 0.0, "load": 0.0, "attach": 0.0}
+        self.unsent = 0
+        begun = time.monotonic()
+        self.buffer = None
+        self.make_maps(buffers, namespaces)
+        self.ms["maps"] = (time.monotonic() - begun) * 1e3
+
+    def make_maps(self, buffers, namespaces):
+        """Make the maps, with the ring buffer if this kernel has it, else with perf buffers."""
+        for name in self.maps.rows:
+            if name not in ("ring", "perf"):
+                self.maps.make(name)
+        for inode in namespaces:
+            self.maps.put("wanted", struct.pack("=I", inode), struct.pack("=I", 1))
+        if buffers != "perf":
+            try:
+                self.maps.make("ring")
+                self.buffer = RingBuffer(self.maps.fds["ring"], self.maps.rows["ring"]["entries"])
+                self.settings["ring"] = 1
+                return
+            except OSError as error:
+                # EINVAL: a type of map that came with 5.8.
+                if buffers == "ring" or error.errno != errno.EINVAL:
+                    raise
+        self.maps.make("perf")
+        self.buffer = PerfBuffers(self.bpf, self.maps, "perf")
+
+    def attach(self):
+        """Attach what can be; of alternatives, the first that works whole."""
+        for group in self.asked["groups"]:
+            if group["below"] and not self.is_below(*group["below"]):
+                continue
+            for alternative in group["any"]:
+                rows = [self.hook(self.programs[name], group["what"]) for name in alternative]
+                self.hooks.extend(rows)
+                if all(row["status"] == "ok" for row in rows):
+                    break
+        return any(row["status"] == "ok" for row in self.hooks)
+
+    def is_below(self, tracepoint, count):
+        """Return whether a tracepoint hands over fewer arguments than ``count``."""
+        level = self.types.arity(tracepoint)
+        return (self.levels.get(tracepoint, count) if level is None else level) < count
+
+    def hook(self, program, what):
+        """Load and attach one program; return how it went."""
+        row = {"program": program["name"], "hook": program["hook"], "target": program["target"], "what": what}
+        for level in self.possible_levels(program):
+            try:
+                self.try_level(program, level)
+                row.update(status="ok", detail="", args=level)
+                return row
+            except Outcome as outcome:
+                row.update(status=outcome.status, detail=outcome.detail, log=outcome.payload or "", args=level)
+                if getattr(outcome, "errno", 0) != errno.EINVAL:
+                    break
+        return row
+
+    def possible_levels(self, program):
+        """Return how many arguments the program may read: what the types tell, else all that it could, most first.
+
+        A program that reads more than there are is refused when it is attached (EINVAL).
+        """
+        named = set(name for _, name in program["settings"] if name.startswith("args_"))
+        if not named:
+            return [0]
+        known = self.types.arity(program["target"])
+        return sorted((int(name[5:]) for name in named), reverse=True) + [0] if known is None else [known]
+
+    def try_level(self, program, level):
+        """Load and attach a program that reads as many arguments."""
+        settings = dict(self.settings)
+        for _, name in program["settings"]:
+            if name.startswith("args_"):
+                settings[name] = int(int(name[5:]) <= level)
+        begun = time.monotonic()
+        relocated = Relocated(program, self.types, filled(program, self.maps, settings))
+        then = time.monotonic()
+        descriptor = load_program(self.bpf, program, relocated, self.asked["license"], self.types)
+        after = time.monotonic()
+        self.ms["relocate"] += (then - begun) * 1e3
+        self.ms["load"] += (after - then) * 1e3
+        try:
+            self.links.extend(attach(self.bpf, program, descriptor))
+        except Outcome:
+            posix.close(descriptor)
+            raise
+        self.ms["attach"] += (time.monotonic() - after) * 1e3
+        self.loaded[program["name"]] = descriptor
+        self.levels[program["target"]] = level
+
+    def records(self):
+        """Return the records that came since the last time, all of one size."""
+        size = self.asked["record"]
+        return [data[:size] for data in self.buffer.drain()]
+
+    def lost(self):
+        """Return how many samples found no room so far."""
+        return self.maps.sums("health")[1]
+
+    def cost(self):
+        """Return {program: [runs, nanoseconds]}, counted while somebody has asked the kernel for it (5.8)."""
+        found = {}
+        for name, descriptor in self.loaded.items():
+            info = bytearray(INFO_BYTES)
+            try:
+                self.bpf.call(OBJ_INFO_, bytearray(struct.pack("=IIQ", descriptor, INFO_BYTES, self.bpf.address(info))))
+            except OSError:
+                continue
+            found[name] = list(struct.unpack_from("=Q", info, RUN_COUNT_AT) + struct.unpack_from("=Q", info, RUN_TIME_AT))
+        return found
+
+    def detach(self):
+        """Take the programs off their hooks; what they counted stays readable."""
+        for descriptor in self.links:
+            posix.close(descriptor)
+        self.links = []
+
+    def setup(self):
+        """Return how attaching went, for people and programs."""
+        return {
+            "probe": self.name,
+            "status": "ok" if all(row["status"] == "ok" for row in self.hooks) else "degraded",
+            "backend": "core",
+            "buffer": "ring" if self.settings.get("ring") else "perf",
+            "hooks": self.hooks,
+            "ms": self.ms,
+            "names": self.types.names_of(self.asked["reasons"]) if self.asked["reasons"] else {},
+        }
+
+    def counts(self):
+        """Return everything that was counted."""
+        totals = [list(struct.unpack("=QIIII", key)[:4]) + list(struct.unpack("=Q", value)) for key, value in self.maps.items("totals", ROWS_TOLD)]
+        flows = [[bytes_to_hex(key)] + list(struct.unpack("=Q", value)) for key, value in self.maps.items("flows", ROWS_TOLD)]
+        sampled, lost, uncounted = self.maps.sums("health")
+        health = {"sampled": sampled, "lost": lost, "uncounted": uncounted, "unsent": self.unsent}
+        return {"probe": self.name, "totals": totals, "flows": flows, "health": health, "cost": self.cost()}
+
+
+def bytes_to_hex(data):
+    """Return bytes as hexadecimal digits."""
+    return bytes(data).hex()

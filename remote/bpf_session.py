@@ -1,0 +1,194 @@
+"""Probes of one request: what they all need, attaching them, sending what they see, and the end."""
+import errno
+import posix
+import struct
+import time
+from select import POLLIN, poll
+
+BPF_FRAME = 16
+BATCH = struct.Struct("=IIqQ")  # version, size of a record, wall clock minus monotonic clock, samples lost until now
+BATCH_VERSION = 1
+MEMLOCK = 8
+BATCH_RECORDS = 4096
+STATS_RUN_TIME = 0
+
+
+class Session:
+    """The probes of a request. ``send(what, meta, payload)`` takes what is for the workstation."""
+
+    def __init__(self, request, send):
+        self.request, self.send = request, send
+        self.bpf = Loader()
+        self.symbols = Symbols()
+        self.probes = []
+        self.ms = {}
+        self.room = request["total_bytes"]
+        self.stats = -1
+
+    def start(self):
+        """Attach everything that can be; what is asked for and cannot be had is told, one clear outcome each."""
+        try:
+            types = self.prepare()
+        except Outcome as outcome:
+            for asked in self.request["probes"]:
+                self.refuse(asked, outcome)
+            return
+        for asked in self.request["probes"]:
+            begun = time.monotonic()
+            try:
+                probe = BpfProbe(self.bpf, types, asked, self.request["buffers"], self.request["namespaces"])
+                works = probe.attach()
+            except Outcome as outcome:
+                self.refuse(asked, outcome)
+                continue
+            except (IndexError, ValueError):
+                self.refuse(asked, Outcome("failed", "the kernel's types (BTF) are damaged"))
+                continue
+            except OSError as error:
+                outcome = from_errno(error.errno, "bpf")
+                if error.errno == errno.EPERM:
+                    outcome.detail += " (CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN before 5.8; RLIMIT_MEMLOCK before 5.11)"
+                self.refuse(asked, outcome)
+                continue
+            setup = probe.setup()
+            probe.types = None  # 15 MB
+            setup["ms"]["all"] = (time.monotonic() - begun) * 1e3
+            setup["ms"].update(self.ms)
+            if works:
+                self.probes.append(probe)
+            else:
+                setup["status"] = "unavailable"
+                probe.maps.close()
+            self.send("setup", setup)
+
+    def refuse(self, asked, outcome):
+        """Tell that a probe cannot be had at all."""
+        self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": outcome.status, "detail": outcome.detail, "backend": "core", "hooks": [], "names": {}, "ms": self.ms})
+
+    def prepare(self):
+        """Look at what forbids everything, raise the limit of locked memory, and read the kernel's types."""
+        lockdown = small_file(self.request["lockdown"])
+        if "[confidentiality]" in lockdown:
+            raise Outcome("denied", "lockdown is [confidentiality]: programs may not read the kernel's memory")
+        raise_memlock()
+        begun = time.monotonic()
+        try:
+            with open(self.request["btf"], "rb", 0) as file:
+                raw_types = file.read()
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                raise Outcome("absent", "%s: ENOENT, this kernel does not show its types (CONFIG_DEBUG_INFO_BTF)" % self.request["btf"])
+            raise from_errno(error.errno, self.request["btf"])
+        names = set(asked["reasons"] for asked in self.request["probes"] if asked["reasons"])
+        for asked in self.request["probes"]:
+            names |= names_of_artefact(asked)
+        types = KernelTypes(raw_types, names)
+        self.bpf.reads_kernel = has_read_kernel(self.bpf)
+        self.ms = {"btf": (time.monotonic() - begun) * 1e3}
+        return types
+
+    def enable_stats(self):
+        """Have the kernel count what programs cost, as long as the descriptor is open (5.8)."""
+        try:
+            self.stats = self.bpf.call(ENABLE_STATS, bytearray(struct.pack("=I", STATS_RUN_TIME)))
+        except OSError:
+            self.stats = -1
+
+    def run(self, until):
+        """Send what comes, until a time."""
+        waiting = poll()
+        for probe in self.probes:
+            for descriptor in probe.buffer.descriptors:
+                waiting.register(descriptor, POLLIN)
+        pause = self.request["counts_s"]
+        due = time.monotonic() + pause if pause else until
+        while self.probes:
+            now = time.monotonic()
+            if now >= until:
+                break
+            if now >= due:
+                self.tell_counts()
+                due = now + pause
+            waiting.poll(max(1, min(until - now, due - now, self.request["interval_s"]) * 1e3))
+            self.take()
+
+    def take(self):
+        """Send the records of all probes."""
+        for probe in self.probes:
+            records = probe.records()
+            for first in range(0, len(records), BATCH_RECORDS):
+                self.batch(probe, records[first:first + BATCH_RECORDS])
+
+    def batch(self, probe, records):
+        """Send records, and the names of addresses that are new in them before."""
+        size = probe.asked["record"]
+        if size * len(records) > self.room:
+            probe.unsent += len(records)
+            return
+        self.room -= size * len(records)
+        if size > RECORD_BYTES:
+            frames = struct.Struct("=8xQ%dx%dQ" % (RECORD_BYTES - 16, (size - RECORD_BYTES) // 8))
+            self.name_addresses(set().union(*map(frames.unpack, records)))
+        offset = int((time.time() - time.monotonic()) * 1e9)
+        payload = Payload(self.room + size * len(records) + BATCH.size)
+        payload.add(BATCH.pack(BATCH_VERSION, size, offset, probe.lost()) + b"".join(records))
+        self.send("events", {"probe": probe.name}, payload)
+
+    def name_addresses(self, addresses):
+        """Send the functions of addresses that were not in anything before."""
+        fresh = [address for address in addresses if address and address not in self.symbols.told]
+        if fresh:
+            names = dict((str(address), self.symbols.name(address)) for address in fresh)
+            self.send("symbols", {"names": names, "trouble": self.symbols.trouble})
+
+    def tell_counts(self):
+        """Send what was counted since the beginning."""
+        for probe in self.probes:
+            counts = probe.counts()
+            self.name_addresses(set(row[0] for row in counts["totals"]))
+            self.send("counts", counts)
+
+    def finish(self):
+        """Detach, send what is left and what was counted."""
+        for probe in self.probes:
+            probe.detach()
+        self.take()
+        self.tell_counts()
+        if self.stats >= 0:
+            posix.close(self.stats)
+
+
+def raise_memlock():
+    """Lift the limit of locked memory, which maps and programs count against before 5.11. It may be refused."""
+    try:
+        from resource import RLIM_INFINITY, setrlimit
+
+        setrlimit(MEMLOCK, (RLIM_INFINITY, RLIM_INFINITY))
+    except (ImportError, OSError, ValueError):
+        pass
+
+
+def watch_with_bpf(request):
+    """Answer one request for probes, and end."""
+    deadline = guard(request["deadline_s"])
+    frames = Frames(1, request["total_bytes"])
+
+    def send(what, meta, payload=None):
+        meta["what"] = what
+        frames.send(BPF_FRAME, to_json(meta).encode(), payload)
+        frames.flush()
+
+    try:
+        frames.send(HELLO, to_json({"program_version": request["version"]}).encode())
+        session = Session(request, send)
+        session.start()
+        if request["stats"]:
+            session.enable_stats()
+        send("started", {"probes": [probe.name for probe in session.probes]})
+        session.run(min(time.monotonic() + request["duration_s"], deadline - 1))
+        session.finish()
+        frames.send(END, to_json({"items": 0}).encode())
+        frames.flush()
+    except BrokenPipeError:
+        kill_group()
+    posix._exit(0)

@@ -1,0 +1,131 @@
+"""The probes: what each tells, its hooks in the order of preference, its kinds of events.
+
+docs/ebpf.md is printed from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RECORD_BYTES = 96
+FRAMES = 14
+"""``struct record`` and the addresses behind it: bpf/record.h."""
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """Only where a tracepoint hands fewer than ``arguments`` to programs."""
+
+    tracepoint: str
+    arguments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One thing that a probe sees, and the programs that show it: of the alternatives, the first that works whole."""
+
+    what: str
+    alternatives: tuple[tuple[str, ...], ...]
+    needed: Below | None = None
+    since: str = ""
+    """The kernels that have it, for people; the loader asks for features."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """One kind of event. ``number`` is ``enum kind`` of bpf/record.h, ``compatible`` is KubeSkoop's name."""
+
+    number: int
+    name: str
+    compatible: str
+    tells: str
+
+
+@dataclass(frozen=True, slots=True)
+class BpfProbe:
+    """One probe by eBPF."""
+
+    name: str
+    title: str
+    hooks: tuple[Hook, ...]
+    kinds: tuple[EventKind, ...]
+    reasons: str = ""
+    """The kernel's enumeration that its reasons are of."""
+    stack: bool = False
+    """Whether the record has the calls that led there."""
+
+    @property
+    def record_bytes(self) -> int:
+        """The size of a record."""
+        return RECORD_BYTES + (8 * FRAMES if self.stack else 0)
+
+
+_PACKET_LOSS = BpfProbe(
+    name="packetloss",
+    title="packets that the kernel frees because they go nowhere: why, in which function, in which netfilter hook",
+    hooks=(
+        Hook(
+            "every packet that is dropped",
+            (("on_kfree_skb",),),
+            since="4.17; the reason since 5.17, the receiving socket since 6.11",
+        ),
+    ),
+    kinds=(EventKind(1, "packet-loss", "PacketLoss", "a packet was dropped"),),
+    reasons="skb_drop_reason",
+    stack=True,
+)
+_TCP_RESET = BpfProbe(
+    name="tcpreset",
+    title="TCP resets, sent and received",
+    hooks=(
+        Hook(
+            "resets that are sent",
+            (("on_tcp_send_reset",),),
+            since="4.17; without a socket since 6.10, with the reason",
+        ),
+        Hook(
+            "resets without a socket",
+            (
+                ("at_tcp_v4_send_reset", "at_tcp_v6_send_reset"),
+                ("in_tcp_v4_send_reset", "in_tcp_v6_send_reset"),
+            ),
+            Below("tcp_send_reset", 3),
+            since="before 6.10; kprobes, else fentry",
+        ),
+        Hook("resets that are received", (("on_tcp_receive_reset",),), since="4.17"),
+    ),
+    kinds=(
+        EventKind(
+            10, "reset-no-socket", "TCPRESET_NOSOCK", "a segment for no socket was answered with a reset"
+        ),
+        EventKind(11, "reset-active", "TCPRESET_ACTIVE", "a socket ended its connection with a reset"),
+        EventKind(
+            12,
+            "reset-process",
+            "TCPRESET_PROCESS",
+            "a socket answered a segment that it cannot take with a reset",
+        ),
+        EventKind(13, "reset-received", "TCPRESET_RECEIVE", "a reset came in and ended a connection"),
+    ),
+    reasons="sk_rst_reason",
+)
+_TCP_RETRANSMIT = BpfProbe(
+    name="tcpretrans",
+    title="TCP segments that are sent again",
+    hooks=(
+        Hook(
+            "data, SYN and probes", (("on_tcp_retransmit_skb",),), since="4.17; failures since it tells them"
+        ),
+        Hook("SYN-ACK", (("on_tcp_retransmit_synack",),), since="4.17"),
+    ),
+    kinds=(
+        EventKind(20, "retransmit", "TCPRetrans", "a segment was sent again"),
+        EventKind(
+            21, "retransmit-probe", "TCPRetrans", "the last segment was sent again to provoke an answer (TLP)"
+        ),
+        EventKind(22, "retransmit-synack", "TCPRetrans", "a SYN-ACK was sent again"),
+    ),
+)
+
+PROBES = {probe.name: probe for probe in (_PACKET_LOSS, _TCP_RESET, _TCP_RETRANSMIT)}
+KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}

@@ -1,0 +1,188 @@
+"""Events: what the kernel's programs wrote, as one type. Nodes are not trusted.
+
+A batch is a head and records of one size (``struct record`` of bpf/record.h, little endian on both architectures), of
+``remote/bpf_session.py``. Addresses of the kernel become names by what the node has said of them before.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv6Address
+from typing import Any
+
+from skoopctl.bpf.calls import callers, function_of, is_loss, netfilter_hook
+from skoopctl.bpf.catalogue import FRAMES, KINDS, RECORD_BYTES, BpfProbe
+from skoopctl.errors import EvidenceError
+
+BATCH = struct.Struct("<IIqQ")
+BATCH_VERSION = 1
+RECORD = struct.Struct("<QQQQIIIIBBBBBBHHHi16s16s")
+STACK = struct.Struct(f"<{FRAMES}Q")
+MAX_RECORDS = 1 << 20
+_FRAGMENT, _UNDECIDED = 1, 2
+_MAX_NS = 1 << 63
+_PREFIXES = ("SKB_DROP_REASON_", "SK_RST_REASON_")
+
+
+@dataclass(frozen=True, slots=True)
+class BpfEvent:
+    """One event. Times in nanoseconds, ports in host order; addresses are empty where the packet has none.
+
+    Source and destination are those of the packet that it is about: of a reset, the end that sent it.
+    """
+
+    probe: str
+    kind: str
+    wall_ns: int
+    mono_ns: int
+    netns: int
+    """Inode of the network namespace."""
+    net_cookie: int
+    """What tells namespaces apart that had the same inode one after the other; 0 before 5.12."""
+    cgroup: int
+    """Id of the socket's cgroup (version 2); 0 where it is not known."""
+    ifindex: int
+    family: int
+    """4, 6, or 0 without addresses."""
+    ethertype: int
+    protocol: int
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    tcp_flags: int
+    tcp_state: int
+    length: int
+    reason: int
+    reason_name: str
+    """As the kernel's enumeration on that node has it, without its prefix; empty where the kernel tells none."""
+    location: int
+    function: str
+    hook: str
+    """The netfilter hook whose rules dropped the packet."""
+    error: int
+    """What sending returned: 0, or an errno below zero."""
+    fragment: bool
+    undecided: bool
+    """Whether this kernel does not show what would tell the kind apart from another."""
+    calls: tuple[str, ...]
+    """The functions that led there, the innermost first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some events of one probe."""
+
+    probe: str
+    events: tuple[BpfEvent, ...]
+    lost: int
+    """How many samples of the probe found no room since it began; they are counted."""
+    ignored: int
+    """How many records were of packets that are freed in the normal course of things (`calls.is_loss`)."""
+
+
+@dataclass(slots=True)
+class Names:
+    """What a node has said of its numbers: functions by address, reasons by number, for each probe."""
+
+    functions: dict[int, str] = field(default_factory=dict)
+    reasons: dict[str, Mapping[int, str]] = field(default_factory=dict)
+
+
+def decode_batch(probe: BpfProbe, body: bytes, names: Names) -> Batch:
+    """Decode a batch. Raises `EvidenceError` when it is not one of the probe's."""
+    if len(body) < BATCH.size:
+        raise EvidenceError(f"a batch of events of {probe.name} is cut")
+    version, size, offset_ns, lost = BATCH.unpack_from(body)
+    if version != BATCH_VERSION or size != probe.record_bytes:
+        raise EvidenceError(
+            f"events of {probe.name} have version {version} and {size} bytes, not {BATCH_VERSION} and "
+            f"{probe.record_bytes}",
+            hint="the node program is another skoopctl's",
+        )
+    count, rest = divmod(len(body) - BATCH.size, size)
+    if rest or count > MAX_RECORDS:
+        raise EvidenceError(f"a batch of events of {probe.name} does not hold whole records")
+    events = tuple(_events(probe, body, names, offset_ns))
+    return Batch(probe.name, events, lost, count - len(events))
+
+
+def _events(probe: BpfProbe, body: bytes, names: Names, offset_ns: int) -> Iterator[BpfEvent]:
+    reasons = names.reasons.get(probe.name, {})
+    mine = {kind.number for kind in probe.kinds}
+    for at in range(BATCH.size, len(body), probe.record_bytes):
+        stack = STACK.unpack_from(body, at + RECORD_BYTES) if probe.stack else ()
+        event = _event(probe, RECORD.unpack_from(body, at), stack, names.functions, reasons, mine, offset_ns)
+        if is_loss(event.function, event.reason_name):
+            yield event
+
+
+def _event(
+    probe: BpfProbe,
+    row: tuple[Any, ...],
+    stack: tuple[int, ...],
+    functions: Mapping[int, str],
+    reasons: Mapping[int, str],
+    mine: set[int],
+    offset_ns: int,
+) -> BpfEvent:
+    """Return one record as an event. The order of ``row`` is that of ``struct record``."""
+    mono_ns, location, cookie, cgroup, netns, ifindex, reason, length = row[:8]
+    kind, family, protocol, tcp_flags, state, flags, ethertype, sport, dport, error = row[8:18]
+    if kind not in mine or family not in {0, 4, 6} or mono_ns >= _MAX_NS:
+        raise EvidenceError(f"a record of {probe.name} has kind {kind} and family {family}")
+    calls = tuple(functions.get(address, "") for address in callers(location, stack))
+    named = tuple(function_of(call) for call in calls)
+    source, destination = row[18:20]
+    return BpfEvent(
+        probe=probe.name,
+        kind=KINDS[kind].name,
+        wall_ns=mono_ns + offset_ns,
+        mono_ns=mono_ns,
+        netns=netns,
+        net_cookie=cookie,
+        cgroup=cgroup,
+        ifindex=ifindex,
+        family=family,
+        ethertype=ethertype,
+        protocol=protocol,
+        source=address_text(family, source),
+        source_port=sport,
+        destination=address_text(family, destination),
+        destination_port=dport,
+        tcp_flags=tcp_flags,
+        tcp_state=state,
+        length=length,
+        reason=reason,
+        reason_name=reason_name(reason, reasons),
+        location=location,
+        function=function_of(functions.get(location, "")),
+        hook=netfilter_hook(named),
+        error=error,
+        fragment=bool(flags & _FRAGMENT),
+        undecided=bool(flags & _UNDECIDED),
+        calls=named,
+    )
+
+
+def reason_name(number: int, names: Mapping[int, str]) -> str:
+    """Return a reason in the kernel's words. From 6.4 on, the high half is the subsystem whose reason it is."""
+    name = names.get(number, "")
+    if name:
+        for prefix in _PREFIXES:
+            name = name.removeprefix(prefix)
+        return name
+    if not names:
+        return ""
+    return f"{number & 0xFFFF} of subsystem {number >> 16}" if number >> 16 else str(number)
+
+
+@lru_cache(maxsize=4096)
+def address_text(family: int, raw: bytes) -> str:
+    """Return 16 bytes of a record as an address of family 4 or 6, or nothing."""
+    if family == 4:
+        return ".".join(map(str, raw[:4]))
+    return str(IPv6Address(raw)) if family else ""

@@ -1,0 +1,104 @@
+"""The node program with the eBPF loader: the files that it is made of, and the request that it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from skoopctl import __version__
+from skoopctl.bpf.artefact import built
+from skoopctl.bpf.catalogue import PROBES, BpfProbe
+from skoopctl.errors import UsageError
+from skoopctl.evidence.payload import job_of, joined
+from skoopctl.transport.base import Job
+
+PROGRAM_FILES = (
+    "paths.py",
+    "outcome.py",
+    "frames.py",
+    "lifetime.py",
+    "namespaces.py",
+    "bpf.py",
+)
+"""What the loader stands on."""
+
+LOADER_FILES = (
+    "bpf_btf.py",
+    "bpf_relocate.py",
+    "bpf_maps.py",
+    "bpf_load.py",
+    "bpf_attach.py",
+    "bpf_buffers.py",
+    "bpf_symbols.py",
+    "bpf_probe.py",
+    "bpf_session.py",
+)
+BUFFERS = ("auto", "ring", "perf")
+
+
+@dataclass(frozen=True, slots=True)
+class BpfRequest:
+    """What a node is asked to watch. Namespaces are inodes; none means all. Times are in seconds."""
+
+    probes: tuple[str, ...]
+    duration_s: float
+    namespaces: tuple[int, ...] = ()
+    buffers: str = "auto"
+    stats: bool = False
+    """Whether the kernel counts what the programs cost, which costs some 65 ns a run itself."""
+    interval_s: float = 0.2
+    """How long the node may keep events at most."""
+    counts_s: float = 0.0
+    """How often the counts are sent; 0 for once, at the end."""
+    total_bytes: int = 64 << 20
+    btf: str = "/sys/kernel/btf/vmlinux"
+    lockdown: str = "/sys/kernel/security/lockdown"
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.probes if name not in PROBES]
+        if unknown:
+            raise UsageError(f"there is no eBPF probe {unknown[0]!r}", hint=f"there are {', '.join(PROBES)}")
+        if self.buffers not in BUFFERS:
+            raise UsageError(f"there is no buffer {self.buffers!r}", hint=f"there are {', '.join(BUFFERS)}")
+        if min(self.duration_s, self.interval_s, self.total_bytes) <= 0:
+            raise UsageError("durations and limits of a request must be above zero")
+
+    def plain(self, architecture: str) -> dict[str, Any]:
+        """Return the request with the built programs, as the node program takes it."""
+        return {
+            "version": __version__,
+            "probes": [_asked(PROBES[name], architecture) for name in self.probes],
+            "duration_s": self.duration_s,
+            "deadline_s": self.duration_s + 15,
+            "namespaces": list(self.namespaces),
+            "buffers": self.buffers,
+            "stats": self.stats,
+            "interval_s": self.interval_s,
+            "counts_s": self.counts_s,
+            "total_bytes": self.total_bytes,
+            "btf": self.btf,
+            "lockdown": self.lockdown,
+        }
+
+
+def _asked(probe: BpfProbe, architecture: str) -> dict[str, Any]:
+    groups = [
+        {
+            "what": hook.what,
+            "any": [list(each) for each in hook.alternatives],
+            "below": [hook.needed.tracepoint, hook.needed.arguments] if hook.needed else None,
+        }
+        for hook in probe.hooks
+    ]
+    more = {"groups": groups, "record": probe.record_bytes, "reasons": probe.reasons}
+    return {**built(probe.name, architecture).plain(), **more}
+
+
+def bpf_source(request: BpfRequest, architecture: str) -> str:
+    """Return the whole program, with the call that answers ``request``."""
+    return f"{joined(PROGRAM_FILES + LOADER_FILES)}\nwatch_with_bpf({request.plain(architecture)!r})\n"
+
+
+def bpf_job(request: BpfRequest, architecture: str) -> Job:
+    """Return the command and the bytes for its stdin."""
+    return job_of(bpf_source(request, architecture))

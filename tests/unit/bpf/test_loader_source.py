@@ -1,0 +1,119 @@
+"""The loader as it is sent: what it is written in, how large it is, what it must not do."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import skoopctl
+from skoopctl.bpf.catalogue import PROBES
+from skoopctl.bpf.program import LOADER_FILES, BpfRequest, bpf_job, bpf_source
+from skoopctl.bpf.program import PROGRAM_FILES as STANDS_ON
+from skoopctl.errors import UsageError
+from skoopctl.evidence.payload import DOCTOR_FILES, PROGRAM_FILES, without_words
+
+REMOTE = Path(skoopctl.__file__).parents[1] / "remote"
+STANDARD_LIBRARY = {
+    "_ctypes", "_json", "_sha2", "_sha256", "_signal", "_thread", "array", "binascii", "bisect", "ctypes", "errno",
+    "fcntl", "hashlib", "json", "mmap", "posix", "resource", "select", "struct", "sys", "time", "zlib",
+}  # fmt: skip
+NEWER_THAN_3_6 = {
+    "time_ns",
+    "monotonic_ns",
+    "removeprefix",
+    "removesuffix",
+    "cache",
+    "pairwise",
+    "batched",
+    "bit_count",
+}
+
+
+@pytest.fixture(scope="module")
+def tree() -> ast.Module:
+    """Return the program with all probes, parsed with Python 3.6's grammar."""
+    return ast.parse(bpf_source(BpfRequest(tuple(PROBES), 1.0), "x86_64"), feature_version=(3, 6))
+
+
+def test_grammar_and_imports_are_python_3_6s(tree: ast.Module) -> None:
+    """The program parses with Python 3.6's grammar and imports what CPython 3.6 ships, or tries with a fallback."""
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported <= STANDARD_LIBRARY
+    assert not {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & NEWER_THAN_3_6
+
+
+def test_it_writes_no_file_and_pins_nothing(tree: ast.Module) -> None:
+    """Files are opened for reading only; nothing is evaluated; no command of bpf(2) pins an object (6)."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = {node.func.id for node in calls if isinstance(node.func, ast.Name)}
+    assert not names & {"eval", "exec", "compile", "__import__"}
+    flags = {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("O_")
+    }
+    assert flags <= {"O_RDONLY", "O_CLOEXEC"}
+    modes = {
+        node.args[1].value
+        for node in calls
+        if isinstance(node.func, ast.Name) and node.func.id == "open" and len(node.args) > 1
+        if isinstance(node.args[1], ast.Constant)
+    }
+    assert modes == {"rb"}
+    commands = {
+        node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        if any(isinstance(target, ast.Name) and target.id.endswith("_") for target in node.targets)
+    }
+    assert commands <= {5, 17}
+    assert {5, 17} <= commands
+
+
+def _names_of(file: str) -> set[str]:
+    """Return what a file of the node program defines."""
+    names = set()
+    for node in ast.parse((REMOTE / file).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            parts = [part for target in node.targets for part in ast.walk(target)]
+            names |= {part.id for part in parts if isinstance(part, ast.Name)}
+    return names
+
+
+def test_no_name_is_given_twice() -> None:
+    """The files share one namespace: nothing of the loader has a name of another file that can be sent with it."""
+    files = {*STANDS_ON, *LOADER_FILES, *PROGRAM_FILES, *DOCTOR_FILES}
+    defined = Counter(name for file in files for name in _names_of(file))
+    ours = {name for file in LOADER_FILES for name in _names_of(file)}
+    assert len(ours) > 100
+    assert {name for name in ours if defined[name] > 1} == set()
+
+
+def test_size_on_the_wire() -> None:
+    """Command and standard input of one probe are at most 64 KB, program and bytecode and eBPF together."""
+    asked = bpf_job(BpfRequest(("packetloss",), 1.0), "x86_64")
+    assert 10_000 < len(asked.command) + len(asked.stdin) <= 64_000
+
+
+@pytest.mark.parametrize("name", LOADER_FILES)
+def test_the_source_that_is_sent_lacks_words_only(name: str) -> None:
+    """Without docstrings and comments each file of the loader still parses, and has none left."""
+    sent = ast.parse(without_words((REMOTE / name).read_text(encoding="utf-8")))
+    docstrings = [
+        node for node in ast.walk(sent) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ]
+    assert docstrings == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"probes": ("nobody",)}, {"buffers": "pipe"}, {"duration_s": 0.0}, {"total_bytes": 0}]
+)
+def test_requests_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
+    """Unknown probes and buffers, and limits that are none, are errors of the caller."""
+    right: dict[str, object] = {"probes": ("packetloss",), "duration_s": 1.0}
+    with pytest.raises(UsageError):
+        BpfRequest(**{**right, **wrong})  # type: ignore[arg-type]
