@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from skoopctl.evidence.item import ItemStatus
-from skoopctl.evidence.payload import SAMPLE_FILES, _joined, sample_job
+from skoopctl.evidence.payload import SAMPLE_FILES, joined, sample_job
 from skoopctl.evidence.request import SAMPLE_ITEMS, SampleRequest
 from skoopctl.evidence.rounds import HOST
 from skoopctl.kernel.host_facts import pod_uid
@@ -243,7 +243,7 @@ def test_sockets_are_counted_as_ss_counts_them(host: NodeHost, groups: Path) -> 
 def test_proc_and_sock_diag_count_alike(host: NodeHost, groups: Path) -> None:
     """A kernel without tcp_diag is read by /proc/net/tcp, which gives the same sums."""
     netns = pod(host, groups, 1, f"exec /usr/bin/python3 -c {shlex.quote(SOCKETS)}")
-    script = _joined(SAMPLE_FILES) + (
+    script = joined(SAMPLE_FILES) + (
         "\none, two = States(None), States(None)\nassert from_diag(one, 5)\n"
         "two.take_file('/proc/self/net/tcp'); two.take_file('/proc/self/net/tcp6')\n"
         "print(one.text() == two.text(), one.sockets, one.text(), two.text())"

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from skoopctl.evidence.frames import FrameKind
-from skoopctl.evidence.payload import SAMPLE_FILES, _joined
+from skoopctl.evidence.payload import SAMPLE_FILES, joined
 
 SAMPLER: dict[str, Any] = {}
-exec(_joined(SAMPLE_FILES), SAMPLER)  # noqa: S102 - as the node does, without its call
+exec(joined(SAMPLE_FILES), SAMPLER)  # noqa: S102 - as the node does, without its call
 
 Told = Mapping[tuple[int, str], tuple[str, str, bytes]]
 """By namespace and item: status, detail, payload."""
