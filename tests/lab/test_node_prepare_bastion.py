@@ -54,7 +54,7 @@ def test_a_node_behind_bastions_is_logged_in_to(sshd: SshdHost, way: str) -> Non
         assert len(opened.run(("seq", "200000")).stdout) == 1_288_895
         assert sshd.connections(22) == 1
     wait_for(lambda: sshd.connections(22) == 0, "the end of the bastion's connection", in_time(2))
-    assert threading.active_count() == before
+    wait_for(lambda: threading.active_count() == before, "the end of all threads", in_time(2))
 
 
 def test_a_bastion_of_the_ssh_configuration_is_used(sshd: SshdHost, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_on_a_terminal_there_is_a_table_that_is_wiped_away(sshd: SshdHost, tmp_p
     os.close(ours)
     assert process.wait(10) == 3
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert "1 of 2 nodes, round 3 of 3" in text
+    assert re.search(r"1 of 2 nodes, round [123] of 3", text)
     assert f"n{NOBODY}: broken nothing listens on" in text
     assert "tcp" in text
     assert max(map(len, text.replace("\r", "\n").splitlines())) <= 80
