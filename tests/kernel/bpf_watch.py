@@ -20,7 +20,7 @@ from skoopctl.bpf.catalogue import PROBES
 from skoopctl.bpf.events import Batch, BpfEvent
 from skoopctl.bpf.program import BpfRequest, bpf_job, bpf_source
 from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, Setup, Stream
-from skoopctl.evidence.frames import DIGEST_BYTES, HEADER, MAGIC, Frame, FrameKind, _frame
+from skoopctl.evidence.frames import DIGEST_BYTES, HEADER, MAGIC, Frame, FrameKind, read_frame
 
 PATIENCE_S = 30.0
 
@@ -33,7 +33,7 @@ def frames_of(stream: IO[bytes]) -> Iterator[Frame]:
             return
         _, _, _, meta_bytes, body_bytes, _ = HEADER.unpack_from(head, len(MAGIC))
         rest = stream.read(meta_bytes + body_bytes + DIGEST_BYTES)
-        yield _frame(head + rest, len(MAGIC))[0]
+        yield read_frame(head + rest, len(MAGIC))[0]
 
 
 class Watch:
