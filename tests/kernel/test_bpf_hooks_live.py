@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,10 +52,33 @@ def probe(artefact: Artefact, monkeypatch: pytest.MonkeyPatch) -> BpfProbe:
     return made
 
 
+@contextmanager
+def packets_to_drop() -> Iterator[None]:
+    """Send datagrams to a port of loopback that nobody has: the kernel drops each."""
+    over = threading.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = taken.getsockname()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not over.wait(0.02):
+                sender.sendto(b"nobody", nobody)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        yield
+    finally:
+        over.set()
+        sending.join()
+
+
 def started(script: str = TRACEFS, **more: object) -> Watch:
     """Run the test's own programs for a moment in a mount namespace of their own, to the end."""
     request = BpfRequest(("packetloss",), 1.5, **more)  # type: ignore[arg-type]
-    with Watch(request, prefix=("unshare", "-m", "sh", "-c", script, "sh")) as watch:
+    prefix = ("unshare", "-m", "sh", "-c", script, "sh")
+    with packets_to_drop(), Watch(request, prefix=prefix) as watch:
         watch.wait()
     return watch
 
