@@ -82,7 +82,7 @@ def read_elf(raw: bytes) -> Elf:
     """Read an object. Raises `BpfObjectError` when it is not one of eBPF, or is cut."""
     try:
         return _read(raw)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise BpfObjectError(f"the object is damaged: {error}", hint="build it again: make bpf") from None
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bpf.build import build, compile_object, sources
@@ -115,6 +115,7 @@ def _object() -> bytes:
 
 @needs_clang
 @given(st.integers(0, 40_000), st.binary(min_size=1, max_size=6))
+@example(42, b"\0\0\0\0\0\x80")
 def test_damaged_objects_are_one_error(at: int, noise: bytes) -> None:
     """An object with other bytes in it, or cut, is lowered or refused with one kind of error."""
     whole = _object()
