@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from skoopctl.runs.probed import Probed
     from skoopctl.runs.result import RunResult
     from skoopctl.runs.store import Store
-    from skoopctl.sinks.gateway import Gateway
+    from skoopctl.sinks.gateway import Access
     from skoopctl.transport.base import Deadlines
     from skoopctl.transport.choice import RealTransports
 
@@ -49,7 +50,7 @@ class Running:
     hosts: tuple[InventoryHost, ...] = ()
     cluster: str = ""
     store: Store | None = None
-    _gateway: Gateway | None = field(default=None, init=False)
+    _gateway: Access | None = field(default=None, init=False)
     _probed: Probed | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -268,21 +269,24 @@ class Running:
 
     # --- metrics -----------------------------------------------------------------------------------------
 
-    def _find_gateway(self) -> Gateway | None:
-        from skoopctl.sinks.gateway import Gateway
+    def _find_gateway(self) -> Access | None:
+        from skoopctl.sinks.gateway import Access
 
         part = self.plan.push
-        if self.push is not None:
-            if not self.push.startswith(("http://", "https://")) or "@" in self.push:
-                raise UsageError(
-                    f"--push {self.push.rpartition('@')[2]}: not a gateway's URL",
-                    hint="http://HOST:9091, without user and password: those stand in the plan's push",
-                )
-            extra = (part.user, part.password_file, part.ca_file, part.timeout) if part else ()
-            return Gateway(self.push, *extra)
+        if self.push is not None and (not self.push.startswith(("http://", "https://")) or "@" in self.push):
+            raise UsageError(
+                f"--push {self.push.rpartition('@')[2]}: not a gateway's URL",
+                hint="http://HOST:9091, without user and password: those stand in the plan's push",
+            )
         if part is None:
-            return None
-        return Gateway(part.gateway, part.user, part.password_file, part.ca_file, part.timeout)
+            return Access(self.push) if self.push is not None else None
+        return Access(
+            self.push or part.gateway,
+            part.user,
+            part.password_file,
+            part.ca_file,
+            timeout_s=part.timeout,
+        )
 
     @property
     def _group(self) -> dict[str, str]:
@@ -292,12 +296,17 @@ class Running:
         """Replace this plan's group at the gateway, if there is one. Raises `PushError`."""
         if self._gateway is None:
             return
-        from skoopctl.sinks.run_metrics import registry_of
+        from skoopctl.sinks.gateway import GatewayClient
+        from skoopctl.sinks.run_metrics import page_of
 
-        self._gateway.put(registry_of(result), self._group)
+        with closing(GatewayClient(self._gateway)) as client:
+            client.put(self._group, page_of(result))
 
     def delete_group(self) -> None:
         """Delete this plan's group at the gateway. Raises `PushError`."""
         if self._gateway is None:
             raise UsageError("--push-delete needs a gateway", hint="give --push URL, or push: in the plan")
-        self._gateway.delete(self._group)
+        from skoopctl.sinks.gateway import GatewayClient
+
+        with closing(GatewayClient(self._gateway)) as client:
+            client.delete(self._group)

@@ -8,7 +8,7 @@ from skoopctl.pushing.delivery import nobodys
 from skoopctl.pushing.journal import Journal
 from skoopctl.pushing.parts import access_of
 from skoopctl.pushing.surroundings import Fleet
-from skoopctl.sinks.gateway_client import GatewayClient
+from skoopctl.sinks.gateway import GatewayClient
 
 
 def delete_groups(config: PushConfig, fleet: Fleet, journal: Journal) -> int:

@@ -17,8 +17,7 @@ from typing import TypeVar
 
 from skoopctl.errors import PushError
 from skoopctl.pushing.journal import Journal
-from skoopctl.sinks.gateway import JOB
-from skoopctl.sinks.gateway_client import Access, GatewayClient, Pushed, RefusedError
+from skoopctl.sinks.gateway import JOB, Access, GatewayClient, Pushed, RefusedError
 
 SELF = ""
 """In place of a node's name: the service's own group."""

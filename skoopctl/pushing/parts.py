@@ -13,7 +13,7 @@ from skoopctl.pushing.delivery import Delivery
 from skoopctl.pushing.journal import Journal
 from skoopctl.pushing.self_metrics import Standing
 from skoopctl.pushing.surroundings import Surroundings
-from skoopctl.sinks.gateway_client import Access
+from skoopctl.sinks.gateway import Access
 from skoopctl.transport.backoff import Backoff
 from skoopctl.transport.base import Deadlines
 from skoopctl.watching.fleet_watch import FleetWatch

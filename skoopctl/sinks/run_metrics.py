@@ -51,3 +51,10 @@ def registry_of(result: RunResult) -> CollectorRegistry:
     gauges["skoopctl_run_timestamp_seconds"].set(result.started.timestamp())
     gauges["skoopctl_run_duration_seconds"].set(result.duration_s)
     return registry
+
+
+def page_of(result: RunResult) -> bytes:
+    """Return the metrics of a run in Prometheus' text format."""
+    from prometheus_client import generate_latest  # noqa: PLC0415 - heavy
+
+    return bytes(generate_latest(registry_of(result)))

@@ -20,7 +20,7 @@ ORDINARY = (
     "kubeskoop_udp_indatagrams",
     "kubeskoop_conntrack_entries",
     "kubeskoop_softnet_processed",
-    "kubeskoop_io_iowritebytes",
+    "kubeskoop_io_writebytes",
     "kubeskoop_fd_openfd",
     "kubeskoop_netdev_rxpackets",
     "kubeskoop_netdev_txpackets",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
@@ -13,8 +14,8 @@ import pytest
 
 from skoopctl.errors import PushError
 from skoopctl.runs.result import RunResult
-from skoopctl.sinks.gateway import Gateway
-from skoopctl.sinks.run_metrics import METRICS, registry_of
+from skoopctl.sinks.gateway import Access, GatewayClient
+from skoopctl.sinks.run_metrics import METRICS, page_of, registry_of
 from tests.services.servers import alerts, free_port, prometheus, pushgateway, query, wait_until
 from tests.support.broken import drop_vxlan
 from tests.support.results import PATH, result_of
@@ -49,35 +50,47 @@ def pushed(url: str) -> list[str]:
     return [line for line in lines if line.startswith("skoopctl_")]
 
 
+def put(access: Access, result: RunResult, group: dict[str, str]) -> None:
+    """Push a result as a run does."""
+    with closing(GatewayClient(access)) as client:
+        client.put(group, page_of(result))
+
+
+def delete(url: str, group: dict[str, str]) -> None:
+    """Delete a group."""
+    with closing(GatewayClient(Access(url))) as client:
+        client.delete(group)
+
+
 def test_a_run_is_one_group_that_the_next_run_replaces(gateway: str, broken: RunResult) -> None:
     """Findings of the first run are gone after the second: nothing stale stays at the gateway."""
-    Gateway(gateway).put(registry_of(broken), GROUP)
+    put(Access(gateway), broken, GROUP)
     first = pushed(gateway)
     assert any("skoopctl_finding{" in line and 'id="netfilter-drop"' in line for line in first)
-    Gateway(gateway).put(registry_of(result_of()), GROUP)
+    put(Access(gateway), result_of(), GROUP)
     second = pushed(gateway)
     assert not any("skoopctl_finding{" in line for line in second)
     assert any("skoopctl_findings{" in line and 'severity="fatal"} 0' in line for line in second)
-    Gateway(gateway).delete(GROUP)
+    delete(gateway, GROUP)
     assert pushed(gateway) == []
 
 
 def test_groups_of_other_plans_stay(gateway: str, broken: RunResult) -> None:
     """Two plans on one cluster do not overwrite each other."""
     other = {**GROUP, "plan": "dns"}
-    Gateway(gateway).put(registry_of(broken), GROUP)
-    Gateway(gateway).put(registry_of(replace(broken, plan="dns")), other)
-    Gateway(gateway).delete(GROUP)
+    put(Access(gateway), broken, GROUP)
+    put(Access(gateway), replace(broken, plan="dns"), other)
+    delete(gateway, GROUP)
     assert all('plan="dns"' in line for line in pushed(gateway))
     assert pushed(gateway)
-    Gateway(gateway).delete(other)
+    delete(gateway, other)
 
 
 def test_prometheus_has_the_findings_and_the_alerts_fire(
     gateway: str, broken: RunResult, tmp_path: Path
 ) -> None:
     """From the gateway into Prometheus: the series with their labels, and the alert rules on them."""
-    Gateway(gateway).put(registry_of(broken), GROUP)
+    put(Access(gateway), broken, GROUP)
     with prometheus(tmp_path, gateway, RULES) as url:
         found = wait_until(lambda: query(url, "skoopctl_finding"), "the first scrape")
         (drop,) = [labels for labels in found if ("id", "netfilter-drop") in labels]
@@ -92,7 +105,7 @@ def test_prometheus_has_the_findings_and_the_alerts_fire(
         fired = wait_until(lambda: {a for a in alerts(url) if a[0] in expected} or None, "alerts")
         wait_until(lambda: {name for name, _ in alerts(url)} >= expected, "all alerts")
         assert not {name for name, _ in fired} & {"SkoopctlRunMissing", "SkoopctlRunBroken"}
-    Gateway(gateway).delete(GROUP)
+    delete(gateway, GROUP)
 
 
 def test_promtool_accepts_the_rules_and_the_metrics(broken: RunResult) -> None:
@@ -141,9 +154,9 @@ def test_names_from_nodes_cannot_break_the_page(gateway: str, broken: RunResult)
     finding = replace(broken.findings[0].finding, where=where)
     noted = replace(broken.findings[0].noted, finding=finding)
     result = replace(broken, findings=(replace(broken.findings[0], noted=noted),))
-    Gateway(gateway).put(registry_of(result), GROUP)
+    put(Access(gateway), result, GROUP)
     assert not any(line.startswith("skoopctl_evil") for line in pushed(gateway))
-    Gateway(gateway).delete(GROUP)
+    delete(gateway, GROUP)
 
 
 def test_basic_authentication_and_what_is_said_without_it(tmp_path: Path, broken: RunResult) -> None:
@@ -156,22 +169,22 @@ def test_basic_authentication_and_what_is_said_without_it(tmp_path: Path, broken
     secret = tmp_path / "password"
     with pushgateway(tmp_path, f"--web.config.file={web}") as url:
         secret.write_text("right-secret\n", encoding="utf-8")
-        Gateway(url, "admin", str(secret)).put(registry_of(broken), GROUP)
+        put(Access(url, "admin", str(secret)), broken, GROUP)
         secret.write_text("wrong-secret\n", encoding="utf-8")
         with pytest.raises(PushError, match="the gateway says 401 Unauthorized") as caught:
-            Gateway(url, "admin", str(secret)).put(registry_of(broken), GROUP)
+            put(Access(url, "admin", str(secret)), broken, GROUP)
         assert "wrong-secret" not in str(caught.value)
         with pytest.raises(PushError, match="the gateway says 401"):
-            Gateway(url).put(registry_of(broken), GROUP)
+            put(Access(url), broken, GROUP)
 
 
 def test_a_gateway_that_is_not_there_is_one_line(broken: RunResult) -> None:
     """Nothing listens; a password file that is missing; a server that hangs: each is one clear line."""
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(PushError, match=r"^http://127.0.0.1:\d+: the gateway cannot be reached: .*refused"):
-        Gateway(url).put(registry_of(broken), GROUP)
-    with pytest.raises(PushError, match=r"nothing was pushed: .*No such file"):
-        Gateway(url, "admin", "/nowhere/password").put(registry_of(broken), GROUP)
+        put(Access(url), broken, GROUP)
+    with pytest.raises(PushError, match=r"nothing was sent: /nowhere/password: No such file"):
+        put(Access(url, "admin", "/nowhere/password"), broken, GROUP)
 
 
 def test_a_gateway_that_hangs_costs_its_timeout(broken: RunResult) -> None:
@@ -180,5 +193,5 @@ def test_a_gateway_that_hangs_costs_its_timeout(broken: RunResult) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(PushError, match="timed out"):
-            Gateway(url, timeout_s=0.3).put(registry_of(broken), GROUP)
+        with pytest.raises(PushError, match=r"the gateway gave no answer within 0\.3 s"):
+            put(Access(url, timeout_s=0.3), broken, GROUP)

@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
-from skoopctl.sinks.gateway_client import Access, GatewayClient
+from skoopctl.sinks.gateway import Access, GatewayClient
 from tests.services.push_process import Pushing, pushing
 from tests.services.servers import free_port, pushgateway, query, running, wait_until
 

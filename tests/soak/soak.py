@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from skoopctl.sinks.gateway_client import Access, GatewayClient
+from skoopctl.sinks.gateway import Access, GatewayClient
 from tests.services.push_process import Pushing
 from tests.services.servers import wait_until
 from tests.soak import judge

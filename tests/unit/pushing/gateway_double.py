@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from skoopctl.sinks.gateway_client import Access
+from skoopctl.sinks.gateway import Access
 
 
 @dataclass

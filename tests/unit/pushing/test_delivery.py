@@ -11,7 +11,7 @@ import pytest
 
 from skoopctl.pushing.delivery import SELF, Delivery, nobodys
 from skoopctl.pushing.journal import Journal
-from skoopctl.sinks.gateway_client import Pushed
+from skoopctl.sinks.gateway import Pushed
 from tests.unit.pushing.gateway_double import Double, gateway_double
 
 

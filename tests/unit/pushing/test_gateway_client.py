@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skoopctl.errors import PushError
-from skoopctl.sinks.gateway_client import SMALLEST_GZIP, Access, GatewayClient, RefusedError, _labels, path_of
+from skoopctl.sinks.gateway import SMALLEST_GZIP, Access, GatewayClient, RefusedError, _labels, path_of
 from tests.unit.pushing.gateway_double import Double, gateway_double
 
 GROUP = {"cluster": "c", "node": "n1"}

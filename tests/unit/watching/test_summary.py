@@ -16,12 +16,13 @@ from skoopctl.cluster.cluster import load_cluster
 from skoopctl.errors import AuthenticationError, DeadlineError, SkoopError, UnreachableError
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory import InventoryHost
+from skoopctl.probes.catalogue import METRICS
 from skoopctl.probes.metric import Kind
 from skoopctl.watching.as_json import broken, hello, round_to_json, schema, summary_to_json
 from skoopctl.watching.observation import Observation, Phase
 from skoopctl.watching.summary import Summary, summary_of
 from skoopctl.watching.summary_text import render_summary
-from skoopctl.watching.table import in_short, table_of
+from skoopctl.watching.table import ORDINARY, in_short, table_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from numbers_of_nodes import NODE, POD, POD_NAME, a_round, numbers, snmp
@@ -269,3 +270,8 @@ def test_phases_follow_what_happens() -> None:
     seen.broken(seen.nodes["b"].host, DOWN, None)
     seen.ended(seen.nodes["a"].host)
     assert [view.phase for view in seen.nodes.values()] == [Phase.ENDED, Phase.GIVEN_UP]
+
+
+def test_what_is_shown_of_ordinary_traffic_are_metrics() -> None:
+    """A name that no metric has would be left out in silence."""
+    assert [name for name in ORDINARY if name not in METRICS] == []
