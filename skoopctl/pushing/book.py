@@ -19,7 +19,7 @@ from skoopctl.inventory import InventoryHost
 from skoopctl.probes.exposition import page
 from skoopctl.probes.node_series import NodeSeries
 from skoopctl.pushing.journal import Journal
-from skoopctl.pushing.pages import Kept, Text
+from skoopctl.sinks.pages import Kept, Text
 
 KINDS: Mapping[type[SkoopError], str] = {
     errors.UnreachableError: "unreachable",
@@ -38,6 +38,7 @@ class NodeRecord:
     """One node. Times are of the monotonic clock here, but for ``round_wall``."""
 
     name: str
+    address: str
     series: NodeSeries
     kept: Kept
     since: float
@@ -116,8 +117,12 @@ class Book:
             self._journal.say("left", f"{name}: no longer in the inventory", node=name, always=True)
             self._journal.forget(name)
             self._stale(name)
-        for name in names - self.nodes.keys():
-            self.nodes[name] = self._record(name)
+        for host in hosts:
+            record = self.nodes.get(host.name)
+            if record is None:
+                self.nodes[host.name] = self._record(host)
+            elif record.address != host.address:  # another machine, or another way: it begins anew
+                record.address, record.old = host.address, True
         return left
 
     def set_measured(self, measured: Measured) -> None:
@@ -156,6 +161,14 @@ class Book:
     def shown(self) -> list[NodeRecord]:
         """Return the nodes whose series are to be had, by name."""
         return [self.nodes[name] for name in sorted(self.nodes) if self.nodes[name].shown]
+
+    def distinct(self) -> list[NodeRecord]:
+        """Return those of them that can stand on one page.
+
+        Two hosts of the inventory that the API knows as one node have the same labels: the first by name is shown.
+        """
+        first = {record.series.label: record for record in reversed(self.shown())}
+        return sorted(first.values(), key=lambda record: record.name)
 
     def text(self, record: NodeRecord, *, openmetrics: bool = False) -> Text:
         """Return a node's series as text; none when there are more than is allowed."""
@@ -235,16 +248,18 @@ class Book:
         record.ahead_s = min(record.ahead_s, ahead)
         record.lag_s = ahead - record.ahead_s
 
-    def _record(self, name: str) -> NodeRecord:
-        series, kept = self._series(name)
-        return NodeRecord(name, series, kept, self._clock())
+    def _record(self, host: InventoryHost) -> NodeRecord:
+        series, kept = self._series(host.name, host.address)
+        return NodeRecord(host.name, host.address, series, kept, self._clock())
 
     def _renew(self, record: NodeRecord) -> None:
-        record.series, record.kept = self._series(record.name)
+        record.series, record.kept = self._series(record.name, record.address)
         record.old = False
 
-    def _series(self, name: str) -> tuple[NodeSeries, Kept]:
-        series = NodeSeries(name, self.measured.probes, additional_labels=self.measured.additional_labels)
+    def _series(self, name: str, address: str) -> tuple[NodeSeries, Kept]:
+        series = NodeSeries(
+            name, self.measured.probes, address=address, additional_labels=self.measured.additional_labels
+        )
         if self._cluster is not None:
             series.name_pods(self._cluster)
         return series, Kept(lambda openmetrics: page([series], openmetrics=openmetrics))

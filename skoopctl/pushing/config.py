@@ -7,7 +7,6 @@ print.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 from typing import Annotated, Literal, Self
 
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from skoopctl.plans.model import Name, Part, Seconds, Url
 from skoopctl.probes.catalogue import DEFAULT_PROBES, PROBES
+from skoopctl.sinks.listen import Listen
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 TAKEN = frozenset({"k8s_node", "k8s_namespace", "k8s_pod", "job", "instance", "cluster", "node"})
@@ -66,14 +66,6 @@ def split_address(text: str) -> tuple[str, int]:
     if not found or not found[0] or port > 65_535:
         raise ValueError(f"expected HOST:PORT, found {text!r}")
     return found[1].strip("[]") or "127.0.0.1", port
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach what listens there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _address(text: str) -> str:
@@ -167,20 +159,24 @@ class ListenPart(Part):
         return self
 
     @property
-    def host(self) -> str:
-        """The address without its port."""
-        return split_address(self.address)[0]
-
-    @property
-    def port(self) -> int:
-        """The port."""
-        return split_address(self.address)[1]
+    def place(self) -> Listen:
+        """Where that is, and what keeps strangers out."""
+        host, port = split_address(self.address)
+        return Listen(
+            host,
+            port,
+            self.user,
+            self.password_file,
+            self.cert_file,
+            self.key_file,
+            self.client_ca_file,
+        )
 
     @property
     def guarded(self) -> bool:
         """Whether strangers are kept out: by loopback, a client's certificate, or a password within TLS."""
         tls = bool(self.cert_file)
-        return is_loopback(self.host) or bool(self.client_ca_file) or (tls and bool(self.user))
+        return self.place.is_loopback or bool(self.client_ca_file) or (tls and bool(self.user))
 
 
 class DeadlinesPart(Part):

@@ -15,9 +15,9 @@ from skoopctl.pushing.apart import apart
 from skoopctl.pushing.book import Book, NodeRecord
 from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.journal import Journal
-from skoopctl.pushing.pages import joined
 from skoopctl.pushing.parts import deadlines_of, delivery_of, measured_of
 from skoopctl.pushing.surroundings import Fleet, Surroundings
+from skoopctl.sinks.pages import joined
 from skoopctl.watching.fleet_watch import FleetWatch
 
 EXIT_SOME, EXIT_NONE = 3, 4
@@ -110,9 +110,9 @@ async def _deliver(
     records = book.shown()
     delivery = delivery_of(config, fleet.cluster, journal)
     if delivery is None:
-        for piece in joined([partial(book.text, record) for record in records]):
+        for piece in joined([partial(book.text, record) for record in book.distinct()]):
             write(piece)
-        return len(book.shown())
+        return len(records)
     pushing = asyncio.create_task(delivery.run())
     for record in records:
         delivery.offer(record.name, partial(_data, book, record))

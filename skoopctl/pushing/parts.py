@@ -12,6 +12,7 @@ from skoopctl.pushing.config import LimitsPart, ListenPart, PushConfig
 from skoopctl.pushing.delivery import Delivery
 from skoopctl.pushing.journal import Journal
 from skoopctl.pushing.self_metrics import Standing
+from skoopctl.pushing.shown import ShownNodes
 from skoopctl.pushing.surroundings import Surroundings
 from skoopctl.sinks.gateway import Access
 from skoopctl.transport.backoff import Backoff
@@ -19,7 +20,7 @@ from skoopctl.transport.base import Deadlines
 from skoopctl.watching.fleet_watch import FleetWatch
 
 if TYPE_CHECKING:
-    from skoopctl.pushing.listener import Listener
+    from skoopctl.sinks.listener import Listener
 
 
 def measured_of(config: PushConfig) -> Measured:
@@ -96,21 +97,22 @@ class Serving:
         self._is = wanted
 
     def _prepared(self, listen: ListenPart, limits: LimitsPart) -> tuple[Listener, socket.socket]:
-        from skoopctl.pushing.listener import Listener, bind  # noqa: PLC0415 - loads the web server
-        from skoopctl.pushing.site import Shown, Site  # noqa: PLC0415 - the same
+        from skoopctl.sinks.listener import Listener, bind  # noqa: PLC0415 - loads the web server
+        from skoopctl.sinks.site import Site  # noqa: PLC0415 - the same
 
+        place = listen.place
         kept = self._is[0]
         same = (
             self._sock is not None
             and kept is not None
-            and (kept.host, kept.port) == (listen.host, listen.port)
+            and (kept.place.host, kept.place.port) == (place.host, place.port)
         )
-        sock = self._sock if same and self._sock is not None else bind(listen)
+        sock = self._sock if same and self._sock is not None else bind(place)
         site = Site(
-            Shown(self._standing, self._own_page), listen, scrapes=limits.scrapes, scrape_s=limits.scrape
+            ShownNodes(self._standing, self._own_page), place, scrapes=limits.scrapes, scrape_s=limits.scrape
         )
         try:
-            return Listener(site, listen, sock), sock
+            return Listener(site, place, sock), sock
         except BaseException:
             if not same:
                 sock.close()

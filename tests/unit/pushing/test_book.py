@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import weakref
 
+from skoopctl.cluster.cluster import load_cluster
 from skoopctl.errors import DeadlineError, UnreachableError
+from skoopctl.inventory import InventoryHost
+from skoopctl.pushing.book import Book
 from tests.unit.pushing.booked import Booked, a_round, host, measured
 
 
@@ -137,3 +141,41 @@ def test_health_is_that_rounds_come_from_anybody() -> None:
     assert book.unhealthy() == ""
     booked.now += 41
     assert book.unhealthy() == "no round from any of 2 nodes for 41 s"
+
+
+NODES = [
+    {
+        "metadata": {"name": name},
+        "status": {"addresses": [{"type": "InternalIP", "address": address}]},
+    }
+    for name, address in (("ip-10-0-0-1", "10.0.0.1"), ("ip-10-0-0-2", "10.0.0.2"))
+]
+
+
+def known(*hosts: InventoryHost) -> Book:
+    """Return a book with rounds of hosts that the API knows by their addresses."""
+    book = Booked().book
+    book.set_hosts(hosts)
+    book.name_pods(load_cluster({"nodes": json.dumps(NODES).encode()}))
+    for each in hosts:
+        book.round_came(each, a_round())
+    return book
+
+
+def test_nodes_are_called_as_the_api_calls_them() -> None:
+    """The API knows a host by its address, whatever its name in the inventory; after a move it is the other node."""
+    book = known(InventoryHost("worker", "10.0.0.1"))
+    assert b'k8s_node="ip-10-0-0-1"' in book.text(book.nodes["worker"]).data
+    moved = InventoryHost("worker", "10.0.0.2")
+    book.set_hosts([moved])
+    book.round_came(moved, a_round())
+    assert b'k8s_node="ip-10-0-0-2"' in book.text(book.nodes["worker"]).data
+
+
+def test_two_names_of_one_node_stand_on_a_page_once() -> None:
+    """Its series twice would be a page that Prometheus refuses: the first by name is shown."""
+    book = known(
+        InventoryHost("b", "10.0.0.1"), InventoryHost("a", "10.0.0.1"), InventoryHost("c", "10.0.0.2")
+    )
+    assert [record.name for record in book.distinct()] == ["a", "c"]
+    assert [record.name for record in book.shown()] == ["a", "b", "c"]

@@ -213,7 +213,7 @@ def test_flags_alone_are_enough() -> None:
     """Without a file, an inventory and somewhere to put series is all that is needed."""
     config = load_config(Wanted(inventories=("a,b",), listen=":9102")).config
     assert config.listen is not None
-    assert (config.listen.host, config.listen.port) == ("127.0.0.1", 9102)
+    assert (config.listen.place.host, config.listen.place.port) == ("127.0.0.1", 9102)
 
 
 def test_kubeskoop_s_probes_and_labels_are_taken_over(tmp_path: Path) -> None:

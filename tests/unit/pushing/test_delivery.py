@@ -12,7 +12,7 @@ import pytest
 from skoopctl.pushing.delivery import SELF, Delivery, nobodys
 from skoopctl.pushing.journal import Journal
 from skoopctl.sinks.gateway import Pushed
-from tests.unit.pushing.gateway_double import Double, gateway_double
+from tests.unit.sinks.gateway_double import Double, gateway_double
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_the_configuration_in_the_manifest_is_taken(tmp_path: Path) -> None:
     config = load_config(Wanted(tmp_path / "push.yaml")).config
     assert config.inventories == [str(tmp_path / "inventory.yaml")]
     assert config.listen is not None
-    assert config.listen.port == 9102
+    assert config.listen.place.port == 9102
     source = settings_of(Document(tmp_path / "inventory.yaml"), tmp_path)
     assert source.settings["ansible_user"].value == "root"
     kubeconfig = yaml.safe_load((tmp_path / "kubeconfig").read_text(encoding="utf-8"))

@@ -15,9 +15,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from skoopctl.probes.catalogue import PROBES
-from skoopctl.pushing.config import ListenPart
 from skoopctl.pushing.self_metrics import SELF_METRICS, Standing, self_page, self_registry
-from skoopctl.pushing.site import Shown, Site, takes_gzip, wants_openmetrics
+from skoopctl.pushing.shown import ShownNodes
+from skoopctl.sinks.listen import Listen
+from skoopctl.sinks.site import Site, takes_gzip, wants_openmetrics
 from tests.unit.pushing.booked import Booked, a_round, host
 
 LOCAL = {"host": "127.0.0.1:9102"}
@@ -81,7 +82,7 @@ class Sited:
     """A page over two nodes, one of which has sent a round."""
 
     booked: Booked = field(default_factory=Booked)
-    listen: ListenPart = field(default_factory=ListenPart)
+    listen: Listen = field(default_factory=lambda: Listen("127.0.0.1", 9102))
     scrapes: int = 4
     scrape_s: float = 30.0
     standing: Standing = field(init=False)
@@ -92,7 +93,7 @@ class Sited:
         book.round_came(host("n1"), a_round())
         self.standing = Standing(book)
         registry = self_registry(self.standing)
-        shown = Shown(self.standing, lambda openmetrics: self_page(registry, openmetrics=openmetrics))
+        shown = ShownNodes(self.standing, lambda openmetrics: self_page(registry, openmetrics=openmetrics))
         self.site = Site(shown, self.listen, scrapes=self.scrapes, scrape_s=self.scrape_s)
 
 
@@ -181,7 +182,7 @@ async def test_a_password_guards_all_but_health(tmp_path: Path) -> None:
     """Without it, or with a wrong one, nothing of the cluster is told; a changed file counts at once."""
     secret = tmp_path / "secret"
     secret.write_text("right\n", encoding="utf-8")
-    site = Sited(listen=ListenPart(user="p", password_file=str(secret))).site
+    site = Sited(listen=Listen("127.0.0.1", 9102, "p", str(secret))).site
     for headers in ({}, basic("p", "wrong"), basic("x", "right"), {"authorization": "Basic !"}):
         for path in ("/metrics", "/status", "/"):
             answer = await asked(site, path, headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skoopctl.pushing.pages import PIECE, Kept, indexed, joined
+from skoopctl.sinks.pages import PIECE, Kept, indexed, joined
 
 
 def text(node: str, *metrics: str, samples: int = 1) -> bytes:

@@ -1,4 +1,4 @@
-"""The page that ``--listen`` serves: /metrics, /status, /healthz, and links to them.
+"""A page for Prometheus and for people: /metrics, /status, /healthz, and links to them.
 
 It only reads. A request has a bounded size and time; a slow reader costs itself.
 """
@@ -11,10 +11,9 @@ import hmac
 import html
 import re
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,11 +21,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from skoopctl.pushing.book import Book
-from skoopctl.pushing.config import ListenPart, is_loopback
-from skoopctl.pushing.pages import joined
-from skoopctl.pushing.self_metrics import Standing
-from skoopctl.pushing.status import status_of
+from skoopctl.sinks.listen import Listen, is_loopback
+from skoopctl.sinks.pages import Render, joined
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -45,24 +41,39 @@ LINKS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What the page shows."""
+class Shown(Protocol):
+    """What the page shows; all of it is asked for in the event loop."""
 
-    standing: Standing
-    own_page: Callable[[bool], bytes]
-    """The service's own series; with OpenMetrics, the end of the page too."""
+    def counts(self) -> tuple[int, int]:
+        """Return how many nodes' series are to be had, of how many."""
+        ...
+
+    def texts(self, node: str | None, *, openmetrics: bool) -> Sequence[Render] | None:
+        """Return what gives each node's text, or that of one; ``None`` where there is no such node."""
+        ...
 
     @property
-    def book(self) -> Book:
-        """The nodes."""
-        return self.standing.book
+    def own_page(self) -> Callable[[bool], bytes]:
+        """What gives the series of whoever serves this; with OpenMetrics (true), the end of the page too."""
+        ...
+
+    def status(self) -> Mapping[str, object]:
+        """Return what /status says."""
+        ...
+
+    def unhealthy(self) -> str:
+        """Return why rounds do not come, or nothing while they do."""
+        ...
+
+    def scraped(self, status: int) -> None:
+        """Hear that /metrics was answered."""
+        ...
 
 
 class Site:
-    """The application of one ``listen`` part."""
+    """The application that shows it."""
 
-    def __init__(self, shown: Shown, listen: ListenPart, *, scrapes: int, scrape_s: float) -> None:
+    def __init__(self, shown: Shown, listen: Listen, *, scrapes: int, scrape_s: float) -> None:
         self._shown = shown
         routes = [
             Route("/", self._index, methods=["GET"]),
@@ -72,10 +83,10 @@ class Site:
             Route("/livez", self._alive, methods=["GET"]),
         ]
         inner = Starlette(routes=routes)
-        self.app: ASGIApp = _Guard(inner, listen, scrapes=scrapes, scrape_s=scrape_s, standing=shown.standing)
+        self.app: ASGIApp = _Guard(inner, listen, scrapes=scrapes, scrape_s=scrape_s, scraped=shown.scraped)
 
     async def _index(self, _request: Request) -> Response:
-        up, all_ = len(self._shown.book.shown()), len(self._shown.book.nodes)
+        up, all_ = self._shown.counts()
         rows = "".join(f'<li><a href="{path}">{path}</a>: {html.escape(text)}</li>' for path, text in LINKS)
         return HTMLResponse(
             f"<!doctype html><html lang=en><title>skoopctl push</title><h1>skoopctl push</h1>"
@@ -83,14 +94,11 @@ class Site:
         )
 
     async def _metrics(self, request: Request) -> Response:
-        book, node = self._shown.book, request.query_params.get("node")
-        if node is not None and node not in book.nodes:
-            return PlainTextResponse("there is no such node\n", 404)
+        node = request.query_params.get("node")
         openmetrics = wants_openmetrics(request.headers.get("accept", ""))
-        # Two hosts of the inventory that the API knows as one node have the same labels: the first is shown.
-        distinct = {r.series.label: r for r in reversed(book.shown()) if node in {None, r.name}}
-        records = sorted(distinct.values(), key=lambda r: r.name)
-        texts = [partial(book.text, record, openmetrics=openmetrics) for record in records]
+        texts = self._shown.texts(node, openmetrics=openmetrics)
+        if texts is None:
+            return PlainTextResponse("there is no such node\n", 404)
 
         def pieces() -> Iterator[bytes]:
             yield from joined(texts)
@@ -107,10 +115,10 @@ class Site:
         return StreamingResponse(body, headers=headers)
 
     async def _status(self, _request: Request) -> Response:
-        return JSONResponse(status_of(self._shown.book))
+        return JSONResponse(self._shown.status())
 
     async def _health(self, _request: Request) -> Response:
-        why = self._shown.book.unhealthy()
+        why = self._shown.unhealthy()
         return PlainTextResponse(f"{why or 'ok'}\n", 503 if why else 200)
 
     async def _alive(self, _request: Request) -> Response:
@@ -162,13 +170,19 @@ class _Guard:
     """Lets in who may: the Host that is meant, the password, not too many at once, not for too long."""
 
     def __init__(
-        self, app: ASGIApp, listen: ListenPart, *, scrapes: int, scrape_s: float, standing: Standing
+        self,
+        app: ASGIApp,
+        listen: Listen,
+        *,
+        scrapes: int,
+        scrape_s: float,
+        scraped: Callable[[int], None],
     ) -> None:
         self._app = app
         self._listen = listen
         self._scrapes = scrapes
         self._scrape_s = scrape_s
-        self._standing = standing
+        self._scraped = scraped
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -195,14 +209,13 @@ class _Guard:
         finally:
             self._now -= counted
             if scope["path"] == "/metrics":
-                key = str(code["at"])
-                self._standing.scrapes[key] = self._standing.scrapes.get(key, 0) + 1
+                self._scraped(code["at"])
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if self._now >= self._scrapes and scope["path"] not in OPEN:
             return PlainTextResponse("too many requests at a time\n", 503, {"Retry-After": "1"})
-        if is_loopback(self._listen.host) and not _is_local(headers.get("host", "")):
+        if self._listen.is_loopback and not _is_local(headers.get("host", "")):
             # A page of another site, by a name that it lets point here, must not read this one.
             return PlainTextResponse("this Host is not served here\n", 421)
         if (

@@ -50,6 +50,10 @@ def indexed(data: bytes) -> Text:
     return Text(data, tuple(pieces), data.count(b"\n") - comments)
 
 
+Render = Callable[[], Text]
+"""Gives a node's text when it is asked for."""
+
+
 class Kept:
     """The text of one node, in both formats, made when it is first asked for after a round."""
 
@@ -68,7 +72,7 @@ class Kept:
         self._texts.clear()
 
 
-def joined(texts: Iterable[Callable[[], Text]]) -> Iterator[bytes]:
+def joined(texts: Iterable[Render]) -> Iterator[bytes]:
     """Yield the page of many nodes in pieces; after each piece others may work. An empty piece is a pause."""
     found: list[Text] = []
     for make in texts:

@@ -12,8 +12,8 @@ from typing import Any
 import uvicorn
 
 from skoopctl.errors import UsageError
-from skoopctl.pushing.config import ListenPart
-from skoopctl.pushing.site import Site
+from skoopctl.sinks.listen import Listen
+from skoopctl.sinks.site import Site
 
 BACKLOG = 128
 MOST_HEAD = 16 * 1024
@@ -25,7 +25,7 @@ KEEP_ALIVE_S = 75
 """Longer than the usual interval of scrapes, so that Prometheus keeps its connection."""
 
 
-def bind(listen: ListenPart) -> socket.socket:
+def bind(listen: Listen) -> socket.socket:
     """Return a socket that listens. Raises `UsageError` in one line."""
     try:
         found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -33,7 +33,7 @@ def bind(listen: ListenPart) -> socket.socket:
         return socket.create_server(address, family=family, backlog=BACKLOG)
     except OSError as error:
         raise UsageError(
-            f"listen {listen.address}: {error.strerror or error}", hint="choose another address or port"
+            f"listen {listen}: {error.strerror or error}", hint="choose another address or port"
         ) from None
 
 
@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
 class Listener:
     """One server on a socket. The socket is a duplicate: another server may take over what it listens on."""
 
-    def __init__(self, site: Site, listen: ListenPart, sock: socket.socket) -> None:
+    def __init__(self, site: Site, listen: Listen, sock: socket.socket) -> None:
         """Raises `UsageError` when the certificate or key cannot be used."""
         config = uvicorn.Config(
             site.app,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from skoopctl.errors import PushError
 from skoopctl.sinks.gateway import SMALLEST_GZIP, Access, GatewayClient, RefusedError, _labels, path_of
-from tests.unit.pushing.gateway_double import Double, gateway_double
+from tests.unit.sinks.gateway_double import Double, gateway_double
 
 GROUP = {"cluster": "c", "node": "n1"}
 TEXT = b"# TYPE a untyped\na 1\n"

@@ -1,0 +1,36 @@
+"""Where a page is served, and to whom."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An address, and what keeps strangers out. Files are named, and read where they are used."""
+
+    host: str
+    port: int
+    user: str = ""
+    password_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    client_ca_file: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
