@@ -44,7 +44,7 @@ def complete_probe(_ctx: click.Context, _param: click.Parameter, incomplete: str
 def complete_metric(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Offer the metrics, without what all names begin with."""
     from skoopctl.probes.catalogue import PROBES
-    from skoopctl.watching.summary_text import short_name
+    from skoopctl.sinks.summary_text import short_name
 
     names = (short_name(metric.name) for probe in PROBES.values() for metric in probe.metrics)
     return [name for name in names if name.startswith(incomplete)]

@@ -159,11 +159,11 @@ def _kubeconfig(aim: Aim, given: str | None) -> str | None:
 
 def _print(summary: Summary, *, as_json: bool) -> None:
     if as_json:
-        from skoopctl.watching.as_json import summary_to_json
+        from skoopctl.sinks.json_lines import summary_to_json
 
         click.echo(json.dumps(summary_to_json(summary)))
         return
-    from skoopctl.watching.summary_text import render_summary
+    from skoopctl.sinks.summary_text import render_summary
 
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = min(max(shutil.get_terminal_size().columns, 60), 120) if sys.stdout.isatty() else 100

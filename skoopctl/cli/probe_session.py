@@ -70,7 +70,7 @@ class Session:
         elif quiet:
             yield
         else:
-            from skoopctl.cli.probe_live import live_table
+            from skoopctl.sinks.live_table import live_table
 
             live = live_table(
                 observation, self.stay, thresholds=self.thresholds, sort=self.sort, pod=self.pod
@@ -152,7 +152,7 @@ class _JsonLines:
 
     def hello(self) -> None:
         """Write the first line."""
-        from skoopctl.watching.as_json import hello
+        from skoopctl.sinks.json_lines import hello
 
         asked = self._session
         names = [host.name for host in asked.hosts]
@@ -160,12 +160,12 @@ class _JsonLines:
 
     def told(self, view: NodeView, round_: Round | None) -> None:
         """Write a round, or that a node's watch broke."""
-        from skoopctl.watching import as_json
+        from skoopctl.sinks import json_lines
 
         if round_ is not None:
-            self._write(as_json.round_to_json(view, round_, self._session.pod))
+            self._write(json_lines.round_to_json(view, round_, self._session.pod))
         elif view.phase in {Phase.BROKEN, Phase.GIVEN_UP}:
-            self._write(as_json.broken(view))
+            self._write(json_lines.broken(view))
 
     def _write(self, line: dict[str, Any]) -> None:
         if self.reader_gone:

@@ -21,7 +21,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from sshd_host import SERVER, SshdHost, in_time, new_host, password_hash, wait_for
 
-from skoopctl.watching.as_json import schema
+from skoopctl.sinks.json_lines import schema
 
 pytestmark = pytest.mark.lab
 

@@ -15,11 +15,11 @@ from rich.console import Console
 
 from skoopctl.cli import main
 from skoopctl.cli.app import app
-from skoopctl.cli.probe_live import live_table
 from skoopctl.cli.probe_options import chosen_metric, chosen_pod, chosen_probes, chosen_thresholds
 from skoopctl.errors import UnreachableError, UsageError
 from skoopctl.inventory import InventoryHost
 from skoopctl.probes.catalogue import DEFAULT_PROBES, PROBES
+from skoopctl.sinks.live_table import live_table
 from skoopctl.watching.for_a_while import Stay
 from skoopctl.watching.observation import Observation
 

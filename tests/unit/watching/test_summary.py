@@ -18,10 +18,10 @@ from skoopctl.evidence.rounds import Round
 from skoopctl.inventory import InventoryHost
 from skoopctl.probes.catalogue import METRICS
 from skoopctl.probes.metric import Kind
-from skoopctl.watching.as_json import broken, hello, round_to_json, schema, summary_to_json
+from skoopctl.sinks.json_lines import broken, hello, round_to_json, schema, summary_to_json
+from skoopctl.sinks.summary_text import render_summary
 from skoopctl.watching.observation import Observation, Phase
 from skoopctl.watching.summary import Summary, summary_of
-from skoopctl.watching.summary_text import render_summary
 from skoopctl.watching.table import ORDINARY, in_short, table_of
 
 sys.path.insert(0, str(Path(__file__).parent))

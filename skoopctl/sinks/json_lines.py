@@ -99,7 +99,7 @@ def summary_to_json(summary: Summary) -> Json:
 
 def schema() -> Json:
     """Return the JSON Schema (2020-12) of one line."""
-    text = resources.files("skoopctl.watching").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
+    text = resources.files("skoopctl.sinks").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
     loaded: Json = json.loads(text)
     return loaded
 

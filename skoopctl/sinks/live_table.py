@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
 
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table as Drawn
+from rich.text import Text
+
 from skoopctl.report.escape import escape_terminal, shorten
+from skoopctl.sinks.summary_text import short_name
 from skoopctl.watching.observation import NodeView, Observation, Phase
-from skoopctl.watching.summary_text import short_name
 from skoopctl.watching.table import Place, Table, in_short, table_of, troublesome
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.live import Live
-    from rich.text import Text
-
     from skoopctl.evidence.rounds import Round
     from skoopctl.probes.metric import Metric
     from skoopctl.watching.for_a_while import Stay
@@ -49,8 +51,6 @@ def live_table(
     if console is None:
         if not sys.stderr.isatty():
             return None
-        from rich.console import Console
-
         console = Console(stderr=True, highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         return None
@@ -80,8 +80,6 @@ class _LiveTable:
         self._wrong: dict[str, frozenset[str]] = {}
 
     def __enter__(self) -> Self:
-        from rich.live import Live
-
         self._observation.told = self.told
         self._live = Live(
             self.draw(), console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop"
@@ -109,8 +107,6 @@ class _LiveTable:
 
     def draw(self) -> RenderableType:
         """Return what is shown now, in at most the terminal's height."""
-        from rich.console import Group
-
         size = self._console.size
         states = self._states(size.width, min(MOST_STATES, size.height // 4))
         rates = [view.rates for view in self._observation.nodes.values() if view.rates is not None]
@@ -122,8 +118,6 @@ class _LiveTable:
 
     def _states(self, width: int, most: int) -> list[Text]:
         """Return a line that counts the nodes, and one for each that is not well."""
-        from rich.text import Text
-
         nodes = self._observation.nodes.values()
         up = sum(view.phase in {Phase.CONNECTED, Phase.ENDED} for view in nodes)
         rounds = max((view.rounds for view in nodes), default=0)
@@ -144,11 +138,6 @@ class _LiveTable:
         return lines
 
     def _drawn(self, table: Table, width: int, room: int) -> RenderableType:
-        from rich import box
-        from rich.console import Group
-        from rich.table import Table as Drawn
-        from rich.text import Text
-
         columns = table.columns[: max((width - NAME_WIDTH) // COLUMN_WIDTH, 1)]
         drawn = Drawn(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
         drawn.add_column("", width=NAME_WIDTH - 1, no_wrap=True)
@@ -164,8 +153,6 @@ class _LiveTable:
         return Group(drawn, self._left_out(table, len(columns), room))
 
     def _named(self, place: Place) -> Text:
-        from rich.text import Text
-
         names = {f"{place.namespace}/{place.pod}"} if place.pod else {"", "host"}
         wrong = not names.isdisjoint(self._wrong.get(place.node, ()))
         name = escape_terminal(str(place))
@@ -174,8 +161,6 @@ class _LiveTable:
         return Text(name, style="bold red" if wrong else "bold" if not place.pod else "")
 
     def _cell(self, metric: Metric, values: Mapping[str, float]) -> Text:
-        from rich.text import Text
-
         if metric.name not in values:
             return Text("")
         value = values[metric.name]
@@ -184,8 +169,6 @@ class _LiveTable:
 
     def _left_out(self, table: Table, columns: int, room: int) -> Text:
         """Say what there is and is not shown."""
-        from rich.text import Text
-
         more: list[Any] = []
         if len(table.rows) > room:
             more.append(f"{len(table.rows) - room} more rows")
