@@ -10,6 +10,8 @@ BATCH = struct.Struct("=IIqQ")  # version, size of a record, wall clock minus mo
 BATCH_VERSION = 1
 MEMLOCK = 8
 BATCH_RECORDS = 4096
+NAMES_AT_ONCE = 400  # a frame's description has 64 KiB at most
+ROWS_BYTES = 8 << 20  # of counts; they stand in the frame's body, for a description would not hold them
 STATS_RUN_TIME = 0
 
 
@@ -137,8 +139,8 @@ class Session:
     def name_addresses(self, addresses):
         """Send the functions of addresses that were not in anything before."""
         fresh = [address for address in addresses if address and address not in self.symbols.told]
-        if fresh:
-            names = dict((str(address), self.symbols.name(address)) for address in fresh)
+        for first in range(0, len(fresh), NAMES_AT_ONCE):
+            names = dict((str(address), self.symbols.name(address)) for address in fresh[first:first + NAMES_AT_ONCE])
             self.send("symbols", {"names": names, "trouble": self.symbols.trouble})
 
     def tell_counts(self):
@@ -146,7 +148,9 @@ class Session:
         for probe in self.probes:
             counts = probe.counts()
             self.name_addresses(set(row[0] for row in counts["totals"]))
-            self.send("counts", counts)
+            rows = Payload(ROWS_BYTES)
+            rows.add(to_json({"totals": counts.pop("totals"), "flows": counts.pop("flows")}).encode())
+            self.send("counts", counts, rows)
 
     def finish(self):
         """Detach, send what is left and what was counted."""

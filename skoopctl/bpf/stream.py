@@ -14,13 +14,14 @@ from skoopctl.bpf.calls import function_of, is_loss
 from skoopctl.bpf.catalogue import KINDS, PROBES, BpfProbe
 from skoopctl.bpf.events import Batch, Names, address_text, decode_batch, reason_name
 from skoopctl.errors import EvidenceError
-from skoopctl.evidence.untrusted import printable
+from skoopctl.evidence.untrusted import parse_object, printable
 
 BPF_FRAME = 16
 """The kind of the frames that are decoded here: remote/bpf_session.py."""
 
 MAX_NAMES = 1 << 16
 MAX_ROWS = 20_000
+MAX_ROWS_BYTES = 8 << 20
 _MAX_WORD = 128
 _STATUSES = frozenset(("ok", "degraded", "unavailable"))
 _HOOK_STATUSES = frozenset(("ok", "absent", "denied", "failed"))
@@ -161,17 +162,17 @@ class Stream:
     def _events(self, meta: Mapping[str, Any], body: bytes) -> Batch:
         return decode_batch(_probe(meta), body, self.names)
 
-    def _counts(self, meta: Mapping[str, Any], _body: bytes) -> Counts:
+    def _counts(self, meta: Mapping[str, Any], body: bytes) -> Counts:
         probe = _probe(meta)
-        health = meta["health"]
-        if len(meta["totals"]) > MAX_ROWS or len(meta["flows"]) > MAX_ROWS:
+        health, rows = meta["health"], parse_object(body, max_bytes=MAX_ROWS_BYTES)
+        if len(rows["totals"]) > MAX_ROWS or len(rows["flows"]) > MAX_ROWS:
             raise ValueError("too many rows")
-        totals = tuple(self._totals(probe, meta["totals"]))
+        totals = tuple(self._totals(probe, rows["totals"]))
         return Counts(
             probe=probe.name,
             totals=tuple(total for total in totals if is_loss(total.function, total.reason_name)),
             ignored=sum(total.count for total in totals if not is_loss(total.function, total.reason_name)),
-            flows=tuple(_flow(*row) for row in meta["flows"]),
+            flows=tuple(_flow(*row) for row in rows["flows"]),
             sampled=_number(health["sampled"]),
             lost=_number(health["lost"]),
             uncounted=_number(health["uncounted"]),

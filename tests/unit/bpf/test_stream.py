@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +13,8 @@ from hypothesis import strategies as st
 
 from skoopctl.bpf.stream import Counts, Setup, Stream
 from skoopctl.errors import EvidenceError
+from skoopctl.evidence.frames import MAGIC, read_frame
+from tests.support.bpf_loader import loader
 
 HOOK = {"program": "on_kfree_skb", "hook": "raw_tp", "target": "kfree_skb", "what": "drops", "status": "ok"}
 SETUP: dict[str, Any] = {
@@ -25,12 +30,14 @@ SETUP: dict[str, Any] = {
 COUNTS: dict[str, Any] = {
     "what": "counts",
     "probe": "packetloss",
+    "health": {"sampled": 6, "lost": 1, "uncounted": 0, "unsent": 0},
+    "cost": {"on_kfree_skb": [7, 9000]},
+}
+ROWS: dict[str, Any] = {
     "totals": [[100, 4026532000, 12, 1, 7], [200, 4026532000, 12, 1, 5]],
     "flows": [
         ["a00300f0" + "01040600" + "409c" + "bb01" + "0a000001" + "00" * 12 + "0a000002" + "00" * 12, 7]
     ],
-    "health": {"sampled": 6, "lost": 1, "uncounted": 0, "unsent": 0},
-    "cost": {"on_kfree_skb": [7, 9000]},
 }
 SYMBOLS = {
     "what": "symbols",
@@ -39,12 +46,18 @@ SYMBOLS = {
 }
 
 
+def body_of(meta: dict[str, Any]) -> bytes:
+    """Return the body of a frame: the rows of counts stand there."""
+    rows = {name: meta.get(name, value) for name, value in ROWS.items()}
+    return json.dumps(rows).encode() if meta.get("what") == "counts" else b""
+
+
 def test_counts_have_the_names_that_came_before() -> None:
     """Reasons and functions of counts are those that setup and symbols told; emptied queues are counted apart."""
     stream = Stream()
     setup = stream.take(SETUP)
     assert stream.take(SYMBOLS) is None
-    counts = stream.take(COUNTS)
+    counts = stream.take(COUNTS, body_of(COUNTS))
     assert isinstance(setup, Setup)
     assert isinstance(counts, Counts)
     assert (setup.status, setup.hooks[0].target, setup.ms["btf"]) == ("ok", "kfree_skb", 45.5)
@@ -85,7 +98,7 @@ def test_counts_have_the_names_that_came_before() -> None:
 def test_what_is_not_known_is_refused(meta: dict[str, Any]) -> None:
     """Unknown words, probes, statuses and kinds, and numbers that are none, are one error."""
     with pytest.raises(EvidenceError):
-        Stream().take(meta)
+        Stream().take(meta, body_of(meta))
 
 
 def test_words_of_a_node_hold_no_control_characters() -> None:
@@ -102,14 +115,56 @@ _JSON = st.recursive(
 )
 
 
-@given(st.sampled_from([SETUP, COUNTS, SYMBOLS]), st.data(), _JSON)
+@given(st.sampled_from([SETUP, COUNTS | ROWS, SYMBOLS]), st.data(), _JSON)
 def test_any_value_in_any_place_is_taken_or_refused(
     meta: dict[str, Any], data: st.DataObject, value: Any
 ) -> None:
     """Whatever stands in the place of a value, it is taken or refused with one kind of error."""
     key = data.draw(st.sampled_from(sorted(meta)))
     try:
-        said = Stream().take({**meta, key: value})
+        said = Stream().take({**meta, key: value}, body_of({**meta, key: value}))
     except EvidenceError:
         return
     assert said is None or said.probe == "packetloss"
+
+
+FLOWS, FUNCTIONS = 8192, 2000
+"""As many as the map of flows holds, and more functions than a description has room for."""
+
+
+def said_by_a_node(file: Path, flows: int, functions: int) -> list[Any]:
+    """Return what the loader says of so many counts, by its own writer and our own reader."""
+    node, stream = loader(), Stream()
+    key = ROWS["flows"][0][0]
+    counts = {
+        **{name: value for name, value in COUNTS.items() if name != "what"},
+        "totals": [[number + 1, 4026532000, 12, 1, 7] for number in range(functions)],
+        "flows": [[key, number] for number in range(flows)],
+    }
+    with file.open("w+b", 0) as raw:
+        frames = node.Frames(raw.fileno(), 1 << 30)
+
+        def send(what: str, meta: dict[str, Any], payload: Any = None) -> None:
+            frames.send(node.BPF_FRAME, node.to_json({**meta, "what": what}).encode(), payload)
+            frames.flush()
+
+        session = node.Session({"total_bytes": 1 << 30}, send)
+        session.symbols = SimpleNamespace(
+            told=set(), trouble="", name=lambda address: f"function_{address}+0x1"
+        )
+        session.probes = [SimpleNamespace(counts=lambda: counts)]
+        session.tell_counts()
+        data = file.read_bytes()
+    said, offset = [], 0
+    while offset < len(data):
+        frame, offset = read_frame(data, offset + len(MAGIC))
+        said.append(stream.take(frame.meta, frame.body))
+    return said
+
+
+def test_a_map_that_is_full_can_be_told(tmp_path: Path) -> None:
+    """All flows and all functions of a busy node arrive, whatever a frame's description may hold."""
+    *_, counts = said_by_a_node(tmp_path / "frames", FLOWS, FUNCTIONS)
+    assert isinstance(counts, Counts)
+    assert [flow.count for flow in counts.flows] == list(range(FLOWS))
+    assert [total.function for total in counts.totals] == [f"function_{n + 1}" for n in range(FUNCTIONS)]
