@@ -1,10 +1,11 @@
-"""What watching costs a node with a hundred pods that all have traffic: CPU, memory and bytes of each round."""
+"""What watching costs a node with a hundred pods that all have traffic, and what each round costs here."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,12 @@ from pathlib import Path
 from statistics import median
 
 from skoopctl.errors import UsageError
+from skoopctl.evidence.frames import MAGIC, whole_bytes
 from skoopctl.evidence.request import SAMPLE_ITEMS, SampleRequest
-from skoopctl.evidence.rounds import Round
+from skoopctl.evidence.rounds import Round, RoundReader
+from skoopctl.probes.catalogue import PROBES
+from skoopctl.probes.exposition import page
+from skoopctl.probes.node_series import NodeSeries
 from tests.bench.figure import Figure, at_most
 from tests.bench.setting import CHECKOUT, Setting, environment
 from tests.bench.stopwatch import MeasurementError, alternate, cpu, run
@@ -25,6 +30,7 @@ PODS, QUICK_PODS = 100, 10
 INTERVAL_S = 1.0
 SHARE_OF_CORE, EVERY_S = 0.01, 15.0
 MEMORY_MB, ROUND_BYTES = 40.0, 60_000
+WORKSTATION_S = 0.010
 FILES = ("snmp", "netstat", "dev", "sockstat", "sockstat6")
 PYTHON = ("/usr/bin/python3", "-I", "-S", "-B", "-c")
 PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
@@ -96,7 +102,7 @@ def _crowd(host: NodeHost, groups: Path, pods: int) -> Iterator[Crowd]:
 def _measured(setting: Setting, host: NodeHost, crowd: Crowd) -> Iterator[Figure]:
     pods = len(crowd.sandboxes)
     setting.say("watching")
-    rounds = _rounds(host, crowd, setting.rounds(9) + 2)
+    rounds, heard = _rounds(host, crowd, setting.rounds(9) + 2)
     spent = [after.cpu_ms - before.cpu_ms for before, after in pairwise(rounds[1:])]
     cat = f"({_cat(crowd.sandboxes)}) >/dev/null"
     by_cat = alternate(setting.rounds(5), lambda: run(host.inside("sh", "-c", cat)))[0]
@@ -114,9 +120,27 @@ def _measured(setting: Setting, host: NodeHost, crowd: Crowd) -> Iterator[Figure
     target = at_most(ROUND_BYTES)
     yield Figure("sampling.bytes", what, median(sent[2:]), "B", packed, peer, target, {"bytes": sent})
     yield Figure("sampling.first", "sent in the first round", sent[0], "B", packed, peer)
+    here = [median(turn) for turn in zip(*(_workstation(heard) for _ in range(5)), strict=True)]
+    what, peer = f"workstation's CPU a round, {pods} pods, to the page", "the first round, all of it new"
+    target = at_most(WORKSTATION_S)
+    yield Figure("sampling.here", what, median(here[2:]), "s", here[0], peer, target)
 
 
-def _rounds(host: NodeHost, crowd: Crowd, number: int) -> Sequence[Round]:
+def _workstation(heard: bytes) -> list[float]:
+    """Return the CPU seconds that each round costs here, from what came to the page that Prometheus gets."""
+    reader, node, spent = RoundReader("skt"), NodeSeries("skt", tuple(PROBES)), []
+    while heard:
+        size = whole_bytes(heard)
+        frame, heard = heard[:size], heard[size:]
+        began = time.process_time()
+        for each in reader.feed(frame):
+            node.apply(each)
+            page([node])
+            spent.append(time.process_time() - began)
+    return spent
+
+
+def _rounds(host: NodeHost, crowd: Crowd, number: int) -> tuple[Sequence[Round], bytes]:
     """Watch the host with all items while its pods talk; a round that lacks a pod does not count."""
     with Conversation(host, SampleRequest(SAMPLE_ITEMS, interval_s=INTERVAL_S, rounds=number)) as told:
         while len(told.rounds) < number:
@@ -127,7 +151,7 @@ def _rounds(host: NodeHost, crowd: Crowd, number: int) -> Sequence[Round]:
                     f"round {found.number} told of {len(changed)} of {len(crowd.sandboxes)} pods"
                 )
             crowd.talk()
-        return told.rounds
+        return told.rounds, bytes(told.heard[told.heard.index(MAGIC) :])
 
 
 def _cat(pids: Sequence[str]) -> str:

@@ -74,6 +74,8 @@ class Conversation:
         self.reader = RoundReader("skt")
         self.state: dict[tuple[int, str], Change] = {}
         self.rounds: list[Round] = []
+        self.heard = bytearray()
+        """All that came."""
         self._waiting: list[Round] = []
         assert self.program.stdin is not None
         self.program.stdin.write(asked.stdin)
@@ -107,6 +109,7 @@ class Conversation:
             data = os.read(self.program.stdout.fileno(), 1 << 20)
             if not data:
                 raise EOFError(self.complaint())
+            self.heard += data
             self._waiting += self.reader.feed(data)
         found = self._waiting.pop(0)
         for key in [key for key in self.state if key[0] in found.gone]:
