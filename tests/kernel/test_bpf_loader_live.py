@@ -261,7 +261,8 @@ def test_counts_come_again_and_again(wire: Pair) -> None:
         send_udp(wire.client, 4, ADDRESSES[4][1], 7016)
         watch.wait()
     assert watch.counted("packetloss")[-1] == 2
-    assert watch.counts["packetloss"].unsent == 2
+    # A program sees the whole machine: other namespaces' drops may be unsent beside these two.
+    assert watch.counts["packetloss"].unsent >= 2
     assert watch.counts["packetloss"].totals[0].function in {"nf_hook_slow", "nf_drop_reason", "nft_do_chain"}
     assert watch.events == []
 

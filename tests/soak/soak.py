@@ -22,6 +22,7 @@ def soak(
     *,
     nodes: int,
     seconds: float,
+    slack_s: float = 0.0,
     tell: Callable[[str], object] = lambda _line: None,
 ) -> None:
     """Run it, and assert. ``nodes`` is how many there are before one leaves."""
@@ -47,7 +48,7 @@ def soak(
         memory = judge.growth(prometheus.url, began, ended)
         said = f"{len(mischief.outages)} kills, {len(found)} pushes; longest gap: {longest}"
         tell(f"{said}; memory of push within {memory / 2**20:.1f} MiB")
-        assert judge.too_long(found) == []
+        assert judge.too_long(found, slack_s) == []
         assert judge.duplicates(prometheus.url, began, ended) == []
         assert memory < judge.MOST_GROWTH
         assert _stale(mischief.gateway.url, remaining) == []
