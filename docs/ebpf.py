@@ -37,6 +37,10 @@ descriptors: when the program ends, even by SIGKILL, programs and maps are gone.
 
 Times are integers in nanoseconds: `mono_ns` of the kernel's monotonic clock, `wall_ns` by the node's offset between
 both clocks, sampled with each batch.
+
+Probes of latencies count everything in histograms on the node, in slots of powers of two of nanoseconds, and tell as
+events what took longer than a threshold. What a run costs was measured by the kernel itself (`BPF_ENABLE_STATS`, which
+adds some of its own) on a virtual machine with two CPUs.
 """
 
 _UNWANTED = """\
@@ -101,6 +105,8 @@ def _section(probe: BpfProbe) -> list[str]:
     lines = [f"### {probe.name}", "", f"{probe.title[0].upper()}{probe.title[1:]}.", ""]
     if probe.reasons:
         lines += [f"Reasons are those of the kernel's `enum {probe.reasons}`.", ""]
+    if probe.whole_node:
+        lines += ["It is of the whole node: asking for some namespaces does not narrow it.", ""]
     lines += ["| sees | by | kernels |", "|---|---|---|"]
     for hook in probe.hooks:
         ways = [
@@ -115,7 +121,24 @@ def _section(probe: BpfProbe) -> list[str]:
         lines.append(f"| {hook.what} | {', else '.join(ways)}{only} | {hook.since} |")
     lines += ["", "| event | KubeSkoop's | |", "|---|---|---|"]
     lines += [f"| `{kind.name}` | `{kind.compatible}` | {kind.tells} |" for kind in probe.kinds]
-    return [*lines, ""]
+    return [*lines, "", *_latencies(probe)]
+
+
+def _latencies(probe: BpfProbe) -> list[str]:
+    lines = []
+    if probe.thresholds:
+        lines += ["| threshold | from then on | by default |", "|---|---|---|"]
+        lines += [
+            f"| `{probe.name}.{each.name}` | {each.tells} | {each.default_us / 1000:,g} ms |"
+            for each in probe.thresholds
+        ]
+        lines += [""]
+    if probe.histograms:
+        rows = ", ".join(f"{stage} {of}".rstrip() for stage, of in probe.histograms)
+        lines += [f"Histograms, of the slow and the others: {rows}.", ""]
+    if probe.cost:
+        lines += [f"Cost: {probe.cost}.", ""]
+    return lines
 
 
 def main() -> None:

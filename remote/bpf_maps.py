@@ -67,6 +67,16 @@ class Maps:
             found.append(sum(struct.unpack("=%dQ" % (len(value) // 8), value)))
         return found
 
+    def columns(self, name):
+        """Return the sums over all CPUs of an array of rows of 64-bit numbers, row by row."""
+        found = []
+        width = self.rows[name]["value"] // 8
+        for index in range(self.rows[name]["entries"]):
+            value = self.get(name, struct.pack("=I", index)) or bytes(width * 8)
+            numbers = struct.unpack("=%dQ" % (len(value) // 8), value)
+            found.append([sum(numbers[column::width]) for column in range(width)])
+        return found
+
     def items(self, name, limit):
         """Return [(key, value)] of a hash, ``limit`` at most. Other CPUs go on changing it."""
         found = []

@@ -9,7 +9,7 @@ import time
 
 OBJ_INFO_, ENABLE_STATS = 15, 32
 INFO_BYTES, RUN_TIME_AT, RUN_COUNT_AT = 216, 192, 200
-RECORD_BYTES = 96  # bpf/record.h: struct record; what is behind it are addresses of calls
+RECORD_BYTES = 96  # bpf/record.h: struct record; behind it are addresses of calls, or how long it took
 ROWS_TOLD = 10000
 
 
@@ -40,7 +40,7 @@ class BpfProbe:
         self.name = asked["name"]
         self.programs = dict((each["name"], each) for each in asked["programs"])
         self.maps = Maps(bpf, asked["maps"])
-        self.settings = {"filter": int(bool(namespaces))}
+        self.settings = dict(asked["settings"], filter=int(bool(namespaces)))
         self.hooks, self.links, self.loaded, self.levels = [], [], {}, {}
         self.ms = {"maps": 0.0, "relocate": 0.0, "load": 0.0, "attach": 0.0}
         self.unsent = 0
@@ -178,7 +178,8 @@ class BpfProbe:
         flows = [[bytes_to_hex(key)] + list(struct.unpack("=Q", value)) for key, value in self.maps.items("flows", ROWS_TOLD)]
         sampled, lost, uncounted = self.maps.sums("health")
         health = {"sampled": sampled, "lost": lost, "uncounted": uncounted, "unsent": self.unsent}
-        return {"probe": self.name, "totals": totals, "flows": flows, "health": health, "cost": self.cost()}
+        latencies = self.maps.columns("latencies") if "latencies" in self.maps.rows else []
+        return {"probe": self.name, "totals": totals, "flows": flows, "health": health, "cost": self.cost(), "latencies": latencies}
 
 
 def bytes_to_hex(data):

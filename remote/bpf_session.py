@@ -128,8 +128,8 @@ class Session:
             probe.unsent += len(records)
             return
         self.room -= size * len(records)
-        if size > RECORD_BYTES:
-            frames = struct.Struct("=8xQ%dx%dQ" % (RECORD_BYTES - 16, (size - RECORD_BYTES) // 8))
+        if probe.asked["calls"]:
+            frames = struct.Struct("=8xQ%dx%dQ" % (RECORD_BYTES - 16, probe.asked["calls"]))
             self.name_addresses(set().union(*map(frames.unpack, records)))
         offset = int((time.time() - time.monotonic()) * 1e9)
         payload = Payload(self.room + size * len(records) + BATCH.size)
@@ -149,7 +149,7 @@ class Session:
             counts = probe.counts()
             self.name_addresses(set(row[0] for row in counts["totals"]))
             rows = Payload(ROWS_BYTES)
-            rows.add(to_json({"totals": counts.pop("totals"), "flows": counts.pop("flows")}).encode())
+            rows.add(to_json(dict((name, counts.pop(name)) for name in ("totals", "flows", "latencies"))).encode())
             self.send("counts", counts, rows)
 
     def finish(self):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 RECORD_BYTES = 96
 FRAMES = 14
 """``struct record`` and the addresses behind it: bpf/record.h."""
+DELAY_BYTES = 40
+"""What ``struct delay`` has behind the record: bpf/latency.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,15 @@ class EventKind:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """From how many microseconds on something is told. ``name`` is ``skoop_NAME_us`` in the source."""
+
+    name: str
+    default_us: int
+    tells: str
+
+
+@dataclass(frozen=True, slots=True)
 class BpfProbe:
     """One probe by eBPF."""
 
@@ -53,11 +64,22 @@ class BpfProbe:
     """The kernel's enumeration that its reasons are of."""
     stack: bool = False
     """Whether the record has the calls that led there."""
+    delay: bool = False
+    """Whether the record has how long it took: ``struct delay`` of bpf/latency.h."""
+    words: tuple[str, ...] = ()
+    """The names of its reasons by number, where they are the same on all kernels."""
+    thresholds: tuple[Threshold, ...] = ()
+    histograms: tuple[tuple[str, str], ...] = ()
+    """What each row of its histograms is of: a stage, and a type or nothing."""
+    whole_node: bool = False
+    """Whether what it sees belongs to no namespace, so that asking for some does not narrow it."""
+    cost: str = ""
+    """What a run costs, as the kernel measured it on a small virtual machine (``BPF_ENABLE_STATS``)."""
 
     @property
     def record_bytes(self) -> int:
         """The size of a record."""
-        return RECORD_BYTES + (8 * FRAMES if self.stack else 0)
+        return RECORD_BYTES + (8 * FRAMES if self.stack else 0) + (DELAY_BYTES if self.delay else 0)
 
 
 _PACKET_LOSS = BpfProbe(
@@ -127,5 +149,32 @@ _TCP_RETRANSMIT = BpfProbe(
     ),
 )
 
-PROBES = {probe.name: probe for probe in (_PACKET_LOSS, _TCP_RESET, _TCP_RETRANSMIT)}
+_SOFTIRQS = ("HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU")
+"""include/linux/interrupt.h, in the order of the kernel's numbers."""
+_SOFTIRQ = BpfProbe(
+    name="softirq",
+    title="softirqs that wait long for their turn, or run long, by type and CPU",
+    hooks=(
+        Hook("when a softirq is asked for", (("on_softirq_raise",),), since="4.17"),
+        Hook("when it begins", (("on_softirq_entry",),), since="4.17"),
+        Hook("when it ends", (("on_softirq_exit",),), since="4.17"),
+    ),
+    kinds=(
+        EventKind(30, "softirq-wait-slow", "SOFTIRQ_SCHED_SLOW", "a softirq waited for its turn"),
+        EventKind(31, "softirq-wait-very-slow", "SOFTIRQ_SCHED_100MS", "a softirq waited very long"),
+        EventKind(32, "softirq-run-slow", "SOFTIRQ_EXCUTE_SLOW", "a softirq ran long"),
+        EventKind(33, "softirq-run-very-slow", "SOFTIRQ_EXCUTE_100MS", "a softirq ran very long"),
+    ),
+    words=_SOFTIRQS,
+    delay=True,
+    thresholds=(
+        Threshold("slow", 10_000, "a wait or a run is slow"),
+        Threshold("very_slow", 100_000, "it is very slow"),
+    ),
+    histograms=tuple((stage, word) for stage in ("wait", "run") for word in _SOFTIRQS),
+    whole_node=True,
+    cost="some 80 ns when a softirq is asked for, 100 ns when it begins, 100 ns when it ends",
+)
+
+PROBES = {probe.name: probe for probe in (_PACKET_LOSS, _TCP_RESET, _TCP_RETRANSMIT, _SOFTIRQ)}
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Any
@@ -16,15 +16,34 @@ from typing import Any
 from skoopctl.bpf.calls import callers, function_of, is_loss, netfilter_hook
 from skoopctl.bpf.catalogue import FRAMES, KINDS, RECORD_BYTES, BpfProbe
 from skoopctl.errors import EvidenceError
+from skoopctl.evidence.untrusted import printable
 
 BATCH = struct.Struct("<IIqQ")
 BATCH_VERSION = 1
 RECORD = struct.Struct("<QQQQIIIIBBBBBBHHHi16s16s")
 STACK = struct.Struct(f"<{FRAMES}Q")
+DELAY = struct.Struct("<QIIII16s")
+"""What ``struct delay`` of bpf/latency.h has behind the record."""
 MAX_RECORDS = 1 << 20
 _FRAGMENT, _UNDECIDED = 1, 2
 _MAX_NS = 1 << 63
+_MAX_TASK = 16
 _PREFIXES = ("SKB_DROP_REASON_", "SK_RST_REASON_")
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How long something took until the event's time, and who it was."""
+
+    latency_ns: int
+    cpu: int
+    """The CPU on which it ended."""
+    pid: int
+    """The task that it happened to, as the first PID namespace numbers it; 0 where the kernel does not tell."""
+    task: str
+    """That task's name (``comm``)."""
+    device: str
+    """The block device as ``major:minor``; empty where it is about none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +89,8 @@ class BpfEvent:
     """Whether this kernel does not show what would tell the kind apart from another."""
     calls: tuple[str, ...]
     """The functions that led there, the innermost first."""
+    delay: Delay | None = None
+    """How long it took; None where that is not what the probe tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +132,13 @@ def decode_batch(probe: BpfProbe, body: bytes, names: Names) -> Batch:
 
 
 def _events(probe: BpfProbe, body: bytes, names: Names, offset_ns: int) -> Iterator[BpfEvent]:
-    reasons = names.reasons.get(probe.name, {})
+    reasons = dict(enumerate(probe.words)) or names.reasons.get(probe.name, {})
     mine = {kind.number for kind in probe.kinds}
     for at in range(BATCH.size, len(body), probe.record_bytes):
         stack = STACK.unpack_from(body, at + RECORD_BYTES) if probe.stack else ()
         event = _event(probe, RECORD.unpack_from(body, at), stack, names.functions, reasons, mine, offset_ns)
+        if probe.delay:
+            event = replace(event, delay=_delay(*DELAY.unpack_from(body, at + RECORD_BYTES)))
         if is_loss(event.function, event.reason_name):
             yield event
 
@@ -166,6 +189,12 @@ def _event(
         undecided=bool(flags & _UNDECIDED),
         calls=named,
     )
+
+
+def _delay(latency_ns: int, cpu: int, pid: int, device: int, _unused: int, task: bytes) -> Delay:
+    """Return the end of a record; block devices are numbered as in include/linux/kdev_t.h."""
+    word = printable(task.split(b"\0")[0].decode("utf-8", "replace"), _MAX_TASK)
+    return Delay(latency_ns, cpu, pid, word, f"{device >> 20}:{device & 0xFFFFF}" if device else "")
 
 
 def reason_name(number: int, names: Mapping[int, str]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from skoopctl import __version__
 from skoopctl.bpf.artefact import built
-from skoopctl.bpf.catalogue import PROBES, BpfProbe
+from skoopctl.bpf.catalogue import FRAMES, PROBES, BpfProbe
 from skoopctl.errors import UsageError
 from skoopctl.evidence.payload import job_of, joined
 from skoopctl.transport.base import Job
@@ -34,6 +35,7 @@ LOADER_FILES = (
     "bpf_session.py",
 )
 BUFFERS = ("auto", "ring", "perf")
+MAX_THRESHOLD_US = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class BpfRequest:
     total_bytes: int = 64 << 20
     btf: str = "/sys/kernel/btf/vmlinux"
     lockdown: str = "/sys/kernel/security/lockdown"
+    thresholds_us: Mapping[str, int] = field(default_factory=dict)
+    """From when on things are told, in microseconds, as ``PROBE.THRESHOLD``; the others are the catalogue's."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.probes if name not in PROBES]
@@ -62,12 +66,18 @@ class BpfRequest:
             raise UsageError(f"there is no buffer {self.buffers!r}", hint=f"there are {', '.join(BUFFERS)}")
         if min(self.duration_s, self.interval_s, self.total_bytes) <= 0:
             raise UsageError("durations and limits of a request must be above zero")
+        known = [f"{probe.name}.{each.name}" for probe in PROBES.values() for each in probe.thresholds]
+        for name, value in self.thresholds_us.items():
+            if name not in known:
+                raise UsageError(f"there is no threshold {name!r}", hint=f"there are {', '.join(known)}")
+            if not 0 <= value <= MAX_THRESHOLD_US:
+                raise UsageError(f"the threshold {name} is not between 0 and {MAX_THRESHOLD_US} microseconds")
 
     def plain(self, architecture: str) -> dict[str, Any]:
         """Return the request with the built programs, as the node program takes it."""
         return {
             "version": __version__,
-            "probes": [_asked(PROBES[name], architecture) for name in self.probes],
+            "probes": [self._asked(PROBES[name], architecture) for name in self.probes],
             "duration_s": self.duration_s,
             "deadline_s": self.duration_s + 15,
             "namespaces": list(self.namespaces),
@@ -80,18 +90,26 @@ class BpfRequest:
             "lockdown": self.lockdown,
         }
 
-
-def _asked(probe: BpfProbe, architecture: str) -> dict[str, Any]:
-    groups = [
-        {
-            "what": hook.what,
-            "any": [list(each) for each in hook.alternatives],
-            "below": [hook.needed.tracepoint, hook.needed.arguments] if hook.needed else None,
+    def _asked(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
+        groups = [
+            {
+                "what": hook.what,
+                "any": [list(each) for each in hook.alternatives],
+                "below": [hook.needed.tracepoint, hook.needed.arguments] if hook.needed else None,
+            }
+            for hook in probe.hooks
+        ]
+        more = {
+            "groups": groups,
+            "record": probe.record_bytes,
+            "calls": FRAMES if probe.stack else 0,
+            "reasons": probe.reasons,
+            "settings": {
+                f"{each.name}_us": self.thresholds_us.get(f"{probe.name}.{each.name}", each.default_us)
+                for each in probe.thresholds
+            },
         }
-        for hook in probe.hooks
-    ]
-    more = {"groups": groups, "record": probe.record_bytes, "reasons": probe.reasons}
-    return {**built(probe.name, architecture).plain(), **more}
+        return {**built(probe.name, architecture).plain(), **more}
 
 
 def bpf_source(request: BpfRequest, architecture: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from skoopctl.bpf.calls import function_of, is_loss
 from skoopctl.bpf.catalogue import KINDS, PROBES, BpfProbe
 from skoopctl.bpf.events import Batch, Names, address_text, decode_batch, reason_name
+from skoopctl.bpf.histogram import Histogram, histograms_of
 from skoopctl.errors import EvidenceError
 from skoopctl.evidence.untrusted import parse_object, printable
 
@@ -99,6 +100,8 @@ class Counts:
     """Samples that were over the limit of what a node sends."""
     cost: Mapping[str, tuple[int, int]]
     """Runs and nanoseconds of each program, while the kernel was counting them."""
+    histograms: tuple[Histogram, ...] = ()
+    """How long everything took, slow or not."""
 
 
 Said = Setup | Batch | Counts
@@ -178,10 +181,11 @@ class Stream:
             uncounted=_number(health["uncounted"]),
             unsent=_number(health["unsent"]),
             cost={_word(name): (_number(runs), _number(ns)) for name, (runs, ns) in meta["cost"].items()},
+            histograms=histograms_of(probe, [list(map(_number, row)) for row in rows["latencies"]]),
         )
 
     def _totals(self, probe: BpfProbe, rows: list[list[int]]) -> Iterator[Total]:
-        reasons = self.names.reasons.get(probe.name, {})
+        reasons = dict(enumerate(probe.words)) or self.names.reasons.get(probe.name, {})
         for row in rows:
             location, netns, reason, kind, count = map(_number, row)
             yield Total(

@@ -157,9 +157,16 @@ def main() -> None:
     parser.add_argument("--duration", type=float, default=10.0)
     parser.add_argument("--buffers", default="auto")
     parser.add_argument("--netns", type=int, action="append", default=[])
+    parser.add_argument("--threshold", action="append", default=[], help="PROBE.THRESHOLD=MICROSECONDS")
     asked = parser.parse_args()
+    thresholds = {name: int(us) for name, _, us in (each.partition("=") for each in asked.threshold)}
     request = BpfRequest(
-        tuple(asked.probes), asked.duration, tuple(asked.netns), buffers=asked.buffers, stats=True
+        tuple(asked.probes),
+        asked.duration,
+        tuple(asked.netns),
+        buffers=asked.buffers,
+        stats=True,
+        thresholds_us=thresholds,
     )
     with Watch(request) as watch:
         shown = 0

@@ -26,7 +26,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="loading programs needs root"),
 ]
 
-ALL = tuple(PROBES)
+ALL = ("packetloss", "tcpreset", "tcpretrans")
+"""Those that see nothing where all is well, on a slow machine too."""
 TCP, UDP = 6, 17
 TCP_REPAIR = 19
 ENOUGH_S = 60.0

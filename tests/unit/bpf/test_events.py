@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skoopctl.bpf.calls import NETFILTER_HOOKS, NO_LOSS, NO_LOSS_WITHOUT_REASON, callers, netfilter_hook
 from skoopctl.bpf.catalogue import FRAMES, PROBES
-from skoopctl.bpf.events import BATCH, RECORD, STACK, Batch, Names, decode_batch
+from skoopctl.bpf.events import BATCH, DELAY, RECORD, STACK, Batch, Names, decode_batch
 from skoopctl.errors import EvidenceError
 
 LOSS, RESET = PROBES["packetloss"], PROBES["tcpreset"]
@@ -183,3 +183,16 @@ def test_the_record_has_no_holes() -> None:
     """The record's size is what the programs write: a multiple of eight, so that ring buffers keep it aligned."""
     assert RECORD.size == struct.calcsize("=QQQQIIIIBBBBBBHHHi16s16s") == 96
     assert LOSS.record_bytes == 96 + 8 * FRAMES
+
+
+def test_how_long_it_took_is_behind_the_record() -> None:
+    """A record of a latency has nanoseconds, CPU, task and device; its reason is one of the catalogue's words."""
+    tail = DELAY.pack(12_000_000, 3, 4711, 8 << 20 | 1, 0, b"sh\x1b\0rest")
+    body = batch("softirq", record(kind=30, family=0, location=0, reason=3) + tail)
+    (event,) = decode_batch(PROBES["softirq"], body, Names()).events
+    assert (event.kind, event.reason_name) == ("softirq-wait-slow", "NET_RX")
+    assert event.delay is not None
+    assert (event.delay.latency_ns, event.delay.cpu, event.delay.pid) == (12_000_000, 3, 4711)
+    assert event.delay.device == "8:1"
+    assert event.delay.task.startswith("sh")
+    assert event.delay.task.isprintable()

@@ -110,10 +110,25 @@ def test_the_source_that_is_sent_lacks_words_only(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"probes": ("nobody",)}, {"buffers": "pipe"}, {"duration_s": 0.0}, {"total_bytes": 0}]
+    "wrong",
+    [
+        {"probes": ("nobody",)},
+        {"buffers": "pipe"},
+        {"duration_s": 0.0},
+        {"total_bytes": 0},
+        {"thresholds_us": {"softirq.nothing": 1}},
+        {"thresholds_us": {"softirq.slow": -1}},
+        {"thresholds_us": {"softirq.slow": 1 << 32}},
+    ],
 )
 def test_requests_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
-    """Unknown probes and buffers, and limits that are none, are errors of the caller."""
+    """Unknown probes, buffers and thresholds, and limits that are none, are errors of the caller."""
     right: dict[str, object] = {"probes": ("packetloss",), "duration_s": 1.0}
     with pytest.raises(UsageError):
         BpfRequest(**{**right, **wrong})  # type: ignore[arg-type]
+
+
+def test_thresholds_of_a_request_stand_in_for_the_catalogues() -> None:
+    """A threshold that is asked for is what the node's programs get; the others are those of the catalogue."""
+    plain = BpfRequest(("softirq",), 1.0, thresholds_us={"softirq.slow": 7}).plain("x86_64")
+    assert plain["probes"][0]["settings"] == {"slow_us": 7, "very_slow_us": 100_000}

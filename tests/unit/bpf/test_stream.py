@@ -38,6 +38,7 @@ ROWS: dict[str, Any] = {
     "flows": [
         ["a00300f0" + "01040600" + "409c" + "bb01" + "0a000001" + "00" * 12 + "0a000002" + "00" * 12, 7]
     ],
+    "latencies": [],
 }
 SYMBOLS = {
     "what": "symbols",
