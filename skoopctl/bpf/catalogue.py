@@ -175,6 +175,29 @@ _SOFTIRQ = BpfProbe(
     whole_node=True,
     cost="some 80 ns when a softirq is asked for, 100 ns when it begins, 100 ns when it ends",
 )
+_TRANSMIT = BpfProbe(
+    name="netiftxlat",
+    title="packets that leave slowly: kept by the queueing discipline, or by the driver",
+    hooks=(
+        Hook("when a packet comes to a device's queue", (("on_net_dev_queue",),), since="4.17"),
+        Hook("when the driver gets it", (("on_net_dev_start_xmit",),), since="4.17"),
+        Hook(
+            "when the driver is done; the packet is gone by then, so that there is its device only",
+            (("on_net_dev_xmit",),),
+            since="4.17",
+        ),
+    ),
+    kinds=(
+        EventKind(
+            40, "transmit-qdisc-slow", "NETIFTXLAT_QDISC", "a packet was long in the queue of a device"
+        ),
+        EventKind(41, "transmit-driver-slow", "NETIFTXLAT_XMIT", "a driver took long to take a packet"),
+    ),
+    delay=True,
+    thresholds=(Threshold("slow", 100_000, "a packet leaves slowly"),),
+    histograms=(("qdisc", ""), ("driver", "")),
+    cost="some 600 ns a packet: 310 when it comes to the queue, 120 when the driver gets it, 160 when that is done",
+)
 
-PROBES = {probe.name: probe for probe in (_PACKET_LOSS, _TCP_RESET, _TCP_RETRANSMIT, _SOFTIRQ)}
+PROBES = {probe.name: probe for probe in (_PACKET_LOSS, _TCP_RESET, _TCP_RETRANSMIT, _SOFTIRQ, _TRANSMIT)}
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}

@@ -102,3 +102,76 @@ def test_softirqs_below_the_threshold_are_only_counted(wire: Pair) -> None:
     run = row(watch, "softirq", "run", "NET_RX")
     assert run.count >= 200
     assert 0 < run.sum_ns < 10**11
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_packet_that_waits_in_a_slow_queue_is_told(wire: Pair, family: int) -> None:
+    """A token bucket keeps the second of two packets: it is told with both ends, the device and the time."""
+    near, far = ADDRESSES[family]
+    client = wire.client
+    device = ("dev", client.device, "root")
+    client.run(*("tc", "qdisc", "add", *device, "tbf", "rate", "16kbit", "burst", "1600", "latency", "20s"))
+    try:
+        with (
+            Watch(asked("netiftxlat", client.inode)) as watch,
+            contextlib.closing(client.socket(family, socket.SOCK_DGRAM)) as sender,
+        ):
+            begun = time.monotonic_ns()
+            for _ in range(2):
+                sender.sendto(b"x" * 1000, (far, 7103))
+            sent = sender.getsockname()[1]
+            seen = watch.first(lambda e: e.kind == "transmit-qdisc-slow", "the packet that was kept")
+            took = time.monotonic_ns() - begun
+    finally:
+        client.run("tc", "qdisc", "del", *device)
+    assert 100_000_000 <= delay_of(seen).latency_ns < took
+    assert (seen.source, seen.source_port, seen.destination, seen.destination_port) == (near, sent, far, 7103)
+    assert (seen.netns, seen.ifindex) == (client.inode, client.ifindex)
+    assert seen.length >= 1000
+    assert [event for event in watch.events if event.kind == "transmit-driver-slow"] == []
+
+
+def test_a_driver_over_a_threshold_is_told_with_its_device(wire: Pair) -> None:
+    """What the driver takes is told with namespace, device and length, and without ends: the packet is gone then."""
+    begun = time.monotonic_ns()
+    with Watch(asked("netiftxlat", wire.client.inode, slow=0)) as watch:
+        port = datagrams(wire, 7104)
+        watch.first(lambda e: e.kind == "transmit-driver-slow" and e.length >= 100, "the driver")
+        queue = watch.first(lambda e: e.destination_port == 7104, "the queue")
+    took = time.monotonic_ns() - begun
+    assert queue.source_port == port
+    assert {event.netns for event in watch.events} == {wire.client.inode}, "only what was asked for"
+    for event in watch.events:
+        assert 0 < delay_of(event).latency_ns < took
+        assert event.ifindex == wire.client.ifindex
+        assert event.kind == "transmit-qdisc-slow" or event.source == event.destination == ""
+
+
+def test_packets_that_leave_quickly_are_only_counted(wire: Pair) -> None:
+    """With a threshold of an hour there is no event, and both histograms have every packet."""
+    with Watch(asked("netiftxlat", wire.client.inode, duration_s=2.0, slow=HOUR_US)) as watch:
+        datagrams(wire, 7105, 300)
+        watch.wait()
+    assert watch.events == []
+    assert row(watch, "netiftxlat", "qdisc").count >= 300
+    assert row(watch, "netiftxlat", "driver").count >= 300
+
+
+def test_a_tunnels_packet_is_measured_on_each_device(wire: Pair) -> None:
+    """A packet that a tunnel hands on while its driver works counts for both devices."""
+    near, far = ADDRESSES[4]
+    wire.client.run(
+        "ip", "link", "add", "t0", "type", "vxlan", "id", "7", "local", near, "remote", far, "dstport", "4789"
+    )
+    try:
+        wire.client.run("ip", "addr", "add", "10.213.78.1/24", "dev", "t0")
+        wire.client.run("ip", "link", "set", "t0", "up")
+        with Watch(asked("netiftxlat", wire.client.inode, slow=0)) as watch:
+            with wire.client.socket(4, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x" * 100, ("10.213.78.2", 7106))
+            watch.until(
+                lambda: len({e.ifindex for e in watch.events if e.kind == "transmit-driver-slow"}) == 2,
+                "both devices",
+            )
+    finally:
+        wire.client.run("ip", "link", "del", "t0")
