@@ -82,6 +82,8 @@ struct sock_cgroup_data {
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
+	int sk_err;
+	u16 sk_protocol; // a bitfield before 5.6
 } RELOCATED;
 
 struct inet_sock {

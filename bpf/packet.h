@@ -90,6 +90,16 @@ static __always_inline void between_socket(struct record *event, struct sock_com
 	event->ethertype = ETH_P_IP;
 }
 
+static __always_inline void of_socket(struct record *event, struct sock *sk)
+{
+	in_namespace(event, BPF_CORE_READ(sk, __sk_common.skc_net.net));
+	between_socket(event, &sk->__sk_common);
+	// A socket that closes gives its port back before it resets (tcp.c: tcp_disconnect), and remembers it here only.
+	if (!event->source_port)
+		event->source_port = host_order(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	cgroup_of(event, sk);
+}
+
 static __always_inline void ports(struct record *event, const u8 *transport)
 {
 	u8 head[14];

@@ -24,16 +24,6 @@ static __always_inline int finish(void *ctx, struct record *event, u8 kind)
 	return 0;
 }
 
-static __always_inline void of_socket(struct record *event, struct sock *sk)
-{
-	in_namespace(event, BPF_CORE_READ(sk, __sk_common.skc_net.net));
-	between_socket(event, &sk->__sk_common);
-	// A socket that closes gives its port back before it resets (tcp.c: tcp_disconnect), and remembers it here only.
-	if (!event->source_port)
-		event->source_port = host_order(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-	cgroup_of(event, sk);
-}
-
 // An answer to a packet: its receiver sends the reset.
 static __always_inline void answer_to(struct record *event, struct sk_buff *skb)
 {

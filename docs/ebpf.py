@@ -10,7 +10,7 @@ from pathlib import Path
 from docs.pages import write_or_check
 from skoopctl.bpf.artefact import built
 from skoopctl.bpf.calls import NETFILTER_HOOKS, NO_LOSS, NO_LOSS_WITHOUT_REASON
-from skoopctl.bpf.catalogue import PROBES, BpfProbe
+from skoopctl.bpf.catalogue import PROBES, BpfProbe, EventKind
 
 PAGE = Path(__file__).with_name("ebpf.md")
 
@@ -120,8 +120,12 @@ def _section(probe: BpfProbe) -> list[str]:
         )
         lines.append(f"| {hook.what} | {', else '.join(ways)}{only} | {hook.since} |")
     lines += ["", "| event | KubeSkoop's | |", "|---|---|---|"]
-    lines += [f"| `{kind.name}` | `{kind.compatible}` | {kind.tells} |" for kind in probe.kinds]
+    lines += [f"| `{kind.name}` | {_compatible(kind)} | {kind.tells} |" for kind in probe.kinds]
     return [*lines, "", *_latencies(probe)]
+
+
+def _compatible(kind: EventKind) -> str:
+    return f"`{kind.compatible}`" if kind.compatible else "none"
 
 
 def _latencies(probe: BpfProbe) -> list[str]:

@@ -35,7 +35,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """One kind of event. ``number`` is ``enum kind`` of bpf/record.h, ``compatible`` is KubeSkoop's name."""
+    """One kind of event. ``number`` is ``enum kind`` of bpf/record.h, ``compatible`` is KubeSkoop's name or empty."""
 
     number: int
     name: str
@@ -198,6 +198,28 @@ _TRANSMIT = BpfProbe(
     histograms=(("qdisc", ""), ("driver", "")),
     cost="some 600 ns a packet: 310 when it comes to the queue, 120 when the driver gets it, 160 when that is done",
 )
+_TCP_CONNECT = BpfProbe(
+    name="tcpconnect",
+    title="TCP connections that are made: how long it takes, why it fails, who wanted it",
+    hooks=(Hook("connections that are begun here", (("on_inet_sock_set_state",),), since="4.17"),),
+    kinds=(
+        EventKind(50, "connect-slow", "", "a connection was made, after long"),
+        EventKind(51, "connect-failed", "", "a connection failed, with the errno that its program gets"),
+        EventKind(
+            52,
+            "connect-abandoned",
+            "",
+            "a connection was given up without an answer: its program closed it, or had no local port",
+        ),
+    ),
+    delay=True,
+    thresholds=(Threshold("slow", 100_000, "making a connection is slow"),),
+    histograms=(("established", ""), ("failed", "")),
+    cost="some 130 ns when a socket changes its state, which a connection's ends do four or five times each",
+)
 
-PROBES = {probe.name: probe for probe in (_PACKET_LOSS, _TCP_RESET, _TCP_RETRANSMIT, _SOFTIRQ, _TRANSMIT)}
+PROBES = {
+    probe.name: probe
+    for probe in (_PACKET_LOSS, _TCP_RESET, _TCP_RETRANSMIT, _SOFTIRQ, _TRANSMIT, _TCP_CONNECT)
+}
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +177,123 @@ def test_a_tunnels_packet_is_measured_on_each_device(wire: Pair) -> None:
             )
     finally:
         wire.client.run("ip", "link", "del", "t0")
+
+
+def to_port(kind: str, port: int) -> Callable[[BpfEvent], bool]:
+    """Return what recognises an event by its kind and the port that it is for."""
+    return lambda event: (event.kind, event.destination_port) == (kind, port)
+
+
+def connect(wire: Pair, family: int, port: int) -> tuple[int, int]:
+    """Try to connect from the client to the server; return the errno and the local port."""
+    with contextlib.closing(wire.client.socket(family)) as made:
+        made.settimeout(None)
+        made.bind(("", 0))
+        local = int(made.getsockname()[1])
+        return made.connect_ex((ADDRESSES[family][1], port)), local
+
+
+REJECTS = {
+    (4, "icmp-host-prohibited"): errno.EHOSTUNREACH,
+    (4, "icmp-port-unreachable"): errno.ECONNREFUSED,
+    (6, "icmp6-adm-prohibited"): errno.EACCES,
+    (6, "icmp6-port-unreachable"): errno.ECONNREFUSED,
+}
+
+
+@pytest.mark.parametrize(("family", "answer"), REJECTS)
+def test_a_rejected_connection_fails_with_its_errno(wire: Pair, family: int, answer: str) -> None:
+    """REJECT gives one failure with the errno that the program got, both ends, and the program itself."""
+    rule = ("INPUT", "-p", "tcp", "--dport", "7110", "-j", "REJECT", "--reject-with", answer)
+    with Watch(asked("tcpconnect", wire.client.inode)) as watch, wire.server.rule(family, *rule):
+        number, local = connect(wire, family, 7110)
+        seen = watch.first(to_port("connect-failed", 7110), "the failure")
+    near, far = ADDRESSES[family]
+    assert (number, seen.error) == (REJECTS[family, answer], -number)
+    assert (seen.source, seen.source_port, seen.destination) == (near, local, far)
+    assert (seen.netns, seen.family, seen.protocol) == (wire.client.inode, family, socket.IPPROTO_TCP)
+    assert delay_of(seen).pid == os.getpid()
+    assert delay_of(seen).task == Path("/proc/thread-self/comm").read_text(encoding="ascii").strip()
+    assert len(watch.events) == 1
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_closed_port_is_connection_refused(wire: Pair, family: int) -> None:
+    """Where nobody listens, the failure has ECONNREFUSED and comes sooner than the test ends."""
+    begun = time.monotonic_ns()
+    with Watch(asked("tcpconnect", wire.client.inode)) as watch:
+        connect(wire, family, 7111)
+        seen = watch.first(to_port("connect-failed", 7111), "the failure")
+        assert 0 < delay_of(seen).latency_ns < time.monotonic_ns() - begun
+    assert seen.error == -errno.ECONNREFUSED
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_blackhole_is_a_timeout(wire: Pair, family: int) -> None:
+    """Where every SYN is dropped, the failure has ETIMEDOUT and the time that it took, above a second."""
+    wire.client.sysctl("net/ipv4/tcp_syn_retries", "1")
+    begun = time.monotonic_ns()
+    with (
+        Watch(asked("tcpconnect", wire.client.inode)) as watch,
+        wire.server.rule(family, "INPUT", "-p", "tcp", "--dport", "7112", "-j", "DROP"),
+    ):
+        assert connect(wire, family, 7112)[0] == errno.ETIMEDOUT
+        seen = watch.first(to_port("connect-failed", 7112), "the failure")
+        took = time.monotonic_ns() - begun
+    assert seen.error == -errno.ETIMEDOUT
+    assert 1_000_000_000 < delay_of(seen).latency_ns < took
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_connection_whose_first_syn_is_lost_is_slow(wire: Pair, family: int) -> None:
+    """A lost SYN is sent again after a second: the connection is made, and told as slow."""
+    lost = ("-p", "tcp", "--dport", "7113", "--syn")
+    first = ("-m", "statistic", "--mode", "nth", "--every", "1000", "--packet", "0")
+    with (
+        Watch(asked("tcpconnect", wire.client.inode)) as watch,
+        wire.server.rule(family, "INPUT", *lost, *first, "-j", "DROP"),
+    ):
+        for end in wire.connected(family, 7113):
+            end.close()
+        seen = watch.first(to_port("connect-slow", 7113), "the slow connection")
+    assert seen.error == 0
+    assert delay_of(seen).latency_ns > 900_000_000
+    assert {event.kind for event in watch.events} == {"connect-slow"}
+
+
+def test_a_connection_that_is_given_up_is_abandoned(wire: Pair) -> None:
+    """A program that closes before there is an answer has abandoned it: no errno is made up."""
+    with (
+        Watch(asked("tcpconnect", wire.client.inode)) as watch,
+        wire.server.rule(4, "INPUT", "-p", "tcp", "--dport", "7114", "-j", "DROP"),
+    ):
+        made = wire.client.socket(4)
+        made.setblocking(False)
+        assert made.connect_ex((ADDRESSES[4][1], 7114)) == errno.EINPROGRESS
+        made.close()
+        seen = watch.first(to_port("connect-abandoned", 7114), "the end of it")
+    assert (seen.error, len(watch.events)) == (0, 1)
+
+
+def test_connections_that_are_made_are_only_counted(wire: Pair) -> None:
+    """Connections that are made in time give no event; those who connect are counted, those who accept are not."""
+    with Watch(asked("tcpconnect", duration_s=3.0, slow=HOUR_US)) as watch:
+        for family in (4, 6):
+            for _ in range(5):
+                for end in wire.connected(family, 7115):
+                    end.close()
+        watch.wait()
+    ours = {wire.client.inode, wire.server.inode}
+    assert [event for event in watch.events if event.netns in ours] == []
+    assert row(watch, "tcpconnect", "established").count >= 10
+
+
+def test_only_wanted_namespaces_connect(wire: Pair) -> None:
+    """A probe that is asked about the server's namespace counts no connection of the client's."""
+    with Watch(asked("tcpconnect", wire.server.inode, duration_s=2.0, slow=0)) as watch:
+        connect(wire, 4, 7116)
+        for end in wire.connected(4, 7116):
+            end.close()
+        watch.wait()
+    assert watch.ended_whole
+    assert (watch.events, watch.counts["tcpconnect"].histograms) == ([], ())
