@@ -31,6 +31,7 @@ enum kind {
 	CONNECT_SLOW = 50,
 	CONNECT_FAILED = 51,
 	CONNECT_ABANDONED = 52,
+	RUNQUEUE_SLOW = 60,
 };
 
 enum flag {

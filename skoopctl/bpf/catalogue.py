@@ -217,9 +217,23 @@ _TCP_CONNECT = BpfProbe(
     histograms=(("established", ""), ("failed", "")),
     cost="some 130 ns when a socket changes its state, which a connection's ends do four or five times each",
 )
+_RUNQUEUE = BpfProbe(
+    name="runqueue",
+    title="tasks that could run and wait long for a CPU",
+    hooks=(
+        Hook("tasks that wake up", (("on_sched_wakeup",),), since="4.17"),
+        Hook("new tasks", (("on_sched_wakeup_new",),), since="4.17"),
+        Hook("tasks that leave a CPU, and get one", (("on_sched_switch",),), since="4.17"),
+    ),
+    kinds=(EventKind(60, "runqueue-slow", "", "a task waited long for a CPU"),),
+    delay=True,
+    thresholds=(Threshold("slow", 50_000, "waiting for a CPU is slow"),),
+    histograms=(("wait", ""),),
+    cost="some 320 ns when a task wakes up, 160 ns when a CPU changes from one task to another",
+)
 
 PROBES = {
     probe.name: probe
-    for probe in (_PACKET_LOSS, _TCP_RESET, _TCP_RETRANSMIT, _SOFTIRQ, _TRANSMIT, _TCP_CONNECT)
+    for probe in (_PACKET_LOSS, _TCP_RESET, _TCP_RETRANSMIT, _SOFTIRQ, _TRANSMIT, _TCP_CONNECT, _RUNQUEUE)
 }
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}

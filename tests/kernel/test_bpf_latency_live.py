@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from skoopctl.bpf.events import BpfEvent, Delay
 from skoopctl.bpf.histogram import Histogram
 from skoopctl.bpf.program import BpfRequest
-from tests.kernel.bpf_pair import ADDRESSES, Pair, pair
+from tests.kernel.bpf_pair import ADDRESSES, Pair, Side, pair
 from tests.kernel.bpf_watch import Watch
 
 pytestmark = [
@@ -297,3 +299,56 @@ def test_only_wanted_namespaces_connect(wire: Pair) -> None:
         watch.wait()
     assert watch.ended_whole
     assert (watch.events, watch.counts["tcpconnect"].histograms) == ([], ())
+
+
+BUSY = "import os\nos.sched_setaffinity(0, {0})\nprint(os.getpid(), flush=True)\nwhile True: pass"
+
+
+@contextlib.contextmanager
+def busy(side: Side, times: int) -> Iterator[list[int]]:
+    """Keep one CPU busy by some programs in a namespace; yields their numbers."""
+    command = ["nsenter", f"--net=/run/netns/{side.name}", sys.executable, "-ISBc", BUSY]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(times)]
+    try:
+        yield [int(each.stdout.readline()) for each in running if each.stdout]
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()
+            if each.stdout:
+                each.stdout.close()
+
+
+def test_tasks_that_share_a_cpu_wait_for_it(wire: Pair) -> None:
+    """Three programs that want one CPU wait for each other: each is told by name, number and namespace."""
+    begun = time.monotonic_ns()
+    with (
+        Watch(asked("runqueue", wire.client.inode, slow=1000)) as watch,
+        busy(wire.client, 3) as tasks,
+    ):
+        watch.until(
+            lambda: {delay_of(event).pid for event in watch.events} >= set(tasks), "each of the three to wait"
+        )
+        took = time.monotonic_ns() - begun
+    assert {event.netns for event in watch.events} == {wire.client.inode}, "only what was asked for"
+    for event in watch.events:
+        assert event.kind == "runqueue-slow"
+        assert 1_000_000 <= delay_of(event).latency_ns < took
+        assert event.cgroup > 0
+    ours = [event for event in watch.events if delay_of(event).pid in tasks]
+    assert {delay_of(event).task for event in ours} <= {
+        "nsenter",
+        Path(sys.executable).resolve().name[:15],
+        "python",
+    }
+    assert {delay_of(event).cpu for event in ours[-3:]} == {0}
+
+
+def test_waits_below_the_threshold_are_only_counted(wire: Pair) -> None:
+    """With a threshold of an hour there is no event, and the histogram has many waits."""
+    with Watch(asked("runqueue", duration_s=2.0, slow=HOUR_US)) as watch:
+        datagrams(wire, 7120, 200)
+        watch.wait()
+    assert watch.ended_whole
+    assert watch.events == []
+    assert row(watch, "runqueue", "wait").count > 50
