@@ -32,6 +32,7 @@ enum kind {
 	CONNECT_FAILED = 51,
 	CONNECT_ABANDONED = 52,
 	RUNQUEUE_SLOW = 60,
+	BLOCK_SLOW = 70,
 };
 
 enum flag {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import socket
 import subprocess
@@ -352,3 +353,61 @@ def test_waits_below_the_threshold_are_only_counted(wire: Pair) -> None:
     assert watch.ended_whole
     assert watch.events == []
     assert row(watch, "runqueue", "wait").count > 50
+
+
+BLOCK = 4096
+
+
+def disk_under(path: Path) -> str:
+    """Return the disk that a file is on, as major:minor; skips where requests to it are not seen as such."""
+    number = path.stat().st_dev
+    entry = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    if not entry.exists():
+        pytest.skip("the temporary folder is on no block device")
+    if any((entry / "slaves").glob("*")):
+        pytest.skip("the temporary folder is on a device that hands its requests on")
+    whole = entry.resolve().parent if (entry / "partition").exists() else entry
+    return (whole / "dev").read_text(encoding="ascii").strip()
+
+
+def write_and_read(path: Path, times: int = 1) -> None:
+    """Write and read blocks of a file past the page cache."""
+    buffer = mmap.mmap(-1, BLOCK)  # O_DIRECT wants it aligned
+    buffer.write(b"x" * BLOCK)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+    try:
+        for _ in range(times):
+            assert os.pwritev(file, [buffer], 0) == BLOCK
+            os.fsync(file)
+            assert os.preadv(file, [buffer], 0) == BLOCK
+    finally:
+        os.close(file)
+
+
+def test_requests_over_a_threshold_are_told(tmp_path: Path) -> None:
+    """Blocks that are written and read past the cache are told with operation, length and disk."""
+    disk = disk_under(tmp_path)
+    begun = time.monotonic_ns()
+    with Watch(asked("biolatency", slow=1)) as watch:
+        write_and_read(tmp_path / "blocks")
+        for operation in ("WRITE", "READ"):
+            seen = watch.first(
+                lambda e, operation=operation: (  # type: ignore[misc]
+                    (e.reason_name, e.length, e.delay and e.delay.device) == (operation, BLOCK, disk)
+                ),
+                f"a {operation} of one block of {disk}",
+            )
+            assert (seen.kind, seen.netns, delay_of(seen).pid) == ("block-slow", 0, 0)
+            assert 1_000 <= delay_of(seen).latency_ns < time.monotonic_ns() - begun
+
+
+def test_requests_below_the_threshold_are_only_counted(tmp_path: Path) -> None:
+    """With a threshold of an hour there is no event, and the histograms have what was written and read."""
+    disk_under(tmp_path)
+    with Watch(asked("biolatency", duration_s=3.0, slow=HOUR_US)) as watch:
+        write_and_read(tmp_path / "blocks", 20)
+        watch.wait()
+    assert watch.ended_whole
+    assert watch.events == []
+    for operation in ("WRITE", "READ"):
+        assert row(watch, "biolatency", "request", operation).count >= 20
