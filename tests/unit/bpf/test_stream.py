@@ -141,6 +141,7 @@ def said_by_a_node(file: Path, flows: int, functions: int) -> list[Any]:
         **{name: value for name, value in COUNTS.items() if name != "what"},
         "totals": [[number + 1, 4026532000, 12, 1, 7] for number in range(functions)],
         "flows": [[key, number] for number in range(flows)],
+        "latencies": [],
     }
     with file.open("w+b", 0) as raw:
         frames = node.Frames(raw.fileno(), 1 << 30)
