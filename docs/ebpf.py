@@ -10,7 +10,8 @@ from pathlib import Path
 from docs.pages import write_or_check
 from skoopctl.bpf.artefact import built
 from skoopctl.bpf.calls import NETFILTER_HOOKS, NO_LOSS, NO_LOSS_WITHOUT_REASON
-from skoopctl.bpf.catalogue import PROBES, BpfProbe, EventKind
+from skoopctl.bpf.catalogue import KINDS, PROBES, BpfProbe, EventKind
+from skoopctl.bpf.metric import TUPLE_LABELS, EventMetric
 
 PAGE = Path(__file__).with_name("ebpf.md")
 
@@ -121,11 +122,29 @@ def _section(probe: BpfProbe) -> list[str]:
         lines.append(f"| {hook.what} | {', else '.join(ways)}{only} | {hook.since} |")
     lines += ["", "| event | KubeSkoop's | |", "|---|---|---|"]
     lines += [f"| `{kind.name}` | {_compatible(kind)} | {kind.tells} |" for kind in probe.kinds]
-    return [*lines, "", *_latencies(probe)]
+    return [*lines, "", *_metrics(probe), *_latencies(probe)]
 
 
 def _compatible(kind: EventKind) -> str:
     return f"`{kind.compatible}`" if kind.compatible else "none"
+
+
+def _metrics(probe: BpfProbe) -> list[str]:
+    if not probe.metrics:
+        return []
+    lines = ["| KubeSkoop's metric | counts | labels |", "|---|---|---|"]
+    for metric in probe.metrics:
+        kinds = ", ".join(f"`{KINDS[number].name}`" for number in metric.kinds)
+        only = f" with the reason {', '.join(metric.reasons)}" if metric.reasons else ""
+        if metric.functions:
+            only += f", or in {', '.join(f'`{name}`' for name in metric.functions)}"
+        lines.append(f"| `{metric.name}` | {kinds}{only} | {_labels(metric)} |")
+    return [*lines, ""]
+
+
+def _labels(metric: EventMetric) -> str:
+    short = ", ".join(f"`{name}`" for name in metric.labels if name not in TUPLE_LABELS)
+    return f"{short}, both ends".removeprefix(", ") if TUPLE_LABELS[0] in metric.labels else short
 
 
 def _latencies(probe: BpfProbe) -> list[str]:

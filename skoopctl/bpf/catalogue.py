@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skoopctl.bpf.metric import SOFTIRQ_LABELS, TUPLE_LABELS, EventMetric
+
 RECORD_BYTES = 96
 FRAMES = 14
 """``struct record`` and the addresses behind it: bpf/record.h."""
@@ -73,6 +75,8 @@ class BpfProbe:
     """What each row of its histograms is of: a stage, and a type or nothing."""
     whole_node: bool = False
     """Whether what it sees belongs to no namespace, so that asking for some does not narrow it."""
+    metrics: tuple[EventMetric, ...] = ()
+    """KubeSkoop's names for what it counts."""
     cost: str = ""
     """What a run costs, as the kernel measured it on a small virtual machine (``BPF_ENABLE_STATS``)."""
 
@@ -95,6 +99,16 @@ _PACKET_LOSS = BpfProbe(
     kinds=(EventKind(1, "packet-loss", "PacketLoss", "a packet was dropped"),),
     reasons="skb_drop_reason",
     stack=True,
+    metrics=(
+        EventMetric("kubeskoop_packetloss_total", (1,), ("k8s_node", *TUPLE_LABELS)),
+        EventMetric(
+            "kubeskoop_packetloss_netfilter",
+            (1,),
+            ("k8s_node", *TUPLE_LABELS),
+            reasons=("NETFILTER_DROP",),
+            functions=("nf_hook_slow",),
+        ),
+    ),
 )
 _TCP_RESET = BpfProbe(
     name="tcpreset",
@@ -147,6 +161,7 @@ _TCP_RETRANSMIT = BpfProbe(
         ),
         EventKind(22, "retransmit-synack", "TCPRetrans", "a SYN-ACK was sent again"),
     ),
+    metrics=(EventMetric("kubeskoop_tcpretrans_total", (20, 21, 22), TUPLE_LABELS),),
 )
 
 _SOFTIRQS = ("HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU")
@@ -172,6 +187,12 @@ _SOFTIRQ = BpfProbe(
         Threshold("very_slow", 100_000, "it is very slow"),
     ),
     histograms=tuple((stage, word) for stage in ("wait", "run") for word in _SOFTIRQS),
+    metrics=(
+        EventMetric("kubeskoop_softirq_schedslow", (30, 31), SOFTIRQ_LABELS),
+        EventMetric("kubeskoop_softirq_schedslow100ms", (31,), SOFTIRQ_LABELS),
+        EventMetric("kubeskoop_softirq_excuteslow", (32, 33), SOFTIRQ_LABELS),
+        EventMetric("kubeskoop_softirq_excuteslow100ms", (33,), SOFTIRQ_LABELS),
+    ),
     whole_node=True,
     cost="some 80 ns when a softirq is asked for, 100 ns when it begins, 100 ns when it ends",
 )
@@ -196,6 +217,10 @@ _TRANSMIT = BpfProbe(
     delay=True,
     thresholds=(Threshold("slow", 100_000, "a packet leaves slowly"),),
     histograms=(("qdisc", ""), ("driver", "")),
+    metrics=(
+        EventMetric("kubeskoop_netiftxlat_qdiscslow100ms", (40,)),
+        EventMetric("kubeskoop_netiftxlat_netdevslow100ms", (41,)),
+    ),
     cost="some 600 ns a packet: 310 when it comes to the queue, 120 when the driver gets it, 160 when that is done",
 )
 _TCP_CONNECT = BpfProbe(
