@@ -79,11 +79,16 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup; // since 5.15
 } RELOCATED;
 
+typedef struct {
+	int owned; // by a task that is in a system call for it
+} socket_lock_t;
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
 	int sk_err;
 	u16 sk_protocol; // a bitfield before 5.6
+	socket_lock_t sk_lock;
 } RELOCATED;
 
 struct inet_sock {
@@ -99,6 +104,13 @@ struct inet_connection_sock {
 	u8 icsk_ca_state : 5;
 } RELOCATED;
 
+struct tcp_sock {
+	u32 rcv_nxt;
+	u32 copied_seq;
+	u32 snd_nxt;
+	u32 write_seq;
+} RELOCATED;
+
 struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
@@ -107,6 +119,8 @@ struct sk_buff {
 	u16 protocol; // network order
 	u16 network_header;
 	unsigned char *head;
+	unsigned char *data;
+	u16 transport_header;
 } RELOCATED;
 
 enum skb_drop_reason {
