@@ -20,6 +20,7 @@ typedef __s32 s32;
 
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
@@ -83,12 +84,19 @@ typedef struct {
 	int owned; // by a task that is in a system call for it
 } socket_lock_t;
 
+struct sk_buff;
+
+struct sk_buff_head {
+	struct sk_buff *prev; // the last one
+} RELOCATED;
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
 	int sk_err;
 	u16 sk_protocol; // a bitfield before 5.6
 	socket_lock_t sk_lock;
+	struct sk_buff_head sk_receive_queue;
 } RELOCATED;
 
 struct inet_sock {
@@ -121,6 +129,7 @@ struct sk_buff {
 	unsigned char *head;
 	unsigned char *data;
 	u16 transport_header;
+	u64 skb_mstamp_ns; // since 4.20: when TCP handed it over, or is to be sent
 } RELOCATED;
 
 enum skb_drop_reason {

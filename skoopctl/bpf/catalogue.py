@@ -291,10 +291,10 @@ _SOCKET = BpfProbe(
             "when a program writes, and when a packet with that leaves",
             (
                 ("on_tcp_sendmsg_locked", "on_net_dev_queue"),
-                ("at_tcp_sendmsg_locked", "on_net_dev_queue"),
                 ("in_tcp_sendmsg_locked", "on_net_dev_queue"),
+                ("at_tcp_sendmsg_locked", "on_net_dev_queue"),
             ),
-            since="6.16, else by a kprobe, else by fentry",
+            since="6.16; before, fentry, else a kprobe",
             whole=True,
         ),
         Hook("when a socket ends", (("on_tcp_destroy_sock",),), since="4.17"),
@@ -324,6 +324,88 @@ _SOCKET = BpfProbe(
     ),
     cost="some 220 ns when data comes, 190 ns a read, 160 ns a write, 150 ns a packet that leaves",
 )
+_KERNEL = BpfProbe(
+    name="kernellatency",
+    title="packets that the kernel itself keeps: from a device to their socket, and from TCP to a device",
+    hooks=(
+        Hook(
+            "packets that come from a device, and TCP's that reach an established connection",
+            (("on_netif_receive_skb", "on_tcp_probe"),),
+            since="4.17",
+            whole=True,
+        ),
+        Hook(
+            "UDP's that reach their socket",
+            (("on_sk_data_ready",), ("in_udp_enqueue",), ("at_udp_enqueue",)),
+            since="6.3; before, fentry, else a kprobe",
+        ),
+        Hook(
+            "packets that TCP sends, and that come to a device's queue",
+            (
+                ("in_ip_queue_xmit", "in_inet6_csk_xmit", "on_net_dev_queue"),
+                ("at_ip_queue_xmit", "at_inet6_csk_xmit", "on_net_dev_queue"),
+                ("stamped_net_dev_queue",),
+            ),
+            since="fentry, else kprobes, else by TCP's own stamp, since 4.20",
+            whole=True,
+        ),
+    ),
+    kinds=(
+        EventKind(90, "receive-slow", "RXKERNEL_SLOW", "a packet came slowly from its device to its socket"),
+        EventKind(91, "receive-very-slow", "RXKERNEL_SLOW", "a packet came very slowly to its socket"),
+        EventKind(92, "send-slow", "TXKERNEL_SLOW", "a packet came slowly from TCP to its device"),
+        EventKind(93, "send-very-slow", "TXKERNEL_SLOW", "a packet came very slowly to its device"),
+    ),
+    delay=True,
+    thresholds=(
+        Threshold("slow", 10_000, "a way is slow"),
+        Threshold("very_slow", 100_000, "it is very slow"),
+    ),
+    histograms=(("receive", ""), ("send", "")),
+    metrics=(
+        EventMetric("kubeskoop_kernellatency_rxslow", (90, 91)),
+        EventMetric("kubeskoop_kernellatency_rxslow100ms", (91,)),
+        EventMetric("kubeskoop_kernellatency_txslow", (92, 93)),
+        EventMetric("kubeskoop_kernellatency_txslow100ms", (93,)),
+    ),
+    notes=(
+        "What comes in may wait for netfilter, for a program that has it decide (NFQUEUE), and for the socket while a "
+        "program is in a system call for it; what goes out for netfilter, and for the neighbour's address. TCP's own "
+        "stamp is that of the first packet of those that it sends at once: those behind it seem a little slower."
+    ),
+    cost="some 100 ns a packet that comes in, 130 ns when it is at its socket, 200 ns one that leaves (by the stamp)",
+)
+_VIRTIO = BpfProbe(
+    name="virtcmdlatency",
+    title="commands to virtio network devices that take long, while all network settings are locked (RTNL)",
+    hooks=(
+        Hook(
+            "commands, and when they are done",
+            (
+                ("at_virtnet_send_command_reply", "after_virtnet_send_command_reply"),
+                ("at_virtnet_send_command", "after_virtnet_send_command"),
+            ),
+            since="with virtio_net; which of the two depends on the kernel",
+            whole=True,
+        ),
+    ),
+    kinds=(
+        EventKind(100, "virtio-command-slow", "VIRTCMDEXCUTE", "a command to a virtio device took long"),
+        EventKind(101, "virtio-command-very-slow", "VIRTCMDEXCUTE_100MS", "a command took very long"),
+    ),
+    words=("RX", "MAC", "VLAN", "ANNOUNCE", "MQ", "GUEST_OFFLOADS", "NOTF_COAL"),
+    delay=True,
+    thresholds=(
+        Threshold("slow", 10_000, "a command is slow"),
+        Threshold("very_slow", 100_000, "it is very slow"),
+    ),
+    histograms=(("command", ""),),
+    whole_node=True,
+    metrics=(
+        EventMetric("kubeskoop_virtcmdlatency_latency", (100, 101)),
+        EventMetric("kubeskoop_virtcmdlatency_latency100ms", (101,)),
+    ),
+)
 
 PROBES = {
     probe.name: probe
@@ -337,6 +419,8 @@ PROBES = {
         _RUNQUEUE,
         _BLOCK,
         _SOCKET,
+        _KERNEL,
+        _VIRTIO,
     )
 }
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}
