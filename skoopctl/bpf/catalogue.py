@@ -424,3 +424,4 @@ PROBES = {
     )
 }
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}
+NUMBERS = {kind.name: number for number, kind in KINDS.items()}

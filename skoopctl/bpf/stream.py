@@ -26,7 +26,7 @@ MAX_ROWS_BYTES = 8 << 20
 _MAX_WORD = 128
 _STATUSES = frozenset(("ok", "degraded", "unavailable"))
 _HOOK_STATUSES = frozenset(("ok", "absent", "denied", "failed"))
-_FLOW = struct.Struct("<IBBBxHH16s16s")
+_FLOW = struct.Struct("<IBBBBHH16s16s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,8 @@ class FlowCount:
     destination: str
     destination_port: int
     count: int
+    netfilter: bool = False
+    """Whether these were dropped by rules of netfilter; never on kernels without reasons (before 5.18)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,16 +224,17 @@ def _flow(key: str, count: int) -> FlowCount:
     packed = bytes.fromhex(key)
     if len(packed) != _FLOW.size:
         raise ValueError("a flow's key is cut")
-    netns, kind, family, protocol, source_port, destination_port, source, destination = _FLOW.unpack(packed)
+    netns, kind, family, protocol, filtered, source_port, destination_port, *ends = _FLOW.unpack(packed)
     return FlowCount(
         kind=KINDS[kind].name,
         netns=netns,
         protocol=protocol,
-        source=address_text(family, source),
+        source=address_text(family, ends[0]),
         source_port=source_port,
-        destination=address_text(family, destination),
+        destination=address_text(family, ends[1]),
         destination_port=destination_port,
         count=_number(count),
+        netfilter=bool(filtered),
     )
 
 
