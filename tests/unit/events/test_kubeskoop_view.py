@@ -11,21 +11,8 @@ from skoopctl.events.event import End, EndKind, Event
 from skoopctl.events.kubeskoop import COMPATIBLE, kubeskoop_event
 from tests.unit.events.made_events import DROP, NODE2, WALL_NS, WEB, bare, made
 
-TUPLE = [
-    "protocol",
-    "src",
-    "src_type",
-    "src_node",
-    "src_namespace",
-    "src_pod",
-    "dst",
-    "dst_type",
-    "dst_node",
-    "dst_namespace",
-    "dst_pod",
-    "sport",
-    "dport",
-]
+END = ("", "_type", "_node", "_namespace", "_pod")
+TUPLE = ["protocol", *(f"src{name}" for name in END), *(f"dst{name}" for name in END), "sport", "dport"]
 SAYS = "protocol=TCP saddr=10.244.1.5 sport=43210 daddr=192.168.1.2 dport=8080 "
 
 
