@@ -24,7 +24,8 @@ class Session:
         self.symbols = Symbols()
         self.probes = []
         self.ms = {}
-        self.room = request["total_bytes"]
+        self.room = float(request["total_bytes"])  # of records; what was sent comes back at bytes_s
+        self.filled = time.monotonic()
         self.stats = -1
 
     def start(self):
@@ -124,6 +125,7 @@ class Session:
     def batch(self, probe, records):
         """Send records, and the names of addresses that are new in them before."""
         size = probe.asked["record"]
+        self.refill()
         if size * len(records) > self.room:
             probe.unsent += len(records)
             return
@@ -132,9 +134,15 @@ class Session:
             frames = struct.Struct("=8xQ%dx%dQ" % (RECORD_BYTES - 16, probe.asked["calls"]))
             self.name_addresses(set().union(*map(frames.unpack, records)))
         offset = int((time.time() - time.monotonic()) * 1e9)
-        payload = Payload(self.room + size * len(records) + BATCH.size)
+        payload = Payload(size * len(records) + BATCH.size)
         payload.add(BATCH.pack(BATCH_VERSION, size, offset, probe.lost()) + b"".join(records))
         self.send("events", {"probe": probe.name}, payload)
+
+    def refill(self):
+        """Give back what the time since has brought of room."""
+        now = time.monotonic()
+        self.room = min(self.request["total_bytes"], self.room + (now - self.filled) * self.request["bytes_s"])
+        self.filled = now
 
     def name_addresses(self, addresses):
         """Send the functions of addresses that were not in anything before."""
@@ -174,7 +182,11 @@ def raise_memlock():
 
 def watch_with_bpf(request):
     """Answer one request for probes, and end."""
-    deadline = guard(request["deadline_s"])
+    until = float("inf")
+    if request["lease_s"]:
+        hold_lease(request["lease_s"])
+    else:
+        until = guard(request["deadline_s"]) - 1
     frames = Frames(1, request["total_bytes"])
 
     def send(what, meta, payload=None):
@@ -189,7 +201,7 @@ def watch_with_bpf(request):
         if request["stats"]:
             session.enable_stats()
         send("started", {"probes": [probe.name for probe in session.probes]})
-        session.run(min(time.monotonic() + request["duration_s"], deadline - 1))
+        session.run(min(time.monotonic() + (request["duration_s"] or float("inf")), until))
         session.finish()
         frames.send(END, to_json({"items": 0}).encode())
         frames.flush()

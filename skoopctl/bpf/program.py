@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skoopctl import __version__
@@ -18,6 +19,7 @@ PROGRAM_FILES = (
     "outcome.py",
     "frames.py",
     "lifetime.py",
+    "lease.py",
     "namespaces.py",
     "bpf.py",
 )
@@ -40,7 +42,11 @@ MAX_THRESHOLD_US = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class BpfRequest:
-    """What a node is asked to watch. Namespaces are inodes; none means all. Times are in seconds."""
+    """What a node is asked to watch. Namespaces are inodes; none means all. Times are in seconds.
+
+    With a lease the program goes on for ``duration_s``, without end if that is 0, as long as it hears something on its
+    stdin now and then, as a node that sends rounds does. Without one it has a deadline.
+    """
 
     probes: tuple[str, ...]
     duration_s: float
@@ -53,6 +59,10 @@ class BpfRequest:
     counts_s: float = 0.0
     """How often the counts are sent; 0 for once, at the end."""
     total_bytes: int = 64 << 20
+    """Of events: the most that is sent at once, or in all where nothing comes back."""
+    bytes_s: float = 0.0
+    """What comes back of it, by the second."""
+    lease_s: float = 0.0
     btf: str = "/sys/kernel/btf/vmlinux"
     lockdown: str = "/sys/kernel/security/lockdown"
     thresholds_us: Mapping[str, int] = field(default_factory=dict)
@@ -64,7 +74,7 @@ class BpfRequest:
             raise UsageError(f"there is no eBPF probe {unknown[0]!r}", hint=f"there are {', '.join(PROBES)}")
         if self.buffers not in BUFFERS:
             raise UsageError(f"there is no buffer {self.buffers!r}", hint=f"there are {', '.join(BUFFERS)}")
-        if min(self.duration_s, self.interval_s, self.total_bytes) <= 0:
+        if min(self.duration_s or self.lease_s, self.interval_s, self.total_bytes) <= 0:
             raise UsageError("durations and limits of a request must be above zero")
         known = [f"{probe.name}.{each.name}" for probe in PROBES.values() for each in probe.thresholds]
         for name, value in self.thresholds_us.items():
@@ -86,6 +96,8 @@ class BpfRequest:
             "interval_s": self.interval_s,
             "counts_s": self.counts_s,
             "total_bytes": self.total_bytes,
+            "bytes_s": self.bytes_s,
+            "lease_s": self.lease_s,
             "btf": self.btf,
             "lockdown": self.lockdown,
         }
@@ -118,5 +130,9 @@ def bpf_source(request: BpfRequest, architecture: str) -> str:
 
 
 def bpf_job(request: BpfRequest, architecture: str) -> Job:
-    """Return the command and the bytes for its stdin."""
-    return job_of(bpf_source(request, architecture))
+    """Return the command and the bytes for its stdin; with a lease, it wants to hear something four times a lease."""
+    job = job_of(bpf_source(request, architecture))
+    if not request.lease_s:
+        return job
+    # How much a whole conversation brings has no limit: its receiver bounds what it holds.
+    return replace(job, max_output=sys.maxsize, heartbeat_s=request.lease_s / 4)
