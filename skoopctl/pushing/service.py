@@ -158,7 +158,7 @@ class Service:
         while True:
             if self.config.kubeconfig:
                 try:
-                    cluster = await apart(self._around.pods, self.config.kubeconfig)
+                    cluster = await apart(self._around.names, self.config)
                     self.standing.names_ok = True
                     if cluster is not None:
                         self.book.name_pods(cluster)
