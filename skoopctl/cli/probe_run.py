@@ -116,11 +116,12 @@ def probe_run(
     if aim.list_hosts:
         click.echo(aim.listed(quiet=quiet))
         return 0
-    chosen = chosen_probes(probes)
+    chosen, events = chosen_probes(probes)
     every_s = interval if interval is not None else min(INTERVAL_S, duration / 2)
     check_times(duration, every_s)
     session = Session(
         probes=chosen,
+        events=events,
         stay=Stay(duration, every_s),
         hosts=login.applied(aim.hosts(quiet=quiet or as_json)),
         inventory=aim.label,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,12 @@ from skoopctl.watching.observation import NodeView, Observation, Phase
 from skoopctl.watching.summary import Summary, summary_of
 
 if TYPE_CHECKING:
+    from skoopctl.events.event import Event
     from skoopctl.evidence.rounds import Round
     from skoopctl.inventory import InventoryHost
+    from skoopctl.sinks.live_table import LiveTable
     from skoopctl.transport.base import Deadlines, TransportFactory
+    from skoopctl.watching.events_asked import EventsAsked
 
 Told = Callable[[NodeView, "Round | None"], None]
 
@@ -29,6 +33,7 @@ class Session:
     """What is asked for, of whom, and how long."""
 
     probes: tuple[str, ...]
+    events: tuple[str, ...]
     stay: Stay
     hosts: Sequence[InventoryHost]
     inventory: str
@@ -43,7 +48,7 @@ class Session:
     def watch(self, transports: TransportFactory, *, as_json: bool, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`."""
         shows_rates = as_json or (not quiet and sys.stderr.isatty())
-        observation = Observation(self.probes, self.hosts, live=shows_rates)
+        observation = Observation(self.probes, self.hosts, live=shows_rates, events=self.events)
         lines = _JsonLines(self) if as_json else None
         interrupted = False
         try:
@@ -65,22 +70,52 @@ class Session:
     def _shown(self, observation: Observation, lines: _JsonLines | None, *, quiet: bool) -> Iterator[None]:
         """Show how it goes: JSON lines, a live table on a terminal, or a line for each node that breaks."""
         if lines is not None:
-            observation.told = lines.told
+            observation.told, observation.happened = lines.told, lines.happened
             yield
-        elif quiet:
-            yield
-        else:
-            from skoopctl.sinks.live_table import live_table
-
-            live = live_table(
-                observation, self.stay, thresholds=self.thresholds, sort=self.sort, pod=self.pod
-            )
-            if live is None:
-                observation.told = _Complaints().told
+            return
+        if quiet:
+            with self._events_shown(observation, None):
                 yield
+            return
+        from skoopctl.sinks.live_table import live_table
+
+        live = live_table(observation, self.stay, thresholds=self.thresholds, sort=self.sort, pod=self.pod)
+        if live is None:
+            observation.told = _Complaints().told
+        with live or contextlib.nullcontext(), self._events_shown(observation, live):
+            yield
+
+    @contextlib.contextmanager
+    def _events_shown(self, observation: Observation, live: LiveTable | None) -> Iterator[None]:
+        """Show events a line each: above the live table, or on standard output."""
+        if not self.events:
+            yield
+            return
+        import time
+
+        from skoopctl.report.terminal import Line, painted
+        from skoopctl.sinks.event_text import EventText
+
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+        def write(shown: Line) -> None:
+            if live is not None:
+                live.above(painted([shown], color=color))
             else:
-                with live:
-                    yield
+                click.echo(painted([shown], color=color), nl=False)
+
+        text = EventText(write, time.monotonic)
+
+        def happened(view: NodeView, events: Sequence[Event]) -> None:
+            for event in events:
+                if self.pod is None or (event.namespace, event.pod) == self.pod:
+                    text.told(view.name, event)
+
+        observation.happened = happened
+        try:
+            yield
+        finally:
+            text.finish()
 
     async def _watch(
         self, observation: Observation, transports: TransportFactory, lines: _JsonLines | None
@@ -97,6 +132,7 @@ class Session:
                 deadlines=self.deadlines,
                 forks=self.forks,
                 sysfs=self.sysfs,
+                events=self._events_asked(),
             )
         except asyncio.CancelledError:
             if lines is not None and lines.reader_gone:
@@ -112,6 +148,13 @@ class Session:
                 )
             if not naming.cancelled():
                 naming.result()
+
+    def _events_asked(self) -> EventsAsked | None:
+        from skoopctl.watching.events_asked import LONGEST_COUNTS_S, EventsAsked
+
+        if not self.events:
+            return None
+        return EventsAsked(self.events, min(self.stay.interval_s, LONGEST_COUNTS_S))
 
     async def _name_pods(self, observation: Observation) -> None:
         """Ask the API once; a pod that it does not know yet has the name that its node tells."""
@@ -156,7 +199,15 @@ class _JsonLines:
 
         asked = self._session
         names = [host.name for host in asked.hosts]
-        self._write(hello(asked.probes, names, asked.stay.rounds, asked.stay.interval_s, asked.inventory))
+        self._write(
+            hello(
+                (*asked.probes, *asked.events),
+                names,
+                asked.stay.rounds,
+                asked.stay.interval_s,
+                asked.inventory,
+            )
+        )
 
     def told(self, view: NodeView, round_: Round | None) -> None:
         """Write a round, or that a node's watch broke."""
@@ -167,11 +218,23 @@ class _JsonLines:
         elif view.phase in {Phase.BROKEN, Phase.GIVEN_UP}:
             self._write(json_lines.broken(view))
 
+    def happened(self, _view: NodeView, events: Sequence[Event]) -> None:
+        """Write events."""
+        from skoopctl.sinks.json_lines import event_to_line
+
+        pod = self._session.pod
+        self._write_lines(
+            [event_to_line(event) for event in events if pod is None or (event.namespace, event.pod) == pod]
+        )
+
     def _write(self, line: dict[str, Any]) -> None:
+        self._write_lines([json.dumps(line)])
+
+    def _write_lines(self, lines: Sequence[str]) -> None:
         if self.reader_gone:
             return
         try:
-            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
             sys.stdout.flush()
         except BrokenPipeError:
             self.reader_gone = True

@@ -9,6 +9,8 @@ from importlib import resources
 from typing import Any
 
 from skoopctl import __version__
+from skoopctl.events.as_json import event_line as event_to_text
+from skoopctl.events.event import Event
 from skoopctl.evidence.rounds import Round
 from skoopctl.probes.metric import Metric
 from skoopctl.report.jsonout import finding_to_json
@@ -60,6 +62,11 @@ def round_to_json(view: NodeView, round_: Round, pod: tuple[str, str] | None = N
             if name in metrics and _wanted(metrics[name], labels, pod)
         ],
     }
+
+
+def event_to_line(event: Event) -> str:
+    """Return one event as a line: the members of ``skoopctl.event/1``, and the type."""
+    return '{"type":"event",' + event_to_text(event)[1:]
 
 
 def broken(view: NodeView) -> Json:
