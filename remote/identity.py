@@ -4,17 +4,6 @@ import sys
 import time
 
 
-PID_INIT = 0xEFFFFFFC  # include/linux/proc_ns.h: the first PID namespace's inode
-
-
-def whole_machine():
-    """Tell whether all processes are to be seen from here; a container has a PID namespace of its own."""
-    try:
-        return posix.stat("/proc/self/ns/pid").st_ino == PID_INIT
-    except OSError:
-        return True
-
-
 def identity(version, root):
     """Return what a node says of itself; ``root`` is the inode of the host's network namespace."""
     system = posix.uname()
@@ -31,5 +20,4 @@ def identity(version, root):
         "python": "%d.%d.%d" % sys.version_info[:3],
         "program_version": version,
         "root_netns": root,
-        "whole_machine": whole_machine(),
     }

@@ -21,6 +21,7 @@ NO_FILE = {
 FILE_NAMES = {"net-dev": "dev", "softnet": "softnet_stat", "ipvs-stats": "ip_vs_stats", "conntrack-proc": "stat/nf_conntrack"}
 HOST_NAMES = ("identity", "pods", "places", "cgroup-ids", "cgroup-io", "cgroup-fd", "softnet", "rdma-counters", "rdma-resources", "ipvs-stats")
 POD_LOGS = "/var/log/pods"
+FIRST_PIDS = 0xEFFFFFFC  # include/linux/proc_ns.h: the first PID namespace; from another one, not all is to be seen
 COOKIE = 71  # SO_NETNS_COOKIE, Linux 5.14
 LOOK_AGAIN = 16  # rounds after which modules may have been loaded by others
 
@@ -106,7 +107,9 @@ class Sampler:
 
     def identity(self):
         """Say which machine this is."""
-        return to_json(dict(identity(self.request["version"], self.root), cpus=posix.sysconf("SC_NPROCESSORS_ONLN"))).encode(), ""
+        facts = identity(self.request["version"], self.root)
+        whole = posix.stat("/proc/self/ns/pid").st_ino == FIRST_PIDS
+        return to_json(dict(facts, cpus=posix.sysconf("SC_NPROCESSORS_ONLN"), whole_machine=whole)).encode(), ""
 
     def pods(self):
         """Name the folders in which the kubelet keeps pods' logs: NAMESPACE_NAME_UID."""

@@ -30,7 +30,7 @@ class LocalTransport:
     def __init__(self, host: InventoryHost, become: Trials | None = None) -> None:
         self._host = host
         self._become = become if host.become and host.become_method == "sudo" else None
-        self._children: dict[asyncio.SubprocessTransport, _Child] = {}
+        self._children: dict[_Child, asyncio.SubprocessTransport] = {}
 
     @property
     def waiting_for(self) -> str:
@@ -52,12 +52,12 @@ class LocalTransport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for child in list(self._children):
-            await self._end(child)
+        for protocol in list(self._children):
+            await self._end(protocol)
 
-    async def _end(self, child: asyncio.SubprocessTransport) -> None:
-        protocol = self._children.pop(child, None)
-        if protocol is None:
+    async def _end(self, protocol: _Child) -> None:
+        child = self._children.pop(protocol, None)
+        if child is None:
             return
         # A process of another user (sudo) cannot be killed, but its stdin can be closed.
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -73,9 +73,9 @@ class LocalTransport:
         talk = SudoTalk(self._host, self._become, receiver) if self._become is not None else None
         command = command_line(self._host, job.command, talk)
         protocol = _Child(receiver, asyncio.get_running_loop(), talk)
-        child = await self._start(command, protocol)
-        stdin = cast("asyncio.WriteTransport", child.get_pipe_transport(0))
         try:
+            child = await self._start(command, protocol)
+            stdin = cast("asyncio.WriteTransport", child.get_pipe_transport(0))
             if talk is None:
                 stdin.write(job.stdin)
             else:
@@ -83,7 +83,7 @@ class LocalTransport:
             with heartbeat(stdin.write, job.heartbeat_s):
                 await protocol.ended
         except BaseException:
-            await self._end(child)
+            await self._end(protocol)
             raise
         status = child.get_returncode()
         if status is not None and status < 0:
@@ -108,7 +108,7 @@ class LocalTransport:
             if not starting.done():
                 await asyncio.wait([starting])
             if not starting.cancelled() and starting.exception() is None:
-                self._children[starting.result()[0]] = protocol
+                self._children[protocol] = starting.result()[0]
         try:
             return starting.result()[0]
         except OSError as error:

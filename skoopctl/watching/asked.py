@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from skoopctl.errors import EvidenceError
 from skoopctl.transport.base import Job
-from skoopctl.watching.conversation import Talk
+from skoopctl.watching.conversation import Reader, Talk
 from skoopctl.watching.events_asked import EventsAsked
 
 if TYPE_CHECKING:
@@ -46,9 +46,13 @@ class Asked:
 
     def talk(self, host: str, rounds: int) -> Talk[Round]:
         """Return a conversation with ``host`` about so many more rounds."""
+        return Talk(self.job(rounds), self.reader(host), self.silence_s, "rounds")
+
+    def reader(self, host: str) -> Reader[Round]:
+        """Return what reads one conversation with ``host``."""
         from skoopctl.evidence.rounds import RoundReader  # noqa: PLC0415
 
-        return Talk(self.job(rounds), RoundReader(host), self.silence_s, "rounds")
+        return RoundReader(host)
 
     def check(self, host: str) -> Callable[[int, float], None]:
         """Return what refuses a node that sends more rounds than it was asked for."""
