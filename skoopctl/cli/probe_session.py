@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skoopctl.watching.events_asked import events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
 from skoopctl.watching.observation import NodeView, Observation, Phase
 from skoopctl.watching.summary import Summary, summary_of
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from skoopctl.inventory import InventoryHost
     from skoopctl.sinks.live_table import LiveTable
     from skoopctl.transport.base import Deadlines, TransportFactory
-    from skoopctl.watching.events_asked import EventsAsked
 
 Told = Callable[[NodeView, "Round | None"], None]
 
@@ -132,7 +132,7 @@ class Session:
                 deadlines=self.deadlines,
                 forks=self.forks,
                 sysfs=self.sysfs,
-                events=self._events_asked(),
+                events=events_asked(self.events, self.stay.interval_s),
             )
         except asyncio.CancelledError:
             if lines is not None and lines.reader_gone:
@@ -148,13 +148,6 @@ class Session:
                 )
             if not naming.cancelled():
                 naming.result()
-
-    def _events_asked(self) -> EventsAsked | None:
-        from skoopctl.watching.events_asked import LONGEST_COUNTS_S, EventsAsked
-
-        if not self.events:
-            return None
-        return EventsAsked(self.events, min(self.stay.interval_s, LONGEST_COUNTS_S))
 
     async def _name_pods(self, observation: Observation) -> None:
         """Ask the API once; a pod that it does not know yet has the name that its node tells."""

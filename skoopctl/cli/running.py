@@ -153,6 +153,7 @@ class Running:
         """Watch the plan's probes on the hosts that let us in. A refused login is not tried a second time."""
         from skoopctl.cluster.cluster import load_cluster
         from skoopctl.runs.probed import may_be_watched, probed_of
+        from skoopctl.watching.events_asked import events_asked
         from skoopctl.watching.for_a_while import Stay, watch_for
         from skoopctl.watching.observation import Observation
 
@@ -161,10 +162,18 @@ class Running:
             sys.stderr.write(f"\r\x1b[Kwatching {', '.join(self.plan.probes)} for {stay.measured_s:g} s")
             sys.stderr.flush()
         asked = [host for host in hosts if may_be_watched(bundle.results[host.name])]
-        observation = Observation(self.plan.probes, asked, live=False)
+        events = self.plan.probes_of_events
+        observation = Observation(self.plan.probes_of_metrics, asked, live=False, events=events)
         if bundle.cluster:
             observation.name_pods(load_cluster(bundle.cluster))
-        await watch_for(stay, observation, transports=transports, deadlines=deadlines, forks=self.plan.forks)
+        await watch_for(
+            stay,
+            observation,
+            transports=transports,
+            deadlines=deadlines,
+            forks=self.plan.forks,
+            events=events_asked(events, stay.interval_s),
+        )
         self._probed = probed_of(observation, self.plan, [host.name for host in self.hosts], len(hosts))
         if sys.stderr.isatty() and not self.quiet:
             sys.stderr.write("\r\x1b[K")

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from skoopctl.bpf.catalogue import PROBES as EVENT_PROBES
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
 from skoopctl.probes.anomalies import THRESHOLDS as PROBE_THRESHOLDS
 from skoopctl.probes.catalogue import PROBES
@@ -51,7 +52,7 @@ Url = Annotated[str, _shaped(_GATEWAY, "http://HOST:PORT, without user and passw
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 InspectionName = Annotated[str, _known(INSPECTIONS, "inspection")]
 ThresholdName = Annotated[str, _known((*THRESHOLDS, *PROBE_THRESHOLDS), "threshold")]
-ProbeName = Annotated[str, _known(PROBES, "probe")]
+ProbeName = Annotated[str, _known((*PROBES, *EVENT_PROBES), "probe")]
 
 
 def _kebab(name: str) -> str:
@@ -151,7 +152,7 @@ class Plan(Part):
     inspections: list[InspectionName] = Field(default_factory=list)
     """What is looked at on every node; ``skoopctl run --list`` shows the names."""
     probes: list[ProbeName] = Field(default_factory=list)
-    """Metrics that are watched on every node after it was inspected; ``skoopctl probe list`` shows the names."""
+    """Metrics and events that are watched on every node after it was inspected; ``skoopctl probe list`` has names."""
     probe_duration: Annotated[float, Field(ge=1, le=86_400)] = 30
     """For how many seconds they are watched: so much longer does the run take."""
     probe_interval: Annotated[float, Field(ge=0.2, le=3600)] = 5
@@ -173,6 +174,16 @@ class Plan(Part):
     """Where metrics go."""
     keep: Keep = Keep()
 
+    @property
+    def probes_of_metrics(self) -> tuple[str, ...]:
+        """The probes that tell metrics, in the plan's order."""
+        return tuple(name for name in self.probes if name in PROBES)
+
+    @property
+    def probes_of_events(self) -> tuple[str, ...]:
+        """The probes that tell events."""
+        return tuple(name for name in self.probes if name in EVENT_PROBES)
+
     @model_validator(mode="after")
     def _looks_at_something(self) -> Self:
         if not self.inspections and not self.paths and not self.probes:
@@ -189,6 +200,6 @@ def plan_schema() -> dict[str, object]:
     schema["$id"] = "skoopctl.plan/1"
     names = sorted(INSPECTIONS)
     schema["properties"]["inspections"]["items"] = {"type": "string", "enum": names}
-    schema["properties"]["probes"]["items"] = {"type": "string", "enum": list(PROBES)}
+    schema["properties"]["probes"]["items"] = {"type": "string", "enum": [*PROBES, *EVENT_PROBES]}
     schema["properties"]["thresholds"]["propertyNames"] = {"enum": sorted({*THRESHOLDS, *PROBE_THRESHOLDS})}
     return schema

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from skoopctl.events.surroundings import ITEMS
 from skoopctl.probes.catalogue import items_of
 from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.surroundings import Fleet
@@ -33,8 +34,8 @@ def checked(config: PushConfig, fleet: Fleet) -> dict[str, Any]:
             }
             for host in fleet.hosts
         ],
-        "probes": list(config.probe_names),
-        "items": list(items_of(config.probe_names)),
+        "probes": [*config.probe_names, *config.event_names],
+        "items": list(dict.fromkeys((*items_of(config.probe_names), *(ITEMS if config.event_names else ())))),
         "interval_s": config.interval,
         "stale_after_s": config.stale_s,
         "additional_labels": dict(config.additional_labels),

@@ -12,7 +12,7 @@ from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.load import Loaded
 from skoopctl.transport.base import TransportFactory
 from skoopctl.watching.asked import Asked
-from skoopctl.watching.events_asked import LONGEST_COUNTS_S, EventsAsked
+from skoopctl.watching.events_asked import events_asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,8 @@ class Lists:
 
 def asked_of(config: PushConfig, rounds: int) -> Asked:
     """Return what nodes are asked for; ``rounds`` is 0 for as long as it takes."""
-    events = None
-    if config.event_names and not rounds:  # one round is over before anything could happen
-        events = EventsAsked(config.event_names, min(config.interval, LONGEST_COUNTS_S))
+    # One round is over before anything could happen.
+    events = None if rounds else events_asked(config.event_names, config.interval)
     return Asked(config.probe_names, config.interval, rounds, config.sysfs, events=events)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -48,6 +49,11 @@ class EventsAsked:
         from skoopctl.bpf.reader import EventReader  # noqa: PLC0415
 
         return Talk(_job(self, architecture, duration_s), EventReader(host), self.silence_s, "messages")
+
+
+def events_asked(probes: Sequence[str], interval_s: float) -> EventsAsked | None:
+    """Return what is asked for beside rounds that come at an interval; nothing where no probe of events is."""
+    return EventsAsked(tuple(probes), min(interval_s, LONGEST_COUNTS_S)) if probes else None
 
 
 @lru_cache(maxsize=16)

@@ -87,7 +87,9 @@ def _due(view: NodeView, stay: Stay, started: float, now: float) -> bool:
     if view.phase in {Phase.ENDED, Phase.GIVEN_UP}:
         return False
     if view.first_at is not None:
-        return now < view.first_at + stay.measured_s + stay.interval_s + LATE_S + (LAST_WORDS_S if view.events else 0)
+        return now < view.first_at + stay.measured_s + stay.interval_s + LATE_S + (
+            LAST_WORDS_S if view.events else 0
+        )
     end = started + stay.measured_s
     # An attempt that began in time has deadlines of its own; a node that is down is not waited for any longer.
     trying = view.phase in {Phase.CONNECTING, Phase.CONNECTED} and view.attempt_at < end

@@ -19,7 +19,7 @@ from skoopctl.inventory.host import InventoryHost
 from skoopctl.probes.anomalies import anomalies
 from skoopctl.probes.node_series import NodeSeries
 from skoopctl.probes.rates import Rates, rates
-from skoopctl.probes.sample import Snapshot, State
+from skoopctl.probes.sample import Availability, Snapshot, State
 from skoopctl.transport.base import Answer, HostStatus
 from skoopctl.transport.verdict import status_of
 
@@ -115,6 +115,11 @@ class NodeView:
             self.first = self.last = now
             self.rates = None
 
+    def availability(self) -> dict[str, Availability]:
+        """Return how each probe fares there, those of events too."""
+        events = self.events.availability() if self.events is not None else {}
+        return {**self.series.availability(), **events}
+
     def findings(self, thresholds: Mapping[str, float]) -> list[Finding]:
         """Return what was not as it should be from the first round to the last."""
         if self.first is None or self.last is None or self.first is self.last:
@@ -167,8 +172,7 @@ class Observation:
         found: dict[tuple[str, str, str], list[str]] = {}
         for view in self.nodes.values():
             if view.rounds:
-                events = view.events.availability() if view.events is not None else {}
-                for probe, given in {**view.series.availability(), **events}.items():
+                for probe, given in view.availability().items():
                     if given.state is not State.AVAILABLE:
                         found.setdefault((probe, str(given.state), given.why), []).append(view.name)
         return found
