@@ -108,6 +108,8 @@ def _section(probe: BpfProbe) -> list[str]:
         lines += [f"Reasons are those of the kernel's `enum {probe.reasons}`.", ""]
     if probe.whole_node:
         lines += ["It is of the whole node: asking for some namespaces does not narrow it.", ""]
+    if probe.notes:
+        lines += [probe.notes, ""]
     lines += ["| sees | by | kernels |", "|---|---|---|"]
     for hook in probe.hooks:
         ways = [
@@ -121,8 +123,14 @@ def _section(probe: BpfProbe) -> list[str]:
         )
         lines.append(f"| {hook.what} | {', else '.join(ways)}{only} | {hook.since} |")
     lines += ["", "| event | KubeSkoop's | |", "|---|---|---|"]
-    lines += [f"| `{kind.name}` | {_compatible(kind)} | {kind.tells} |" for kind in probe.kinds]
+    lines += [
+        f"| `{kind.name}` | {_compatible(kind)} | {kind.tells}{_counted(kind)} |" for kind in probe.kinds
+    ]
     return [*lines, "", *_metrics(probe), *_latencies(probe)]
+
+
+def _counted(kind: EventKind) -> str:
+    return "" if kind.sampled else "; it is only counted, by namespace"
 
 
 def _compatible(kind: EventKind) -> str:

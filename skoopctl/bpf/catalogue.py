@@ -33,6 +33,8 @@ class Hook:
     needed: Below | None = None
     since: str = ""
     """The kernels that have it, for people; the loader asks for features."""
+    whole: bool = False
+    """Whether a part of an alternative shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class EventKind:
     name: str
     compatible: str
     tells: str
+    sampled: bool = True
+    """Whether it comes as an event; else it is only counted, by namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class BpfProbe:
     """Whether what it sees belongs to no namespace, so that asking for some does not narrow it."""
     metrics: tuple[EventMetric, ...] = ()
     """KubeSkoop's names for what it counts."""
+    notes: str = ""
+    """What its numbers are, where the table does not tell."""
     cost: str = ""
     """What a run costs, as the kernel measured it on a small virtual machine (``BPF_ENABLE_STATS``)."""
 
@@ -271,6 +277,135 @@ _BLOCK = BpfProbe(
     cost="some 350 ns when a request goes to the driver, 190 ns when it is done",
     whole_node=True,
 )
+_SOCKET = BpfProbe(
+    name="socketlatency",
+    title="data that waits in a TCP socket: received, until the program reads it; written, until the kernel sends it",
+    hooks=(
+        Hook(
+            "when a program reads, and when there was something to read",
+            (("on_tcp_rcv_space_adjust", "on_sk_data_ready"), ("on_tcp_rcv_space_adjust", "on_tcp_probe")),
+            since="6.3, else 4.17 while a connection is established",
+            whole=True,
+        ),
+        Hook(
+            "when a program writes, and when a packet with that leaves",
+            (
+                ("on_tcp_sendmsg_locked", "on_net_dev_queue"),
+                ("in_tcp_sendmsg_locked", "on_net_dev_queue"),
+                ("at_tcp_sendmsg_locked", "on_net_dev_queue"),
+            ),
+            since="6.16; before, fentry, else a kprobe",
+            whole=True,
+        ),
+        Hook("when a socket ends", (("on_tcp_destroy_sock",),), since="4.17"),
+    ),
+    kinds=(
+        EventKind(80, "read-slow", "", "a program let data wait before it read it", sampled=False),
+        EventKind(81, "read-very-slow", "SOCKETLAT_READSLOW", "a program let data wait very long"),
+        EventKind(82, "write-slow", "", "what a program wrote waited before it was sent", sampled=False),
+        EventKind(83, "write-very-slow", "SOCKETLAT_SENDSLOW", "what a program wrote waited very long"),
+    ),
+    delay=True,
+    thresholds=(
+        Threshold("slow", 1_000, "a wait is counted as slow"),
+        Threshold("very_slow", 100_000, "it is very slow, and told"),
+    ),
+    histograms=(("read", ""), ("write", "")),
+    metrics=(
+        EventMetric("kubeskoop_socketlatency_read1ms", (80, 81)),
+        EventMetric("kubeskoop_socketlatency_read100ms", (81,)),
+        EventMetric("kubeskoop_socketlatency_write1ms", (82, 83)),
+        EventMetric("kubeskoop_socketlatency_write100ms", (83,)),
+    ),
+    notes=(
+        "A read ends the wait of all that was there; what is left waits anew since then. One byte of the queue that "
+        "is sent is watched at a time, and the next one is the last that was written by then. So no wait is told "
+        "longer than it was, and a queue that never gets empty is measured all the same."
+    ),
+    cost="some 220 ns when data comes, 190 ns a read, 160 ns a write, 150 ns a packet that leaves",
+)
+_KERNEL = BpfProbe(
+    name="kernellatency",
+    title="packets that the kernel itself keeps: from a device to their socket, and from TCP to a device",
+    hooks=(
+        Hook(
+            "packets that come from a device, and TCP's that reach an established connection",
+            (("on_netif_receive_skb", "on_tcp_probe"),),
+            since="4.17",
+            whole=True,
+        ),
+        Hook(
+            "UDP's that reach their socket",
+            (("on_sk_data_ready",), ("in_udp_enqueue",), ("at_udp_enqueue",)),
+            since="6.3; before, fentry, else a kprobe",
+        ),
+        Hook(
+            "packets that TCP sends, and that come to a device's queue",
+            (
+                ("in_ip_queue_xmit", "in_inet6_csk_xmit", "on_net_dev_queue"),
+                ("at_ip_queue_xmit", "at_inet6_csk_xmit", "on_net_dev_queue"),
+                ("stamped_net_dev_queue",),
+            ),
+            since="fentry, else kprobes, else by TCP's own stamp, since 4.20",
+            whole=True,
+        ),
+    ),
+    kinds=(
+        EventKind(90, "receive-slow", "RXKERNEL_SLOW", "a packet came slowly from its device to its socket"),
+        EventKind(91, "receive-very-slow", "RXKERNEL_SLOW", "a packet came very slowly to its socket"),
+        EventKind(92, "send-slow", "TXKERNEL_SLOW", "a packet came slowly from TCP to its device"),
+        EventKind(93, "send-very-slow", "TXKERNEL_SLOW", "a packet came very slowly to its device"),
+    ),
+    delay=True,
+    thresholds=(
+        Threshold("slow", 10_000, "a way is slow"),
+        Threshold("very_slow", 100_000, "it is very slow"),
+    ),
+    histograms=(("receive", ""), ("send", "")),
+    metrics=(
+        EventMetric("kubeskoop_kernellatency_rxslow", (90, 91)),
+        EventMetric("kubeskoop_kernellatency_rxslow100ms", (91,)),
+        EventMetric("kubeskoop_kernellatency_txslow", (92, 93)),
+        EventMetric("kubeskoop_kernellatency_txslow100ms", (93,)),
+    ),
+    notes=(
+        "What comes in may wait for netfilter, for a program that has it decide (NFQUEUE), and for the socket while a "
+        "program is in a system call for it; what goes out for netfilter, and for the neighbour's address. TCP's own "
+        "stamp is that of the first packet of those that it sends at once: those behind it seem a little slower."
+    ),
+    cost="some 100 ns a packet that comes in, 130 ns when it is at its socket, 200 ns one that leaves (by the stamp)",
+)
+_VIRTIO = BpfProbe(
+    name="virtcmdlatency",
+    title="commands to virtio network devices that take long, while all network settings are locked (RTNL)",
+    hooks=(
+        Hook(
+            "commands, and when they are done",
+            (
+                ("at_virtnet_send_command_reply", "after_virtnet_send_command_reply"),
+                ("at_virtnet_send_command", "after_virtnet_send_command"),
+            ),
+            since="with virtio_net; which of the two depends on the kernel",
+            whole=True,
+        ),
+    ),
+    kinds=(
+        EventKind(100, "virtio-command-slow", "VIRTCMDEXCUTE", "a command to a virtio device took long"),
+        EventKind(101, "virtio-command-very-slow", "VIRTCMDEXCUTE_100MS", "a command took very long"),
+    ),
+    words=("RX", "MAC", "VLAN", "ANNOUNCE", "MQ", "GUEST_OFFLOADS", "NOTF_COAL"),
+    delay=True,
+    thresholds=(
+        Threshold("slow", 10_000, "a command is slow"),
+        Threshold("very_slow", 100_000, "it is very slow"),
+    ),
+    histograms=(("command", ""),),
+    whole_node=True,
+    metrics=(
+        EventMetric("kubeskoop_virtcmdlatency_latency", (100, 101)),
+        EventMetric("kubeskoop_virtcmdlatency_latency100ms", (101,)),
+    ),
+)
 
 PROBES = {
     probe.name: probe
@@ -283,6 +418,9 @@ PROBES = {
         _TCP_CONNECT,
         _RUNQUEUE,
         _BLOCK,
+        _SOCKET,
+        _KERNEL,
+        _VIRTIO,
     )
 }
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}

@@ -107,6 +107,7 @@ class BpfRequest:
             {
                 "what": hook.what,
                 "any": [list(each) for each in hook.alternatives],
+                "whole": hook.whole,
                 "below": [hook.needed.tracepoint, hook.needed.arguments] if hook.needed else None,
             }
             for hook in probe.hooks
