@@ -289,8 +289,11 @@ class Running:
             )
         if part is None:
             return Access(self.push) if self.push is not None else None
+        url = self.push or part.gateway
+        if not url:
+            return None
         return Access(
-            self.push or part.gateway,
+            url,
             part.user,
             part.password_file,
             part.ca_file,

@@ -13,7 +13,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from skoopctl.events.catalogue import EVENT_PROBES, known_names
-from skoopctl.plans.model import Name, Part, Seconds, Url
+from skoopctl.plans.loki_part import LokiPart
+from skoopctl.plans.part import Name, Part, Seconds, Url
 from skoopctl.probes.catalogue import DEFAULT_PROBES, PROBES
 from skoopctl.sinks.listen import Listen
 
@@ -232,6 +233,8 @@ class PushConfig(Part):
     """Labels that series of pods get, such as `team: "${labels:team}"`; or KubeSkoop's list of name=text."""
     gateway: GatewayPart | None = None
     """Where series are pushed to."""
+    loki: LokiPart | None = None
+    """Where events are sent to."""
     listen: ListenPart | None = None
     """Where series can be scraped."""
     deadlines: DeadlinesPart = DeadlinesPart()

@@ -23,10 +23,8 @@ from skoopctl.sinks.loki_push import MOST_NS, Answer, Entry, LokiClient, in_shor
 from skoopctl.sinks.loki_queue import Batch, Batching, Queue
 
 JOB = "skoopctl"
-OWN_LABELS = ("job", "cluster", "node", "type")
-"""The labels of every stream. Pods and addresses are in the line: each value of a label makes another stream."""
 MOST_LINE = 64 * 1024
-"""Characters of one line; Loki's own limit is 256 KB."""
+"""Bytes of one line; Loki's own limit is 256 KB."""
 MOST_RETRY_AFTER_S = 300.0
 
 Say = Callable[[str, str], object]
@@ -53,6 +51,14 @@ class Tally:
     last_error: str = ""
 
 
+def own_labels(cluster: str) -> dict[str, str]:
+    """Return the labels of every stream; each has ``node`` and ``type`` too.
+
+    Pods and addresses are in the line alone: each value of a label makes another stream.
+    """
+    return {"job": JOB, **({"cluster": cluster} if cluster else {})}
+
+
 class LokiSink:
     """The queue and the connection of one Loki. All but a thread's work happens in the event loop."""
 
@@ -69,8 +75,7 @@ class LokiSink:
     ) -> None:
         self.access = access
         self.tally = Tally()
-        own = {"job": JOB, **({"cluster": cluster} if cluster else {})}
-        self._labels = {**(labels or {}), **own}
+        self._labels = {**(labels or {}), **own_labels(cluster)}
         self._metadata = metadata
         self._metadata_taken = False
         self._batching = batching or Batching()
@@ -88,14 +93,14 @@ class LokiSink:
 
     def put(self, event: Event) -> None:
         """Take an event in. It never blocks, and never fails."""
-        line = event_line(event)
-        if not 0 <= event.wall_ns <= MOST_NS or len(line) > MOST_LINE:
-            self.tally.refused += 1
-            return
-        stream = (("node", event.node), ("type", event.kind))
         known = (("namespace", event.namespace), ("pod", event.pod))
         metadata = tuple(pair for pair in known if pair[1]) if self._metadata else ()
-        self._dropped(self._queue.put(time.monotonic(), Entry(event.wall_ns, line, stream, metadata)))
+        stream = (("node", event.node), ("type", event.kind))
+        entry = Entry(event.wall_ns, event_line(event), stream, metadata)
+        if not 0 <= event.wall_ns <= MOST_NS or entry.size > MOST_LINE:
+            self.tally.refused += 1
+            return
+        self._dropped(self._queue.put(time.monotonic(), entry))
         self._settled.clear()
         if len(self._queue.rows) == 1 or self._queue.is_full:
             self._wake.set()

@@ -37,6 +37,11 @@ class Entry:
     stream: tuple[tuple[str, str], ...]
     metadata: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def size(self) -> int:
+        """The bytes of its line."""
+        return len(self.line) if self.line.isascii() else len(self.line.encode("utf-8", "replace"))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

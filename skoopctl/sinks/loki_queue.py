@@ -19,20 +19,20 @@ class Batching:
     entries: int = 1_000
     """Events in one request."""
     size: int = 512 * 1024
-    """Characters in one request; at least one event."""
+    """Bytes of lines in one request; at least one event."""
     age_s: float = 1.0
     """How long the first of them waits for others."""
     queue: int = 20_000
     """Events that may wait."""
     queue_size: int = 64 * 1024 * 1024
-    """Characters that may wait."""
+    """Bytes of lines that may wait."""
     first_backoff_s: float = 0.5
     most_backoff_s: float = 30.0
 
 
 @dataclass(slots=True)
 class Queue:
-    """Rows, the oldest first, and how many characters they are together."""
+    """Rows, the oldest first, and how many bytes their lines are together."""
 
     batching: Batching
     rows: deque[Row] = field(default_factory=deque)
@@ -41,13 +41,13 @@ class Queue:
     def put(self, now: float, entry: Entry) -> int:
         """Add an entry; return how many of the oldest made room for it."""
         self.rows.append((now, entry))
-        self.size += len(entry.line)
+        self.size += entry.size
         return self._trim()
 
     def put_back(self, batch: Batch) -> int:
         """Put a batch back where it was; return how many of the oldest had no room any more."""
         self.rows.extendleft(reversed(batch))
-        self.size += sum(len(entry.line) for _, entry in batch)
+        self.size += sum(entry.size for _, entry in batch)
         return self._trim()
 
     @property
@@ -60,7 +60,7 @@ class Queue:
         batch: Batch = []
         taken = 0
         while self.rows and len(batch) < self.batching.entries:
-            size = len(self.rows[0][1].line)
+            size = self.rows[0][1].size
             if batch and taken + size > self.batching.size:
                 break
             batch.append(self.rows.popleft())
@@ -71,6 +71,6 @@ class Queue:
     def _trim(self) -> int:
         dropped = 0
         while len(self.rows) > self.batching.queue or self.size > self.batching.queue_size:
-            self.size -= len(self.rows.popleft()[1].line)
+            self.size -= self.rows.popleft()[1].size
             dropped += 1
         return dropped
