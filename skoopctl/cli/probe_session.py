@@ -7,8 +7,9 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from skoopctl.events.event import Event
     from skoopctl.evidence.rounds import Round
     from skoopctl.inventory import InventoryHost
+    from skoopctl.plans.loki_part import LokiPart
     from skoopctl.sinks.live_table import LiveTable
     from skoopctl.transport.base import Deadlines, TransportFactory
 
@@ -44,6 +46,7 @@ class Session:
     sort: str | None = None
     pod: tuple[str, str] | None = None
     sysfs: str = "/sys"
+    loki: LokiPart | None = None
 
     def watch(self, transports: TransportFactory, *, as_json: bool, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`."""
@@ -125,15 +128,16 @@ class Session:
             lines.hello()
         naming = asyncio.create_task(self._name_pods(observation), name="pods' names")
         try:
-            await watch_for(
-                self.stay,
-                observation,
-                transports=transports,
-                deadlines=self.deadlines,
-                forks=self.forks,
-                sysfs=self.sysfs,
-                events=events_asked(self.events, self.stay.interval_s),
-            )
+            async with self._sending(observation):
+                await watch_for(
+                    self.stay,
+                    observation,
+                    transports=transports,
+                    deadlines=self.deadlines,
+                    forks=self.forks,
+                    sysfs=self.sysfs,
+                    events=events_asked(self.events, self.stay.interval_s),
+                )
         except asyncio.CancelledError:
             if lines is not None and lines.reader_gone:
                 raise BrokenPipeError from None
@@ -148,6 +152,23 @@ class Session:
                 )
             if not naming.cancelled():
                 naming.result()
+
+    @contextlib.asynccontextmanager
+    async def _sending(self, observation: Observation) -> AsyncIterator[None]:
+        """Send events to Loki while the block lasts, if that is asked for."""
+        if self.loki is None:
+            yield
+            return
+        from skoopctl.cli.run_probes import into_loki, say_account
+        from skoopctl.sinks.loki_configured import loki_of
+        from skoopctl.sinks.loki_for_a_while import sending
+
+        cluster = Path(self.inventory).stem
+        sink = loki_of(self.loki, cluster, lambda _word, line: click.echo(f"skoopctl: {line}", err=True))
+        into_loki(observation, sink)
+        async with sending(sink):
+            yield
+        say_account(sink)
 
     async def _name_pods(self, observation: Observation) -> None:
         """Ask the API once; a pod that it does not know yet has the name that its node tells."""
