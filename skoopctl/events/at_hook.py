@@ -242,7 +242,7 @@ def _is_hooked(each: DeviceChain, scene: Scene, place: Place) -> bool:
         f"the chain {each.chain.name} is hooked to {device}",
         f"{each.chain.name} is not hooked to {device}",
     )
-    return scene.choices.unknown("hooked", key=("hooked", id(each.chain)), words=words)
+    return scene.choices.unknown("nft does not tell", key=("hooked", id(each.chain)), words=words)
 
 
 def conditions(picks: Iterator[tuple[ChoiceKind, str, str]]) -> Iterator[str]:

@@ -57,7 +57,8 @@ class Blame:
     def text(self) -> str:
         """The rule with its place and counter, in one line."""
         rule = self.rule
-        counter = f" [{rule.packets:,} packets]" if rule.packets is not None else ""
+        number = rule.packets
+        counter = "" if number is None else f" [{number:,} {'packet' if number == 1 else 'packets'}]"
         condition = f", if {self.condition}" if self.condition else ""
         return f"{rule.location}: {rule.text}{counter}, {self.backend}{condition}"
 
