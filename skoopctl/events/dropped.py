@@ -140,6 +140,7 @@ def _at_ip_hook(place: Place, hook: Hook) -> Answer:
             found.explore(partial(run_ip_hook, place, hook, packet, supposed), supposed.words)
         if found.rules:
             break
+        found.counted_only = True
     none = "no rule of the snapshot drops it: rules may have changed since"
     if hook in {Hook.INPUT, Hook.POSTROUTING}:
         none += ", or conntrack dropped it because it had an entry like the packet's"
@@ -173,6 +174,8 @@ class _Found:
     rules: dict[tuple[str, str], tuple[Evidence, tuple[str, ...]]] = field(default_factory=dict)
     passed: bool = False
     doubts: dict[str, None] = field(default_factory=dict)
+    counted_only: bool = False
+    """Whether a rule whose counter is 0 is passed over: what is unlikely is no better for having no trace."""
 
     def explore(self, run: Callable[[Choices], Ends], supposed: tuple[str, ...]) -> None:
         """Try all branches of one supposition."""
@@ -186,7 +189,7 @@ class _Found:
     def _take(self, ends: Ends, condition: tuple[str, ...]) -> None:
         if ends.doubt:
             self.doubts[ends.doubt] = None
-        elif ends.rule is None:
+        elif ends.rule is None or (self.counted_only and not ends.rule.packets):
             self.passed = True
         else:
             identity = ends.rule.location, ends.rule.text
@@ -195,17 +198,16 @@ class _Found:
                 self.rules[identity] = ends.rule, condition
 
     def answer(self, none: str, unseen: tuple[str, ...]) -> Answer:
-        """Return what all runs together say; ``none`` is said when nothing drops."""
+        """Return what all runs say, rules that have counted packets first; ``none`` is said when nothing drops."""
         doubts = tuple(self.doubts)
         if not self.rules:
             said = Said.UNKNOWN if doubts else Said.NONE
             return Answer(
                 said, reason="; ".join((*doubts, *(unseen if not doubts else ()))) if doubts else none
             )
+        counted = sorted(self.rules.values(), key=lambda pair: pair[0].packets == 0)
         certain = len(self.rules) == 1 and not self.passed and not doubts
-        blames = tuple(
-            Blame(rule, "" if certain else " and ".join(condition)) for rule, condition in self.rules.values()
-        )
+        blames = tuple(Blame(rule, "" if certain else " and ".join(condition)) for rule, condition in counted)
         weak = [*doubts, *unseen]
         if len(blames) == 1 and blames[0].rule.packets == 0:
             weak.append("its counter is 0: it is newer than the drop, or was reset")
