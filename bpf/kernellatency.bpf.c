@@ -122,10 +122,19 @@ int on_sk_data_ready(u64 *ctx)
 	return received(ctx, sk, BPF_CORE_READ(sk, sk_receive_queue.prev));
 }
 
+// Of fentry the verifier knows what type the arguments are pointers to, and no place can be worked out of such a one.
+static __always_inline u64 number(u64 *ctx, u32 argument)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + argument);
+	return value;
+}
+
 SEC("fentry/__udp_enqueue_schedule_skb")
 int in_udp_enqueue(u64 *ctx)
 {
-	return received(ctx, (void *)ctx[0], (void *)ctx[1]);
+	return received(ctx, (void *)number(ctx, 0), (void *)number(ctx, 1));
 }
 
 SEC("kprobe/__udp_enqueue_schedule_skb")
@@ -143,13 +152,13 @@ static __always_inline int handed_over(u64 sk, u64 skb)
 SEC("fentry/ip_queue_xmit")
 int in_ip_queue_xmit(u64 *ctx)
 {
-	return handed_over(ctx[0], ctx[1]);
+	return handed_over(number(ctx, 0), number(ctx, 1));
 }
 
 SEC("fentry/inet6_csk_xmit")
 int in_inet6_csk_xmit(u64 *ctx)
 {
-	return handed_over(ctx[0], ctx[1]);
+	return handed_over(number(ctx, 0), number(ctx, 1));
 }
 
 SEC("kprobe/ip_queue_xmit")
