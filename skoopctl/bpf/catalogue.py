@@ -10,6 +10,7 @@ from dataclasses import dataclass
 RECORD_BYTES = 96
 FRAMES = 14
 """``struct record`` and the addresses behind it: bpf/record.h."""
+BPF = "bpf"
 DELAY_BYTES = 40
 """What ``struct delay`` has behind the record: bpf/latency.h."""
 
@@ -31,6 +32,8 @@ class Hook:
     needed: Below | None = None
     since: str = ""
     """The kernels that have it, for people; the loader asks for features."""
+    by: str = ""
+    """What shows it where that is no program of eBPF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class BpfProbe:
-    """One probe by eBPF."""
+    """One probe; by eBPF, where it does not say otherwise."""
 
     name: str
     title: str
@@ -75,6 +78,15 @@ class BpfProbe:
     """Whether what it sees belongs to no namespace, so that asking for some does not narrow it."""
     cost: str = ""
     """What a run costs, as the kernel measured it on a small virtual machine (``BPF_ENABLE_STATS``)."""
+    source: str = BPF
+    """What it is made by: eBPF, or the node's file ``ev_SOURCE.py``, which needs neither BTF nor CAP_BPF."""
+    backend: str = "core"
+    """How its results name that."""
+
+    @property
+    def is_bpf(self) -> bool:
+        """Whether programs have to be loaded for it."""
+        return self.source == BPF
 
     @property
     def record_bytes(self) -> int:
@@ -246,6 +258,37 @@ _BLOCK = BpfProbe(
     cost="some 350 ns when a request goes to the driver, 190 ns when it is done",
     whole_node=True,
 )
+_DNS = BpfProbe(
+    name="dns",
+    title="DNS over UDP: queries that get an error, no such name, no answer, or an answer that takes long",
+    hooks=(
+        Hook(
+            "queries and answers of each namespace",
+            (),
+            since="all; the module af_packet has to be there",
+            by="packet socket, classic BPF: UDP port 53",
+        ),
+    ),
+    kinds=(
+        EventKind(110, "dns-answer", "", "an answer came in time and without an error: counted only"),
+        EventKind(111, "dns-answer-slow", "", "an answer came without an error, after long"),
+        EventKind(112, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
+        EventKind(113, "dns-nxdomain", "", "there is no such name"),
+        EventKind(114, "dns-timeout", "", "a query got no answer in time"),
+    ),
+    words=(
+        *("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET"),
+        *("NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI", "RCODE12", "RCODE13", "RCODE14", "RCODE15"),
+        "NO_ANSWER",
+    ),
+    thresholds=(
+        Threshold("slow", 100_000, "an answer is slow"),
+        Threshold("timeout", 5_000_000, "a query is without an answer, since it was sent last"),
+    ),
+    histograms=(("answer", ""),),
+    source="dns",
+    backend="packet",
+)
 
 PROBES = {
     probe.name: probe
@@ -258,6 +301,7 @@ PROBES = {
         _TCP_CONNECT,
         _RUNQUEUE,
         _BLOCK,
+        _DNS,
     )
 }
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}
