@@ -51,6 +51,18 @@ the probe is unavailable.
 """
 
 _NOTES = {
+    "conntrack": """\
+It looks at the host's namespace, and at others where they are named. Source and destination are the first direction's;
+details have the other one's (`reply_source`, `reply_source_port`, `reply_destination`, `reply_destination_port`: where
+they differ, there is NAT), `state` of TCP, `status`, `timeout_s`, `mark`, `zone`, `id`, and at the end `packets` and
+`bytes` of both directions where the kernel counts them (`nf_conntrack_acct`). Times are those of reading the message.
+
+Asking is listening, and that makes the kernel tell events where `nf_conntrack_events` is 2 (the default since 5.19):
+a connection that was begun before has no events of its own then, not even its end. With 0 there are none, and the
+probe says so. Each event costs the kernel a message while somebody listens. Messages that found no room are counted
+exactly since 4.12; before, `lost` is how often there were any.
+
+""",
     "dns": """\
 Each query ends as one kind of event, and is counted once, for the namespace that it left first: a pod's own, whatever
 happens to its addresses behind that. In the host's namespace a query that came in with the same id and question in

@@ -258,6 +258,29 @@ _BLOCK = BpfProbe(
     cost="some 350 ns when a request goes to the driver, 190 ns when it is done",
     whole_node=True,
 )
+_CONNTRACK = BpfProbe(
+    name="conntrack",
+    title="connections that conntrack begins, changes and ends, with both directions, NAT and state",
+    hooks=(
+        Hook(
+            "entries of the table, and those that helpers expect",
+            (),
+            since="all; the module nf_conntrack_netlink has to be there",
+            by="netlink: NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY, _EXP_NEW, _EXP_DESTROY",
+        ),
+    ),
+    kinds=(
+        EventKind(100, "conntrack-new", "ConntrackNew", "a connection was entered"),
+        EventKind(101, "conntrack-update", "ConntrackUpdate", "its state or status changed"),
+        EventKind(
+            102, "conntrack-destroy", "ConntrackDestroy", "it was taken out: it timed out, or was deleted"
+        ),
+        EventKind(103, "expect-new", "ConntrackExpNew", "a helper expects a connection"),
+        EventKind(104, "expect-destroy", "ConntrackExpDestroy", "it no longer expects it, or it came"),
+    ),
+    source="conntrack",
+    backend="netlink",
+)
 _DNS = BpfProbe(
     name="dns",
     title="DNS over UDP: queries that get an error, no such name, no answer, or an answer that takes long",
@@ -301,6 +324,7 @@ PROBES = {
         _TCP_CONNECT,
         _RUNQUEUE,
         _BLOCK,
+        _CONNTRACK,
         _DNS,
     )
 }
