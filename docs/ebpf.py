@@ -63,6 +63,20 @@ probe says so. Each event costs the kernel a message while somebody listens. Mes
 exactly since 4.12; before, `lost` is how often there were any.
 
 """,
+    "flow": """\
+Flows have growth since the beginning of the run: `count` connections with these ends and ports, `bytes` of payload
+without what was sent again, `packets` (segments, those without payload too), `retransmits` of what was sent, and the
+socket's last `rtt_us`. `flow-sent` has the namespace's own end as source, `flow-received` its peer: of a connection
+with both ends on watched nodes, the one's sent is the other's received. The largest flows are told; how many were not
+is in `uncounted`.
+
+TCP alone: other sockets count no bytes. A connection that has ended may have a byte more received, the peer's FIN. One
+that its own end resets (`SO_LINGER` 0) has what the last snapshot saw, because its socket forgets its numbers; the
+peer's end has them. One that ends while the program does is seen as far as the last snapshot.
+
+Nothing is attached to the packets' way. A snapshot walks the kernel's hash of connections, once a namespace.
+
+""",
     "dns": """\
 Each query ends as one kind of event, and is counted once, for the namespace that it left first: a pod's own, whatever
 happens to its addresses behind that. In the host's namespace a query that came in with the same id and question in

@@ -312,6 +312,30 @@ _DNS = BpfProbe(
     source="dns",
     backend="packet",
 )
+_FLOW = BpfProbe(
+    name="flow",
+    title="bytes and packets of TCP connections, as their sockets count them; counted only",
+    hooks=(
+        Hook(
+            "connections that are there, at the beginning and whenever counts are sent",
+            (),
+            since="all; the module tcp_diag has to be there; bytes to the last one since 4.19",
+            by="netlink: sock_diag",
+        ),
+        Hook(
+            "connections that end",
+            (),
+            since="4.3; before, what came after the last snapshot is not seen",
+            by="netlink: SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY",
+        ),
+    ),
+    kinds=(
+        EventKind(120, "flow-sent", "", "what a socket sent to its peer"),
+        EventKind(121, "flow-received", "", "what a socket received from its peer, with the peer as source"),
+    ),
+    source="flow",
+    backend="netlink",
+)
 
 PROBES = {
     probe.name: probe
@@ -326,6 +350,7 @@ PROBES = {
         _BLOCK,
         _CONNTRACK,
         _DNS,
+        _FLOW,
     )
 }
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}

@@ -34,7 +34,7 @@ LOADER_FILES = (
     "bpf_probe.py",
     "bpf_session.py",
 )
-SOURCE_FILES = {"conntrack": ("ev_conntrack.py",), "dns": ("ev_dns.py",)}
+SOURCE_FILES = {"conntrack": ("ev_conntrack.py",), "dns": ("ev_dns.py",), "flow": ("ev_flow.py",)}
 """What is sent behind them for a source that is no eBPF, by its name; all of them stand on `SOURCES_STAND_ON`."""
 SOURCES_STAND_ON = ("modules.py", "netlink.py", "ev_source.py")
 BUFFERS = ("auto", "ring", "perf")
