@@ -28,13 +28,15 @@ class Spaces:
         self.home = posix.open("/proc/self/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
         self.root = root_inode()
         self.opened = set()
-        self.left_out = 0
+        self.left_out = self.hidden = 0
         self.probes = []
+        self.session = None
         self.due = 0.0
 
     def start(self, probes, session):
         """Start probes; return those that work."""
         raise_open_files()
+        self.session = session
         begun = time.monotonic()
         for asked in probes:
             try:
@@ -44,7 +46,8 @@ class Spaces:
         if self.probes:
             self.follow()
         for probe in self.probes:
-            session.send("setup", probe.setup((time.monotonic() - begun) * 1e3))
+            probe.ms = (time.monotonic() - begun) * 1e3
+            probe.tell_setup(session)
         self.probes = [probe for probe in self.probes if probe.sockets]
         return self.probes
 
@@ -54,7 +57,7 @@ class Spaces:
         if now < self.due:
             return False
         self.due = now + LOOK_S
-        found, _ = find_namespaces()
+        found, self.hidden = find_namespaces()
         order = sorted((inode for inode in found if not self.wanted or inode in self.wanted), key=lambda inode: (inode != self.root, inode not in self.opened, inode))
         self.left_out = max(0, len(order) - MOST_SPACES)
         order = order[:MOST_SPACES]
@@ -66,6 +69,9 @@ class Spaces:
         self.opened.difference_update(gone)
         for inode in fresh:
             self.visit(found[inode])
+        for probe in self.probes:
+            if probe.state and probe.state != probe.how():
+                probe.tell_setup(self.session)
         return bool(gone or fresh)
 
     def visit(self, space):
@@ -102,6 +108,7 @@ class SourceProbe:
         self.sampled = self.unsent = self.uncounted = self.gone_lost = 0
         self.room, self.room_at = ROWS_PER_S, time.monotonic()
         self.detached = False
+        self.ms, self.state = 0.0, None  # how starting went, when that was told
 
     @property
     def descriptors(self):
@@ -120,6 +127,9 @@ class SourceProbe:
             self.refused[inode] = outcome
         except OSError as error:
             self.refused[inode] = from_errno(error.errno, self.asked["hooks"][0][1])
+        except Exception as error:
+            # What one probe does not expect of this kernel is no reason to lose the others.
+            self.refused[inode] = Outcome("failed", "%s: %s" % (type(error).__name__, error))
 
     def leave(self, inode):
         """Close the sockets in a namespace."""
@@ -175,22 +185,27 @@ class SourceProbe:
             self.leave(inode)
         self.detached = True
 
-    def setup(self, took_ms):
-        """Return how starting went, for people and programs."""
+    def how(self):
+        """Return status and detail: what of the namespaces can be watched."""
         watched = len(set(inode for inode, _ in self.sockets.values()))
-        status, detail = "ok", ""
+        troubles = []
         if self.refused:
             first = min(self.refused.values(), key=lambda outcome: outcome.detail)
-            status, detail = "degraded", "%d of %d namespaces cannot be watched: %s" % (len(self.refused), watched + len(self.refused), first.detail)
+            troubles.append("%d of %d namespaces cannot be watched: %s" % (len(self.refused), watched + len(self.refused), first.detail))
         if self.spaces.left_out:
-            status, detail = "degraded", detail or "%d namespaces more than %d are not watched" % (self.spaces.left_out, MOST_SPACES)
+            troubles.append("%d namespaces more than %d are not watched" % (self.spaces.left_out, MOST_SPACES))
         if not watched:
-            status, detail = "unavailable", detail or "none of the namespaces that are asked for is here"
-        hooks = [
-            {"program": "", "hook": self.asked["backend"], "target": by, "what": what, "status": "ok" if watched else "failed", "detail": detail}
-            for what, by in self.asked["hooks"]
-        ]
-        return {"probe": self.name, "status": status, "detail": detail, "backend": self.asked["backend"], "buffer": "socket", "hooks": hooks, "ms": {"all": took_ms}, "names": {}}
+            return "unavailable", "; ".join(troubles) or "none of the namespaces that are asked for is here"
+        return "degraded" if troubles else "ok", "; ".join(troubles)
+
+    def tell_setup(self, session):
+        """Tell how starting went, for people and programs; and again when that changes, by namespaces that came or went."""
+        self.state = status, detail = self.how()
+        if self.spaces.hidden and not self.spaces.wanted:
+            detail = (detail and detail + "; ") + "the namespaces of %d processes may not be read" % self.spaces.hidden
+        row = {"program": "", "hook": self.asked["backend"], "status": "failed" if status == "unavailable" else "ok", "detail": detail}
+        hooks = [dict(row, what=what, target=by) for what, by in self.asked["hooks"]]
+        session.send("setup", {"probe": self.name, "status": status, "detail": detail, "backend": self.asked["backend"], "buffer": "socket", "hooks": hooks, "ms": {"all": self.ms}, "names": {}})
 
     def counts(self):
         """Return everything that was counted."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from skoopctl.bpf.program import BpfRequest
+from skoopctl.bpf.stream import Counts, Setup
 from tests.kernel.bpf_pair import ADDRESSES, Pair, Side, pair, run
 from tests.kernel.bpf_watch import Watch
 from tests.support import dns_server
@@ -165,6 +166,35 @@ def test_a_query_on_loopback_is_counted_once(wire: Pair) -> None:
     assert len(watch.events) == 1
 
 
+MANY = 20_000
+
+
+def test_what_finds_no_room_is_counted_exactly(wire: Pair) -> None:
+    """While the program does not read, packets are lost; what it counted and what was lost are all there were."""
+    request = BpfRequest(("dns",), ENOUGH_S, (wire.client.inode,), counts_s=0.5)
+    with Watch(request) as watch:
+        os.kill(watch.process.pid, signal.SIGSTOP)
+        try:
+            ask(
+                wire.client,
+                4,
+                ADDRESSES[4][1],
+                *(query("silent", number) for number in range(MANY)),
+                answers=0,
+            )
+        finally:
+            os.kill(watch.process.pid, signal.SIGCONT)
+
+        def told() -> tuple[int, int]:
+            last = [said for said in list(watch.said) if isinstance(said, Counts)][-1:]
+            return sum(total.count for each in last for total in each.totals), sum(each.lost for each in last)
+
+        watch.until(lambda: sum(told()) >= MANY, "all to be counted or lost")
+        counted, lost = told()
+    assert counted + lost == MANY
+    assert min(counted, lost) > 0
+
+
 def tap_in(side: Side) -> bool:
     """Tell whether any packet socket is in a namespace."""
     with inside(side.name):
@@ -221,6 +251,18 @@ def test_a_namespace_that_is_not_here_is_told() -> None:
         "unavailable",
         "none of the namespaces that are asked for is here",
     )
+
+
+def test_a_namespace_that_can_no_longer_be_watched_is_told() -> None:
+    """When all that is watched has ended, the probe says so, though it started well."""
+    with pair("g") as made, Watch(asked(made.client.inode)) as watch:
+        run("ip", "netns", "del", made.client.name)
+        watch.until(
+            lambda: (
+                [said.status for said in list(watch.said) if isinstance(said, Setup)] == ["ok", "unavailable"]
+            ),
+            "the probe to say so",
+        )
 
 
 POD, POD_GATEWAY, NODE, RESOLVER = "10.213.78.2", "10.213.78.1", "10.213.79.1", "10.213.79.2"
