@@ -36,6 +36,9 @@ LOADER_FILES = (
     "bpf_probe.py",
     "bpf_session.py",
 )
+SOURCE_FILES = {"conntrack": ("ev_conntrack.py",), "dns": ("ev_dns.py",), "flow": ("ev_flow.py",)}
+"""What is sent behind them for a source that is no eBPF, by its name; all of them stand on `SOURCES_STAND_ON`."""
+SOURCES_STAND_ON = ("modules.py", "netlink.py", "ev_source.py")
 BUFFERS = ("auto", "ring", "perf")
 MAX_THRESHOLD_US = 0xFFFFFFFF
 
@@ -102,7 +105,28 @@ class BpfRequest:
             "lockdown": self.lockdown,
         }
 
+    def files(self) -> tuple[str, ...]:
+        """Return the files of the node program that answers it."""
+        sources = {PROBES[name].source for name in self.probes if not PROBES[name].is_bpf}
+        more = [file for name, files in SOURCE_FILES.items() if name in sources for file in files]
+        return PROGRAM_FILES + LOADER_FILES + ((*SOURCES_STAND_ON, *more) if more else ())
+
     def _asked(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
+        settings = {
+            f"{each.name}_us": self.thresholds_us.get(f"{probe.name}.{each.name}", each.default_us)
+            for each in probe.thresholds
+        }
+        about = {"source": probe.source, "backend": probe.backend, "settings": settings}
+        if probe.is_bpf:
+            return {**self._programs(probe, architecture), **about}
+        return {
+            "name": probe.name,
+            "hooks": [[hook.what, hook.by] for hook in probe.hooks],
+            "words": list(probe.words),
+            **about,
+        }
+
+    def _programs(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
         groups = [
             {
                 "what": hook.what,
@@ -117,17 +141,13 @@ class BpfRequest:
             "record": probe.record_bytes,
             "calls": FRAMES if probe.stack else 0,
             "reasons": probe.reasons,
-            "settings": {
-                f"{each.name}_us": self.thresholds_us.get(f"{probe.name}.{each.name}", each.default_us)
-                for each in probe.thresholds
-            },
         }
         return {**built(probe.name, architecture).plain(), **more}
 
 
 def bpf_source(request: BpfRequest, architecture: str) -> str:
     """Return the whole program, with the call that answers ``request``."""
-    return f"{joined(PROGRAM_FILES + LOADER_FILES)}\nwatch_with_bpf({request.plain(architecture)!r})\n"
+    return f"{joined(request.files())}\nwatch_with_bpf({request.plain(architecture)!r})\n"
 
 
 def bpf_job(request: BpfRequest, architecture: str) -> Job:
