@@ -417,6 +417,7 @@ _VIRTIO = BpfProbe(
         EventMetric("kubeskoop_virtcmdlatency_latency", (100, 101)),
         EventMetric("kubeskoop_virtcmdlatency_latency100ms", (101,)),
     ),
+)
 _CONNTRACK = BpfProbe(
     name="conntrack",
     title="connections that conntrack begins, changes and ends, with both directions, NAT and state",
@@ -429,13 +430,13 @@ _CONNTRACK = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(100, "conntrack-new", "ConntrackNew", "a connection was entered"),
-        EventKind(101, "conntrack-update", "ConntrackUpdate", "its state or status changed"),
+        EventKind(130, "conntrack-new", "ConntrackNew", "a connection was entered"),
+        EventKind(131, "conntrack-update", "ConntrackUpdate", "its state or status changed"),
         EventKind(
-            102, "conntrack-destroy", "ConntrackDestroy", "it was taken out: it timed out, or was deleted"
+            132, "conntrack-destroy", "ConntrackDestroy", "it was taken out: it timed out, or was deleted"
         ),
-        EventKind(103, "expect-new", "ConntrackExpNew", "a helper expects a connection"),
-        EventKind(104, "expect-destroy", "ConntrackExpDestroy", "it no longer expects it, or it came"),
+        EventKind(133, "expect-new", "ConntrackExpNew", "a helper expects a connection"),
+        EventKind(134, "expect-destroy", "ConntrackExpDestroy", "it no longer expects it, or it came"),
     ),
     source="conntrack",
     backend="netlink",
