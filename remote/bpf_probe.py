@@ -148,6 +148,17 @@ class BpfProbe:
         self.loaded[program["name"]] = descriptor
         self.levels[program["target"]] = level
 
+    @property
+    def descriptors(self):
+        """What is readable when there are records."""
+        return self.buffer.descriptors
+
+    def forward(self, session, _):
+        """Send the records that came since the last time."""
+        records = self.records()
+        for first in range(0, len(records), BATCH_RECORDS):
+            session.batch(self, records[first:first + BATCH_RECORDS])
+
     def records(self):
         """Return the records that came since the last time, all of one size."""
         size = self.asked["record"]

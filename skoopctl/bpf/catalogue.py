@@ -12,6 +12,7 @@ from skoopctl.bpf.metric import SOFTIRQ_LABELS, TUPLE_LABELS, EventMetric
 RECORD_BYTES = 96
 FRAMES = 14
 """``struct record`` and the addresses behind it: bpf/record.h."""
+BPF = "bpf"
 DELAY_BYTES = 40
 """What ``struct delay`` has behind the record: bpf/latency.h."""
 
@@ -35,6 +36,8 @@ class Hook:
     """The kernels that have it, for people; the loader asks for features."""
     whole: bool = False
     """Whether a part of an alternative shows nothing."""
+    by: str = ""
+    """What shows it where that is no program of eBPF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class BpfProbe:
-    """One probe by eBPF."""
+    """One probe; by eBPF, where it does not say otherwise."""
 
     name: str
     title: str
@@ -85,6 +88,15 @@ class BpfProbe:
     """What its numbers are, where the table does not tell."""
     cost: str = ""
     """What a run costs, as the kernel measured it on a small virtual machine (``BPF_ENABLE_STATS``)."""
+    source: str = BPF
+    """What it is made by: eBPF, or the node's file ``ev_SOURCE.py``, which needs neither BTF nor CAP_BPF."""
+    backend: str = "core"
+    """How its results name that."""
+
+    @property
+    def is_bpf(self) -> bool:
+        """Whether programs have to be loaded for it."""
+        return self.source == BPF
 
     @property
     def record_bytes(self) -> int:
@@ -408,6 +420,84 @@ _VIRTIO = BpfProbe(
         EventMetric("kubeskoop_virtcmdlatency_latency100ms", (101,)),
     ),
 )
+_CONNTRACK = BpfProbe(
+    name="conntrack",
+    title="connections that conntrack begins, changes and ends, with both directions, NAT and state",
+    hooks=(
+        Hook(
+            "entries of the table, and those that helpers expect",
+            (),
+            since="all; the module nf_conntrack_netlink has to be there",
+            by="netlink: NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY, _EXP_NEW, _EXP_DESTROY",
+        ),
+    ),
+    kinds=(
+        EventKind(130, "conntrack-new", "ConntrackNew", "a connection was entered"),
+        EventKind(131, "conntrack-update", "ConntrackUpdate", "its state or status changed"),
+        EventKind(
+            132, "conntrack-destroy", "ConntrackDestroy", "it was taken out: it timed out, or was deleted"
+        ),
+        EventKind(133, "expect-new", "ConntrackExpNew", "a helper expects a connection"),
+        EventKind(134, "expect-destroy", "ConntrackExpDestroy", "it no longer expects it, or it came"),
+    ),
+    source="conntrack",
+    backend="netlink",
+)
+_DNS = BpfProbe(
+    name="dns",
+    title="DNS over UDP: queries that get an error, no such name, no answer, or an answer that takes long",
+    hooks=(
+        Hook(
+            "queries and answers of each namespace",
+            (),
+            since="all; the module af_packet has to be there",
+            by="packet socket, classic BPF: UDP port 53",
+        ),
+    ),
+    kinds=(
+        EventKind(110, "dns-answer", "", "an answer came in time and without an error: counted only"),
+        EventKind(111, "dns-answer-slow", "", "an answer came without an error, after long"),
+        EventKind(112, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
+        EventKind(113, "dns-nxdomain", "", "there is no such name"),
+        EventKind(114, "dns-timeout", "", "a query got no answer in time"),
+    ),
+    words=(
+        *("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET"),
+        *("NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI", "RCODE12", "RCODE13", "RCODE14", "RCODE15"),
+        "NO_ANSWER",
+    ),
+    thresholds=(
+        Threshold("slow", 100_000, "an answer is slow"),
+        Threshold("timeout", 5_000_000, "a query is without an answer, since it was sent last"),
+    ),
+    histograms=(("answer", ""),),
+    source="dns",
+    backend="packet",
+)
+_FLOW = BpfProbe(
+    name="flow",
+    title="bytes and packets of TCP connections, as their sockets count them; counted only",
+    hooks=(
+        Hook(
+            "connections that are there, at the beginning and whenever counts are sent",
+            (),
+            since="all; the module tcp_diag has to be there; bytes to the last one since 4.19",
+            by="netlink: sock_diag",
+        ),
+        Hook(
+            "connections that end",
+            (),
+            since="4.3; before, what came after the last snapshot is not seen",
+            by="netlink: SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY",
+        ),
+    ),
+    kinds=(
+        EventKind(120, "flow-sent", "", "what a socket sent to its peer"),
+        EventKind(121, "flow-received", "", "what a socket received from its peer, with the peer as source"),
+    ),
+    source="flow",
+    backend="netlink",
+)
 
 PROBES = {
     probe.name: probe
@@ -423,6 +513,9 @@ PROBES = {
         _SOCKET,
         _KERNEL,
         _VIRTIO,
+        _CONNTRACK,
+        _DNS,
+        _FLOW,
     )
 }
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}

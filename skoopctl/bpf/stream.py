@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from skoopctl.bpf.calls import function_of, is_loss
 from skoopctl.bpf.catalogue import KINDS, PROBES, BpfProbe
 from skoopctl.bpf.events import Batch, Names, address_text, decode_batch, reason_name
 from skoopctl.bpf.histogram import Histogram, histograms_of
+from skoopctl.bpf.rows import decode_rows
 from skoopctl.errors import EvidenceError
 from skoopctl.evidence.untrusted import parse_object, printable
 
@@ -81,7 +82,13 @@ class FlowCount:
     destination: str
     destination_port: int
     count: int
-    netfilter: bool = False
+    bytes: int = 0
+    """Of payload. These are of `flow` alone."""
+    packets: int = 0
+    retransmits: int = 0
+    rtt_us: int = 0
+    """As the socket measured it last; 0 where it did not."""
+    netfilter: bool = field(default=False, kw_only=True)
     """Whether these were dropped by rules of netfilter; never on kernels without reasons (before 5.18)."""
 
 
@@ -124,6 +131,7 @@ class Stream:
             "setup": self._setup,
             "symbols": self._symbols,
             "events": self._events,
+            "rows": lambda meta, body: decode_rows(_probe(meta), meta, body),
             "counts": self._counts,
             "started": lambda _meta, _body: None,
         }
@@ -219,21 +227,21 @@ def _hook(row: Mapping[str, Any]) -> HookReport:
     )
 
 
-def _flow(key: str, count: int) -> FlowCount:
-    """Return one row; the order of the key is that of ``struct flow_key``."""
+def _flow(key: str, count: int, *sums: int) -> FlowCount:
+    """Return one row; the order of the key is that of ``struct flow_key``, of the sums that of `FlowCount`."""
     packed = bytes.fromhex(key)
     if len(packed) != _FLOW.size:
         raise ValueError("a flow's key is cut")
     netns, kind, family, protocol, filtered, source_port, destination_port, *ends = _FLOW.unpack(packed)
     return FlowCount(
-        kind=KINDS[kind].name,
-        netns=netns,
-        protocol=protocol,
-        source=address_text(family, ends[0]),
-        source_port=source_port,
-        destination=address_text(family, ends[1]),
-        destination_port=destination_port,
-        count=_number(count),
+        KINDS[kind].name,
+        netns,
+        protocol,
+        address_text(family, ends[0]),
+        source_port,
+        address_text(family, ends[1]),
+        destination_port,
+        *(_number(value) for value in (count, *sums)),
         netfilter=bool(filtered),
     )
 
