@@ -20,7 +20,7 @@ WATCHED_S = 10.0
 HOUR_US = 3_600_000_000
 TRAFFIC = r"""
 import contextlib, socket, time
-end = time.time() + 16
+end = time.time() + 60
 while time.time() < end:
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with contextlib.ExitStack() as ends:
@@ -49,7 +49,7 @@ while time.time() < end:
 """
 COMMANDS = r"""
 import subprocess, time
-end = time.time() + 16
+end = time.time() + 60
 while time.time() < end:
     for word in ("on", "off"):
         subprocess.check_call(["ip", "link", "set", "eth0", "promisc", word])
@@ -62,9 +62,14 @@ def watched(guest: Guest, cause: str, *probes: str, **thresholds_us: Any) -> lis
     """Return what a node says of probes while a program of the guest runs; thresholds as PROBE__NAME."""
     named = {name.replace("__", "."): us for name, us in thresholds_us.items()}
     asked = bpf_job(BpfRequest(probes, WATCHED_S, thresholds_us=named), "x86_64")
-    guest.run("cat >/run/cause.py; setsid python3 /run/cause.py >/dev/null 2>/run/cause.log &", cause)
+    start = "cat >/run/cause.py; setsid python3 /run/cause.py >/dev/null 2>/run/cause.log & echo $!"
+    number = int(guest.run(start, cause))
     stream = Stream()
-    frames = list(_frames(guest.ask(asked.command, asked.stdin)))
+    try:
+        frames = list(_frames(guest.ask(asked.command, asked.stdin)))
+    finally:
+        # Another test's program wants the same ports.
+        guest.run(f"kill {number}; while kill -0 {number} 2>/dev/null; do sleep 0.1; done")
     assert frames[-1].kind == FrameKind.END, guest.run("cat /run/cause.log")
     said = [stream.take(frame.meta, frame.body) for frame in frames if frame.kind == BPF_FRAME]
     return [each for each in said if each is not None]
@@ -95,7 +100,7 @@ def test_waits_in_sockets_before_6_3(guest: Guest, monkeypatch: pytest.MonkeyPat
         assert {event.source for event in seen} == BOTH, kind
         assert {event.destination for event in seen} == BOTH
         for event in seen:
-            assert 180_000_000 < delay_of(event).latency_ns < WATCHED_S * 1e9
+            assert 100_000_000 <= delay_of(event).latency_ns < WATCHED_S * 1e9
             assert delay_of(event).task == "python3"
 
 
