@@ -417,6 +417,7 @@ _VIRTIO = BpfProbe(
         EventMetric("kubeskoop_virtcmdlatency_latency", (100, 101)),
         EventMetric("kubeskoop_virtcmdlatency_latency100ms", (101,)),
     ),
+)
 _CONNTRACK = BpfProbe(
     name="conntrack",
     title="connections that conntrack begins, changes and ends, with both directions, NAT and state",
@@ -429,13 +430,13 @@ _CONNTRACK = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(100, "conntrack-new", "ConntrackNew", "a connection was entered"),
-        EventKind(101, "conntrack-update", "ConntrackUpdate", "its state or status changed"),
+        EventKind(200, "conntrack-new", "ConntrackNew", "a connection was entered"),
+        EventKind(201, "conntrack-update", "ConntrackUpdate", "its state or status changed"),
         EventKind(
-            102, "conntrack-destroy", "ConntrackDestroy", "it was taken out: it timed out, or was deleted"
+            202, "conntrack-destroy", "ConntrackDestroy", "it was taken out: it timed out, or was deleted"
         ),
-        EventKind(103, "expect-new", "ConntrackExpNew", "a helper expects a connection"),
-        EventKind(104, "expect-destroy", "ConntrackExpDestroy", "it no longer expects it, or it came"),
+        EventKind(203, "expect-new", "ConntrackExpNew", "a helper expects a connection"),
+        EventKind(204, "expect-destroy", "ConntrackExpDestroy", "it no longer expects it, or it came"),
     ),
     source="conntrack",
     backend="netlink",
@@ -452,11 +453,11 @@ _DNS = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(110, "dns-answer", "", "an answer came in time and without an error: counted only"),
-        EventKind(111, "dns-answer-slow", "", "an answer came without an error, after long"),
-        EventKind(112, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
-        EventKind(113, "dns-nxdomain", "", "there is no such name"),
-        EventKind(114, "dns-timeout", "", "a query got no answer in time"),
+        EventKind(210, "dns-answer", "", "an answer came in time and without an error", sampled=False),
+        EventKind(211, "dns-answer-slow", "", "an answer came without an error, after long"),
+        EventKind(212, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
+        EventKind(213, "dns-nxdomain", "", "there is no such name"),
+        EventKind(214, "dns-timeout", "", "a query got no answer in time"),
     ),
     words=(
         *("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET"),
@@ -473,7 +474,7 @@ _DNS = BpfProbe(
 )
 _FLOW = BpfProbe(
     name="flow",
-    title="bytes and packets of TCP connections, as their sockets count them; counted only",
+    title="bytes and packets of TCP connections, as their sockets count them",
     hooks=(
         Hook(
             "connections that are there, at the beginning and whenever counts are sent",
@@ -489,8 +490,14 @@ _FLOW = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(120, "flow-sent", "", "what a socket sent to its peer"),
-        EventKind(121, "flow-received", "", "what a socket received from its peer, with the peer as source"),
+        EventKind(220, "flow-sent", "", "what a socket sent to its peer", sampled=False),
+        EventKind(
+            221,
+            "flow-received",
+            "",
+            "what a socket received from its peer, with the peer as source",
+            sampled=False,
+        ),
     ),
     source="flow",
     backend="netlink",

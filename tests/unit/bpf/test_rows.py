@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skoopctl.bpf.catalogue import KINDS, PROBES
 from skoopctl.bpf.events import Batch
 from skoopctl.bpf.stream import Stream
 from skoopctl.errors import EvidenceError
 
 META = {"what": "rows", "probe": "dns", "offset_ns": 1_000, "lost": 3}
 ROW: dict[str, Any] = {
-    "kind": 112,
+    "kind": 212,
     "mono_ns": 5_000,
     "netns": 4026532000,
     "protocol": 17,
@@ -36,6 +37,13 @@ def taken(rows: Any, **meta: Any) -> Batch:
     return said
 
 
+def test_no_kind_is_given_twice() -> None:
+    """Numbers and names of kinds are each one probe's, and fit into the byte that travels."""
+    kinds = [kind for probe in PROBES.values() for kind in probe.kinds]
+    assert len(kinds) == len(KINDS) == len({kind.name for kind in kinds})
+    assert max(KINDS) < 256
+
+
 def test_a_row_becomes_an_event() -> None:
     """Kind, reason, both ends, clocks, latency and details of a row are those of its event."""
     batch = taken([ROW])
@@ -51,7 +59,7 @@ def test_a_row_becomes_an_event() -> None:
 
 def test_a_row_without_ends_and_latency_has_none() -> None:
     """What a row does not have is empty, 0 or None."""
-    (event,) = taken([{"kind": 114}]).events
+    (event,) = taken([{"kind": 214}]).events
     assert (event.family, event.source, event.delay, dict(event.details)) == (0, "", None, {})
 
 
@@ -94,7 +102,7 @@ def test_frames_that_are_none_are_refused(meta: dict[str, Any]) -> None:
 def test_more_events_than_a_frame_may_have_are_refused() -> None:
     """A frame with too many rows is an error, however short they are."""
     with pytest.raises(EvidenceError):
-        taken([{"kind": 114}] * 20_001)
+        taken([{"kind": 214}] * 20_001)
 
 
 def test_details_hold_no_control_characters() -> None:
