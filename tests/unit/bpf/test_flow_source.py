@@ -77,6 +77,16 @@ def test_connections_that_are_kept_are_bounded(probe: Any, monkeypatch: pytest.M
     assert max(row[2] for row in probe.flow_rows()) == 129
 
 
+def test_flows_of_long_ago_are_told_no_more(probe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour after its end a flow is told for the last time."""
+    names = loader().FlowProbe.open.__globals__
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setitem(names, "time", clock)
+    probe.sight(POD, shown(1, info(sent=1)), False, True)
+    clock.monotonic = lambda: 3_701.0
+    assert [len(probe.counts()["flows"]) for _ in range(2)] == [2, 0]
+
+
 def test_what_is_cut_is_passed_over(probe: Any) -> None:
     """A message that is shorter than it must be is no connection."""
     whole = shown(1, info(sent=1))
