@@ -27,6 +27,7 @@ class Spaces:
     def __init__(self, wanted):
         self.wanted = set(wanted)
         self.home = posix.open("/proc/self/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
+        self.own = posix.fstat(self.home).st_ino
         self.root = root_inode()
         self.opened = set()
         self.left_out = self.hidden = 0
@@ -77,23 +78,27 @@ class Spaces:
 
     def visit(self, space):
         """Have all probes open their sockets in a namespace. One that has ended meanwhile is as if it had not been found."""
-        space.open()
-        trouble = space.trouble
-        if not trouble:
-            try:
-                enter(space.descriptor)
-            except OSError as error:
-                trouble = from_errno(error.errno, "setns")
-            finally:
-                posix.close(space.descriptor)
-        elif trouble.status == "absent":
+        trouble = None if space.inode == self.own else self.go(space)
+        if trouble and trouble.status == "absent":
             return
         self.opened.add(space.inode)
-        try:
-            for probe in self.probes:
+        for probe in self.probes:
+            if probe.wants(space.inode):
                 probe.join(space.inode, trouble)
-        finally:
+        if not trouble and space.inode != self.own:
             enter(self.home)
+
+    def go(self, space):
+        """Enter a namespace; return why that cannot be, or None."""
+        space.open()
+        if space.trouble:
+            return space.trouble
+        try:
+            enter(space.descriptor)
+        except OSError as error:
+            return from_errno(error.errno, "setns")
+        finally:
+            posix.close(space.descriptor)
 
 
 class SourceProbe:
@@ -116,6 +121,10 @@ class SourceProbe:
     def descriptors(self):
         """What is readable when something came."""
         return list(self.sockets)
+
+    def wants(self, _):
+        """Return whether a namespace is to be watched."""
+        return True
 
     def join(self, inode, trouble):
         """Open sockets in the current namespace."""

@@ -152,6 +152,17 @@ def test_flows_that_are_kept_are_those_seen_last(taps: Taps) -> None:
     assert struct.pack("=I", 1) not in taps.probe.flows
 
 
+def test_no_module_is_loaded_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where this kernel has no packet sockets yet, none is opened, and the probe says what is missing."""
+    node = loader()
+    names = node.DnsProbe.open.__globals__
+    monkeypatch.setitem(names, "kind_of", lambda _: 0)
+    monkeypatch.setitem(names, "sockets", None)
+    with pytest.raises(node.Outcome) as raised:
+        node.DnsProbe(ASKED, SimpleNamespace(root=HOST))
+    assert "af_packet is not loaded" in raised.value.detail
+
+
 @given(st.binary(max_size=600))
 def test_any_bytes_are_a_packet_or_none(data: bytes) -> None:
     """A packet that is cut anywhere, or is something else, raises what the reader expects."""

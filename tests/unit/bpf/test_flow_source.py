@@ -87,6 +87,17 @@ def test_flows_of_long_ago_are_told_no_more(probe: Any, monkeypatch: pytest.Monk
     assert [len(probe.counts()["flows"]) for _ in range(2)] == [2, 0]
 
 
+def test_no_module_is_loaded_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where asking would load tcp_diag, no socket is opened, and the probe says what is missing."""
+    node = loader()
+    names = node.FlowProbe.open.__globals__
+    monkeypatch.setitem(names, "Modules", lambda: SimpleNamespace(is_asked_freely=lambda _: False))
+    monkeypatch.setitem(names, "sockets", None)
+    with pytest.raises(node.Outcome) as raised:
+        node.FlowProbe({"name": "flow"}, None)
+    assert "tcp_diag is not loaded" in raised.value.detail
+
+
 def test_what_is_cut_is_passed_over(probe: Any) -> None:
     """A message that is shorter than it must be is no connection."""
     whole = shown(1, info(sent=1))
