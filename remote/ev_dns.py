@@ -7,7 +7,7 @@ import struct
 import time
 import _socket as sockets
 
-DNS_ANSWER, DNS_SLOW, DNS_ERROR, DNS_NXDOMAIN, DNS_TIMEOUT = range(210, 215)
+DNS_ANSWER, DNS_SLOW, DNS_ERROR, DNS_NXDOMAIN, DNS_TIMEOUT = range(110, 115)
 DNS_PORT, UDP_NUMBER = 53, 17
 SNAP = 512  # bytes of a packet; a name has 255 at most
 OUTGOING, LOOPBACK = 4, 772  # PACKET_OUTGOING, ARPHRD_LOOPBACK

@@ -430,13 +430,13 @@ _CONNTRACK = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(200, "conntrack-new", "ConntrackNew", "a connection was entered"),
-        EventKind(201, "conntrack-update", "ConntrackUpdate", "its state or status changed"),
+        EventKind(130, "conntrack-new", "ConntrackNew", "a connection was entered"),
+        EventKind(131, "conntrack-update", "ConntrackUpdate", "its state or status changed"),
         EventKind(
-            202, "conntrack-destroy", "ConntrackDestroy", "it was taken out: it timed out, or was deleted"
+            132, "conntrack-destroy", "ConntrackDestroy", "it was taken out: it timed out, or was deleted"
         ),
-        EventKind(203, "expect-new", "ConntrackExpNew", "a helper expects a connection"),
-        EventKind(204, "expect-destroy", "ConntrackExpDestroy", "it no longer expects it, or it came"),
+        EventKind(133, "expect-new", "ConntrackExpNew", "a helper expects a connection"),
+        EventKind(134, "expect-destroy", "ConntrackExpDestroy", "it no longer expects it, or it came"),
     ),
     source="conntrack",
     backend="netlink",
@@ -453,11 +453,11 @@ _DNS = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(210, "dns-answer", "", "an answer came in time and without an error", sampled=False),
-        EventKind(211, "dns-answer-slow", "", "an answer came without an error, after long"),
-        EventKind(212, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
-        EventKind(213, "dns-nxdomain", "", "there is no such name"),
-        EventKind(214, "dns-timeout", "", "a query got no answer in time"),
+        EventKind(110, "dns-answer", "", "an answer came in time and without an error", sampled=False),
+        EventKind(111, "dns-answer-slow", "", "an answer came without an error, after long"),
+        EventKind(112, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
+        EventKind(113, "dns-nxdomain", "", "there is no such name"),
+        EventKind(114, "dns-timeout", "", "a query got no answer in time"),
     ),
     words=(
         *("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET"),
@@ -490,9 +490,9 @@ _FLOW = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(220, "flow-sent", "", "what a socket sent to its peer", sampled=False),
+        EventKind(120, "flow-sent", "", "what a socket sent to its peer", sampled=False),
         EventKind(
-            221,
+            121,
             "flow-received",
             "",
             "what a socket received from its peer, with the peer as source",

@@ -53,3 +53,9 @@ def test_what_a_metric_counts(name: str, kind: int, reason: str, function: str, 
     """The lower threshold holds the higher one; netfilter's drops are known by the reason, or by the function."""
     metric: EventMetric = BY_NAME[name]
     assert metric.counts(kind, reason, function) is counted
+
+
+def test_no_two_kinds_have_one_number_or_name() -> None:
+    """Numbers travel from nodes, and names are what people and programs look for."""
+    kinds = [kind for probe in PROBES.values() for kind in probe.kinds]
+    assert len({kind.number for kind in kinds}) == len({kind.name for kind in kinds}) == len(kinds)

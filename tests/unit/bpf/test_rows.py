@@ -16,7 +16,7 @@ from skoopctl.errors import EvidenceError
 
 META = {"what": "rows", "probe": "dns", "offset_ns": 1_000, "lost": 3}
 ROW: dict[str, Any] = {
-    "kind": 212,
+    "kind": 112,
     "mono_ns": 5_000,
     "netns": 4026532000,
     "protocol": 17,
@@ -59,7 +59,7 @@ def test_a_row_becomes_an_event() -> None:
 
 def test_a_row_without_ends_and_latency_has_none() -> None:
     """What a row does not have is empty, 0 or None."""
-    (event,) = taken([{"kind": 214}]).events
+    (event,) = taken([{"kind": 114}]).events
     assert (event.family, event.source, event.delay, dict(event.details)) == (0, "", None, {})
 
 
@@ -102,7 +102,7 @@ def test_frames_that_are_none_are_refused(meta: dict[str, Any]) -> None:
 def test_more_events_than_a_frame_may_have_are_refused() -> None:
     """A frame with too many rows is an error, however short they are."""
     with pytest.raises(EvidenceError):
-        taken([{"kind": 214}] * 20_001)
+        taken([{"kind": 114}] * 20_001)
 
 
 def test_details_hold_no_control_characters() -> None:
