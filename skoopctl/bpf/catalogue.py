@@ -453,7 +453,7 @@ _DNS = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(110, "dns-answer", "", "an answer came in time and without an error: counted only"),
+        EventKind(110, "dns-answer", "", "an answer came in time and without an error", sampled=False),
         EventKind(111, "dns-answer-slow", "", "an answer came without an error, after long"),
         EventKind(112, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
         EventKind(113, "dns-nxdomain", "", "there is no such name"),
@@ -474,7 +474,7 @@ _DNS = BpfProbe(
 )
 _FLOW = BpfProbe(
     name="flow",
-    title="bytes and packets of TCP connections, as their sockets count them; counted only",
+    title="bytes and packets of TCP connections, as their sockets count them",
     hooks=(
         Hook(
             "connections that are there, at the beginning and whenever counts are sent",
@@ -490,8 +490,14 @@ _FLOW = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(120, "flow-sent", "", "what a socket sent to its peer"),
-        EventKind(121, "flow-received", "", "what a socket received from its peer, with the peer as source"),
+        EventKind(120, "flow-sent", "", "what a socket sent to its peer", sampled=False),
+        EventKind(
+            121,
+            "flow-received",
+            "",
+            "what a socket received from its peer, with the peer as source",
+            sampled=False,
+        ),
     ),
     source="flow",
     backend="netlink",
