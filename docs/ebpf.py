@@ -32,7 +32,8 @@ descriptors: when the program ends, even by SIGKILL, programs and maps are gone.
 - **What cannot be had is told**, with the errno and the verifier's words. A probe is *degraded* while one useful hook
   lives, and *unavailable* with one reason otherwise: lockdown, missing BTF, missing privilege.
 - **Counts in maps, samples in buffers.** Every event is counted. A sample that found no room is in `lost`, counted by
-  the program itself: what came and what was lost are together all that happened.
+  the program itself: what came and what was lost are together all that happened. Kinds of which there may be very many
+  are only counted, and say so.
 - Reasons have the names of the node's own kernel; functions are named by its `/proc/kallsyms`. The netfilter hook of
   a drop is known by the calls that led there, and is empty where they do not tell.
 
