@@ -20,7 +20,7 @@ from skoopctl.dataplane.rules.scene import Hook
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.events.asked_for import asked_for
 from skoopctl.events.at_hook import Ends, Place, conditions, device_chains, run_device_hook, run_ip_hook
-from skoopctl.events.drop_packet import DropKey, key_of, packet_of, suppositions
+from skoopctl.events.drop_packet import DropKey, connections_of, key_of, packet_of, suppositions
 from skoopctl.events.event import Event
 
 MAX_KEYS = 2000
@@ -134,9 +134,10 @@ def _at_ip_hook(place: Place, hook: Hook) -> Answer:
     if unread:
         return _unknown(f"rules of that namespace were not read: {', '.join(unread)}")
     asked = asked_for(topology, netns, hook, packet.family)
+    connections = connections_of(topology, netns)
     found = _Found()
     for unlikely in (False, True):
-        for supposed in suppositions(netns, packet, asked, unlikely=unlikely):
+        for supposed in suppositions(connections, packet, asked, unlikely=unlikely):
             found.explore(partial(run_ip_hook, place, hook, packet, supposed), supposed.words)
         if found.rules:
             break
