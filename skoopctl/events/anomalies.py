@@ -118,20 +118,21 @@ def _finding(node: str, case: _Case, seconds: float, answers: Mapping[DropKey, A
     pod = "/".join(_word(part) for part in case.owner) if case.owner[1] else ""
     reasons = _reasons(case)
     flows = flows_of(case.events, case.flows)
+    blamed = tuple(_blamed(case, answers))
     evidence = (
         *_counts(node, case),
         *_flow_lines(node, flows),
         *(_doubts(node, case)),
         *_rule_lines(node, case, answers),
         *_meanings(node, reasons),
-        *_blamed(case, answers),
+        *blamed,
     )
     who = f"pod {pod} on {node}" if pod else f"node {node}"
     return Finding(
         doc.id,
         _severity(case, doc.severity, reasons),
         Where(node, pod or "host"),
-        f"{who}: {_summary(case, seconds, flows)}",
+        f"{who}: {_summary(case, seconds, flows)}{_by(blamed)}",
         evidence,
         doc.why,
         Fix(doc.fix, node),
@@ -159,6 +160,14 @@ def _summary(case: _Case, seconds: float, flows: Counter[str]) -> str:
         more = len(flows) - len(named)
         words.append(f": {'; '.join(named)}{f' and {more:,} more' if more > 0 else ''}")
     return "".join(words)
+
+
+def _by(blamed: Sequence[Evidence]) -> str:
+    """Return in words the rule that dropped most, where one is known; ``blamed`` has it last."""
+    if not blamed:
+        return ""
+    more = f" and {len(blamed) - 1} more" if len(blamed) > 1 else ""
+    return printable(f", by {blamed[-1].location} ({blamed[-1].text}){more}")
 
 
 def _sorts(case: _Case) -> str:
@@ -256,14 +265,14 @@ def _rule_lines(node: str, case: _Case, answers: Mapping[DropKey, Answer]) -> It
 
 
 def _blamed(case: _Case, answers: Mapping[DropKey, Answer]) -> Iterator[Evidence]:
-    """Yield the rules that dropped, as they were collected; the one that dropped most is the last."""
+    """Yield the rules that are known to have dropped, as they were collected; the one that dropped most is the last."""
     counts: Counter[Evidence] = Counter()
     for event in case.events:
         answer = _answered(event, answers)
-        if answer is not None and answer.said is Said.RULE:
+        if answer is not None and answer.said is Said.RULE and not answer.rules[0].condition:
             counts[answer.rules[0].rule] += 1
     for rule, _ in reversed(counts.most_common(MAX_RULES)):
-        yield rule
+        yield replace(rule, text=printable(rule.text))
 
 
 def _answered(event: Event, answers: Mapping[DropKey, Answer]) -> Answer | None:
