@@ -265,7 +265,7 @@ def _rule_lines(node: str, case: _Case, answers: Mapping[DropKey, Answer]) -> It
 
 
 def _blamed(case: _Case, answers: Mapping[DropKey, Answer]) -> Iterator[Evidence]:
-    """Yield the rules that are known to have dropped, as they were collected; the one that dropped most is the last."""
+    """Yield the rules that are known to have dropped, as they were collected; that of most packets is the last."""
     counts: Counter[Evidence] = Counter()
     for event in case.events:
         answer = _answered(event, answers)
