@@ -17,7 +17,7 @@ from skoopctl.dataplane.trace import Evidence
 from skoopctl.events.drop_packet import DropKey, key_of
 from skoopctl.events.dropped import Answer, Said
 from skoopctl.events.event import End, Event, FlowTally, Tally
-from skoopctl.events.reasons import Reason, drop_reason, reset_reason
+from skoopctl.events.reasons import Reason, drop_reason, reset_reason, told_reason
 from skoopctl.events.thresholds import EVENT_THRESHOLDS, EventThreshold, split_thresholds
 from skoopctl.events.words import duration, end_words
 from skoopctl.evidence.untrusted import printable
@@ -85,12 +85,12 @@ def _cases(
 
     rows_by_kind: dict[tuple[str, _Owner], set[str]] = defaultdict(set)
     for tally in tallies:
-        owner, rows = (tally.namespace, tally.pod), _rows(tally.probe, tally.kind, tally.reason)
+        owner, rows = (tally.namespace, tally.pod), _rows(tally.probe, tally.kind, _reason(tally))
         rows_by_kind[tally.kind, owner] |= {row.name for row in rows} or {_NO_ROW}
         for row in rows:
             case(row, owner).tallies.append(tally)
     for event in events:
-        for row in _rows(event.probe, event.kind, event.reason):
+        for row in _rows(event.probe, event.kind, _reason(event)):
             case(row, (event.namespace, event.pod)).events.append(event)
     for flow in flows:
         owner = flow.namespace, flow.pod
@@ -184,9 +184,17 @@ def _sorts(case: _Case) -> str:
     return f"{', '.join(names)}{' and others' if len(told) > len(names) else ''}" if names else ""
 
 
+def _reason(happened: Tally | Event) -> str:
+    """Return the reason of a drop, or what else it is that has reasons."""
+    if happened.kind != "packet-loss":
+        return happened.reason
+    hook = happened.hook if isinstance(happened, Event) else ""
+    return told_reason(happened.reason, happened.function, hook)
+
+
 def _reasons(case: _Case) -> tuple[Reason, ...]:
     """Return the reasons of a case, those that the tables explain, the mildest first."""
-    names = {tally.reason for tally in case.tallies} | {event.reason for event in case.events}
+    names = {*map(_reason, case.tallies), *map(_reason, case.events)}
     if case.row.subject is not None:
         found = [drop_reason(name) for name in names]
     elif case.row.finding.startswith("reset-"):

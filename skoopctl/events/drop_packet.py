@@ -20,16 +20,27 @@ from skoopctl.dataplane.rules.recall import entry_of
 from skoopctl.dataplane.topology import Topology
 from skoopctl.events.asked_for import AskedFor
 from skoopctl.events.event import Event
+from skoopctl.events.reasons import RULES_DROPPED, told_reason
 from skoopctl.kernel.conntrack import Connection
 from skoopctl.kernel.netns import NetNamespace
 
 _NUMBERS = {**PROTOCOL_NUMBERS, "icmpv6": 58, "icmp6": 58, "ipip": 4}
 _PORTED = frozenset({6, 17, 132, 136})
 _ICMP = frozenset({1, 58})
+_ICMPV6 = 58
 _ANY_PORT = Ports(0, 65535)
 _TYPES = {
     1: ((8, "an echo request"), (0, "an echo reply"), (3, "an error")),
-    58: ((128, "an echo request"), (129, "an echo reply"), (1, "an error"), (135, "neighbour discovery")),
+    58: (
+        (128, "an echo request"),
+        (129, "an echo reply"),
+        (1, "an error"),
+        (135, "a neighbour solicitation"),
+        (136, "a neighbour advertisement"),
+        (133, "a router solicitation"),
+        (134, "a router advertisement"),
+        (143, "an MLD report"),
+    ),
 }
 """ICMP types to try: iana.org/assignments/icmp-parameters, icmpv6-parameters."""
 
@@ -53,6 +64,8 @@ class DropKey(NamedTuple):
     tcp_flags: str
     fragment: bool
     bridged: bool
+    owner: str
+    """Whose namespace it was then: another's may have its inode now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,7 @@ class Supposed:
 
 def key_of(event: Event) -> DropKey | None:
     """Return the key of an event's answer; None for an event that no rule has to answer for."""
-    if event.kind != "packet-loss" or event.reason != "NETFILTER_DROP":
+    if event.kind != "packet-loss" or told_reason(event.reason, event.function, event.hook) != RULES_DROPPED:
         return None
     source, destination = event.source, event.destination
     return DropKey(
@@ -87,6 +100,7 @@ def key_of(event: Event) -> DropKey | None:
         event.tcp_flags,
         event.fragment,
         any(call.startswith("br_nf_") for call in event.calls),
+        event.owner if event.namespace != "unknown" else "",
     )
 
 
@@ -168,6 +182,8 @@ def _states(connections: Connections, packet: Packet, asked: AskedFor) -> Iterat
     plain, possible = _plain(packet), _STATES[packet.flags]
     if packet.protocol in _ICMP:
         possible = (CtState.NEW, CtState.ESTABLISHED, CtState.RELATED, CtState.INVALID)
+    if packet.protocol == _ICMPV6:
+        possible = (*possible, CtState.UNTRACKED)  # nf_conntrack_icmpv6_error: neighbour discovery
     known = _known(connections, packet) if packet.flags is not Flags.SYN else None
     if known is not None:
         entry, is_reply = known

@@ -116,6 +116,9 @@ def _answer(model: Snapshot, key: DropKey) -> Answer:
         return _unknown(
             f"the namespace {key.netns} of {key.node} is not in the snapshot: it ended, or was not read"
         )
+    label = model.labels.get((key.node, key.netns), "")
+    if key.owner and label and key.owner != label:
+        return _unknown(f"the namespace {key.netns} was {key.owner}'s, and is {label}'s in the snapshot")
     device = netns.links.get(key.ifindex)
     if key.ifindex and device is None:
         return _unknown(f"the device {key.ifindex} is not in the snapshot")

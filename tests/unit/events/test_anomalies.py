@@ -128,6 +128,12 @@ def test_an_answer_that_is_not_certain_is_counted_and_shown(answer: Answer) -> N
     assert RULE.text not in found.summary
 
 
+def test_rules_are_known_by_their_place_on_old_kernels() -> None:
+    """Where the kernel tells no reason, what was dropped by netfilter's function is a drop by rules."""
+    assert one(tally(function="nf_hook_slow")).id == "packets-dropped-by-rules"
+    assert one(tally(function="tcp_v4_rcv", count=100)).id == "packets-dropped-unsaid"
+
+
 def test_severity_is_the_worst_reasons() -> None:
     """A listener that overflows is critical though a full buffer is a warning, and a late fragment is neither."""
     assert one(tally(reason="SOCKET_RCVBUFF")).severity is Severity.WARNING
