@@ -10,9 +10,11 @@ BATCH = struct.Struct("=IIqQ")  # version, size of a record, wall clock minus mo
 BATCH_VERSION = 1
 MEMLOCK = 8
 BATCH_RECORDS = 4096
+ROWS_AT_ONCE = 1000
 NAMES_AT_ONCE = 400  # a frame's description has 64 KiB at most
 ROWS_BYTES = 8 << 20  # of counts; they stand in the frame's body, for a description would not hold them
 STATS_RUN_TIME = 0
+SOURCE_CLASSES = {}  # probes that are no eBPF: their class by the name of their source; ev_*.py fill it in
 
 
 class Session:
@@ -24,18 +26,30 @@ class Session:
         self.symbols = Symbols()
         self.probes = []
         self.ms = {}
-        self.room = request["total_bytes"]
+        self.room = float(request["total_bytes"])  # of records; what was sent comes back at bytes_s
+        self.filled = time.monotonic()
         self.stats = -1
+        self.spaces = None
 
     def start(self):
-        """Attach everything that can be; what is asked for and cannot be had is told, one clear outcome each."""
+        """Start everything that can be; what is asked for and cannot be had is told, one clear outcome each."""
+        programs = [asked for asked in self.request["probes"] if asked["source"] not in SOURCE_CLASSES]
+        if programs:
+            self.start_programs(programs)
+        others = [asked for asked in self.request["probes"] if asked["source"] in SOURCE_CLASSES]
+        if others:
+            self.spaces = Spaces(self.request["namespaces"])
+            self.probes += self.spaces.start(others, self)
+
+    def start_programs(self, probes):
+        """Load and attach the programs of some probes."""
         try:
-            types = self.prepare()
+            types = self.prepare(probes)
         except Outcome as outcome:
-            for asked in self.request["probes"]:
+            for asked in probes:
                 self.refuse(asked, outcome)
             return
-        for asked in self.request["probes"]:
+        for asked in probes:
             begun = time.monotonic()
             try:
                 probe = BpfProbe(self.bpf, types, asked, self.request["buffers"], self.request["namespaces"])
@@ -65,9 +79,9 @@ class Session:
 
     def refuse(self, asked, outcome):
         """Tell that a probe cannot be had at all."""
-        self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": outcome.status, "detail": outcome.detail, "backend": "core", "hooks": [], "names": {}, "ms": self.ms})
+        self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": outcome.status, "detail": outcome.detail, "backend": asked["backend"], "hooks": [], "names": {}, "ms": self.ms})
 
-    def prepare(self):
+    def prepare(self, probes):
         """Look at what forbids everything, raise the limit of locked memory, and read the kernel's types."""
         lockdown = small_file(self.request["lockdown"])
         if "[confidentiality]" in lockdown:
@@ -81,8 +95,8 @@ class Session:
             if error.errno == errno.ENOENT:
                 raise Outcome("absent", "%s: ENOENT, this kernel does not show its types (CONFIG_DEBUG_INFO_BTF)" % self.request["btf"])
             raise from_errno(error.errno, self.request["btf"])
-        names = set(asked["reasons"] for asked in self.request["probes"] if asked["reasons"])
-        for asked in self.request["probes"]:
+        names = set(asked["reasons"] for asked in probes if asked["reasons"])
+        for asked in probes:
             names |= names_of_artefact(asked)
         types = KernelTypes(raw_types, names)
         self.bpf.reads_kernel = has_read_kernel(self.bpf)
@@ -98,10 +112,7 @@ class Session:
 
     def run(self, until):
         """Send what comes, until a time."""
-        waiting = poll()
-        for probe in self.probes:
-            for descriptor in probe.buffer.descriptors:
-                waiting.register(descriptor, POLLIN)
+        waiting = self.waiting()
         pause = self.request["counts_s"]
         due = time.monotonic() + pause if pause else until
         while self.probes:
@@ -111,19 +122,42 @@ class Session:
             if now >= due:
                 self.tell_counts()
                 due = now + pause
-            waiting.poll(max(1, min(until - now, due - now, self.request["interval_s"]) * 1e3))
-            self.take()
+            found = waiting.poll(max(1, min(until - now, due - now, self.request["interval_s"]) * 1e3))
+            self.take(set(descriptor for descriptor, _ in found))
+            if self.spaces and self.spaces.follow():
+                waiting = self.waiting()
 
-    def take(self):
-        """Send the records of all probes."""
+    def waiting(self):
+        """Return what waits for all probes."""
+        waiting = poll()
         for probe in self.probes:
-            records = probe.records()
-            for first in range(0, len(records), BATCH_RECORDS):
-                self.batch(probe, records[first:first + BATCH_RECORDS])
+            for descriptor in probe.descriptors:
+                waiting.register(descriptor, POLLIN)
+        return waiting
+
+    def take(self, ready):
+        """Send what all probes have seen; ``ready`` are the descriptors that are readable."""
+        for probe in self.probes:
+            probe.forward(self, ready)
+
+    def rows(self, probe, rows):
+        """Send events that are no records."""
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            part = rows[first:first + ROWS_AT_ONCE]
+            text = to_json({"rows": part}).encode()
+            if len(text) > self.room:
+                probe.unsent += len(part)
+                continue
+            self.room -= len(text)
+            payload = Payload(len(text))
+            payload.add(text)
+            offset = int((time.time() - time.monotonic()) * 1e9)
+            self.send("rows", {"probe": probe.name, "offset_ns": offset, "lost": probe.lost()}, payload)
 
     def batch(self, probe, records):
         """Send records, and the names of addresses that are new in them before."""
         size = probe.asked["record"]
+        self.refill()
         if size * len(records) > self.room:
             probe.unsent += len(records)
             return
@@ -132,9 +166,15 @@ class Session:
             frames = struct.Struct("=8xQ%dx%dQ" % (RECORD_BYTES - 16, probe.asked["calls"]))
             self.name_addresses(set().union(*map(frames.unpack, records)))
         offset = int((time.time() - time.monotonic()) * 1e9)
-        payload = Payload(self.room + size * len(records) + BATCH.size)
+        payload = Payload(size * len(records) + BATCH.size)
         payload.add(BATCH.pack(BATCH_VERSION, size, offset, probe.lost()) + b"".join(records))
         self.send("events", {"probe": probe.name}, payload)
+
+    def refill(self):
+        """Give back what the time since has brought of room."""
+        now = time.monotonic()
+        self.room = min(self.request["total_bytes"], self.room + (now - self.filled) * self.request["bytes_s"])
+        self.filled = now
 
     def name_addresses(self, addresses):
         """Send the functions of addresses that were not in anything before."""
@@ -156,7 +196,7 @@ class Session:
         """Detach, send what is left and what was counted."""
         for probe in self.probes:
             probe.detach()
-        self.take()
+        self.take(set())
         self.tell_counts()
         if self.stats >= 0:
             posix.close(self.stats)
@@ -174,7 +214,11 @@ def raise_memlock():
 
 def watch_with_bpf(request):
     """Answer one request for probes, and end."""
-    deadline = guard(request["deadline_s"])
+    until = float("inf")
+    if request["lease_s"]:
+        hold_lease(request["lease_s"])
+    else:
+        until = guard(request["deadline_s"]) - 1
     frames = Frames(1, request["total_bytes"])
 
     def send(what, meta, payload=None):
@@ -189,7 +233,7 @@ def watch_with_bpf(request):
         if request["stats"]:
             session.enable_stats()
         send("started", {"probes": [probe.name for probe in session.probes]})
-        session.run(min(time.monotonic() + request["duration_s"], deadline - 1))
+        session.run(min(time.monotonic() + (request["duration_s"] or float("inf")), until))
         session.finish()
         frames.send(END, to_json({"items": 0}).encode())
         frames.flush()

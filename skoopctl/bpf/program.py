@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skoopctl import __version__
@@ -18,6 +19,7 @@ PROGRAM_FILES = (
     "outcome.py",
     "frames.py",
     "lifetime.py",
+    "lease.py",
     "namespaces.py",
     "bpf.py",
 )
@@ -34,13 +36,20 @@ LOADER_FILES = (
     "bpf_probe.py",
     "bpf_session.py",
 )
+SOURCE_FILES = {"conntrack": ("ev_conntrack.py",), "dns": ("ev_dns.py",), "flow": ("ev_flow.py",)}
+"""What is sent behind them for a source that is no eBPF, by its name; all of them stand on `SOURCES_STAND_ON`."""
+SOURCES_STAND_ON = ("modules.py", "netlink.py", "ev_source.py")
 BUFFERS = ("auto", "ring", "perf")
 MAX_THRESHOLD_US = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
 class BpfRequest:
-    """What a node is asked to watch. Namespaces are inodes; none means all. Times are in seconds."""
+    """What a node is asked to watch. Namespaces are inodes; none means all. Times are in seconds.
+
+    With a lease the program goes on for ``duration_s``, without end if that is 0, as long as it hears something on its
+    stdin now and then, as a node that sends rounds does. Without one it has a deadline.
+    """
 
     probes: tuple[str, ...]
     duration_s: float
@@ -53,6 +62,10 @@ class BpfRequest:
     counts_s: float = 0.0
     """How often the counts are sent; 0 for once, at the end."""
     total_bytes: int = 64 << 20
+    """Of events: the most that is sent at once, or in all where nothing comes back."""
+    bytes_s: float = 0.0
+    """What comes back of it, by the second."""
+    lease_s: float = 0.0
     btf: str = "/sys/kernel/btf/vmlinux"
     lockdown: str = "/sys/kernel/security/lockdown"
     thresholds_us: Mapping[str, int] = field(default_factory=dict)
@@ -64,7 +77,7 @@ class BpfRequest:
             raise UsageError(f"there is no eBPF probe {unknown[0]!r}", hint=f"there are {', '.join(PROBES)}")
         if self.buffers not in BUFFERS:
             raise UsageError(f"there is no buffer {self.buffers!r}", hint=f"there are {', '.join(BUFFERS)}")
-        if min(self.duration_s, self.interval_s, self.total_bytes) <= 0:
+        if min(self.duration_s or self.lease_s, self.interval_s, self.total_bytes) <= 0:
             raise UsageError("durations and limits of a request must be above zero")
         known = [f"{probe.name}.{each.name}" for probe in PROBES.values() for each in probe.thresholds]
         for name, value in self.thresholds_us.items():
@@ -86,15 +99,39 @@ class BpfRequest:
             "interval_s": self.interval_s,
             "counts_s": self.counts_s,
             "total_bytes": self.total_bytes,
+            "bytes_s": self.bytes_s,
+            "lease_s": self.lease_s,
             "btf": self.btf,
             "lockdown": self.lockdown,
         }
 
+    def files(self) -> tuple[str, ...]:
+        """Return the files of the node program that answers it."""
+        sources = {PROBES[name].source for name in self.probes if not PROBES[name].is_bpf}
+        more = [file for name, files in SOURCE_FILES.items() if name in sources for file in files]
+        return PROGRAM_FILES + LOADER_FILES + ((*SOURCES_STAND_ON, *more) if more else ())
+
     def _asked(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
+        settings = {
+            f"{each.name}_us": self.thresholds_us.get(f"{probe.name}.{each.name}", each.default_us)
+            for each in probe.thresholds
+        }
+        about = {"source": probe.source, "backend": probe.backend, "settings": settings}
+        if probe.is_bpf:
+            return {**self._programs(probe, architecture), **about}
+        return {
+            "name": probe.name,
+            "hooks": [[hook.what, hook.by] for hook in probe.hooks],
+            "words": list(probe.words),
+            **about,
+        }
+
+    def _programs(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
         groups = [
             {
                 "what": hook.what,
                 "any": [list(each) for each in hook.alternatives],
+                "whole": hook.whole,
                 "below": [hook.needed.tracepoint, hook.needed.arguments] if hook.needed else None,
             }
             for hook in probe.hooks
@@ -104,19 +141,19 @@ class BpfRequest:
             "record": probe.record_bytes,
             "calls": FRAMES if probe.stack else 0,
             "reasons": probe.reasons,
-            "settings": {
-                f"{each.name}_us": self.thresholds_us.get(f"{probe.name}.{each.name}", each.default_us)
-                for each in probe.thresholds
-            },
         }
         return {**built(probe.name, architecture).plain(), **more}
 
 
 def bpf_source(request: BpfRequest, architecture: str) -> str:
     """Return the whole program, with the call that answers ``request``."""
-    return f"{joined(PROGRAM_FILES + LOADER_FILES)}\nwatch_with_bpf({request.plain(architecture)!r})\n"
+    return f"{joined(request.files())}\nwatch_with_bpf({request.plain(architecture)!r})\n"
 
 
 def bpf_job(request: BpfRequest, architecture: str) -> Job:
-    """Return the command and the bytes for its stdin."""
-    return job_of(bpf_source(request, architecture))
+    """Return the command and the bytes for its stdin; with a lease, it wants to hear something four times a lease."""
+    job = job_of(bpf_source(request, architecture))
+    if not request.lease_s:
+        return job
+    # How much a whole conversation brings has no limit: its receiver bounds what it holds.
+    return replace(job, max_output=sys.maxsize, heartbeat_s=request.lease_s / 4)
