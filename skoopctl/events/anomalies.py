@@ -85,12 +85,12 @@ def _cases(
 
     rows_by_kind: dict[tuple[str, _Owner], set[str]] = defaultdict(set)
     for tally in tallies:
-        owner, rows = (tally.namespace, tally.pod), _rows(tally.probe, tally.kind, _reason(tally))
+        owner, rows = (tally.namespace, tally.pod), _rows(tally.kind, _reason(tally))
         rows_by_kind[tally.kind, owner] |= {row.name for row in rows} or {_NO_ROW}
         for row in rows:
             case(row, owner).tallies.append(tally)
     for event in events:
-        for row in _rows(event.probe, event.kind, _reason(event)):
+        for row in _rows(event.kind, _reason(event)):
             case(row, (event.namespace, event.pod)).events.append(event)
     for flow in flows:
         owner = flow.namespace, flow.pod
@@ -109,8 +109,8 @@ def _only(names: set[str]) -> Iterable[str]:
 
 
 @lru_cache(maxsize=4096)
-def _rows(probe: str, kind: str, reason: str) -> tuple[EventThreshold, ...]:
-    return tuple(row for row in EVENT_THRESHOLDS.values() if row.takes(probe, kind, reason))
+def _rows(kind: str, reason: str) -> tuple[EventThreshold, ...]:
+    return tuple(row for row in EVENT_THRESHOLDS.values() if row.takes(kind, reason))
 
 
 def _finding(node: str, case: _Case, seconds: float, answers: Mapping[DropKey, Answer]) -> Finding:

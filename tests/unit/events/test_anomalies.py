@@ -48,8 +48,7 @@ def count_of(row: EventThreshold, count: int) -> Tally:
     if row.subject is not None:
         reason = next(r.name for r in DROP_REASONS.values() if r.subject is row.subject and not r.noise)
         return tally(count=count, reason=reason)
-    kind = row.kinds[0] if row.kinds else f"read-{row.suffix}"
-    return tally(kind, count=count, probe=row.probe or "p")
+    return tally(row.kinds[0], count=count)
 
 
 @pytest.mark.parametrize("row", EVENT_THRESHOLDS.values(), ids=lambda row: row.name)
@@ -63,7 +62,7 @@ def test_a_threshold_is_reached_or_not(row: EventThreshold, more: int, found: in
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_a_kind_is_a_finding_or_quiet(kind: Any) -> None:
     """Each kind of the catalogue has a threshold, or is known to be normal."""
-    rows = [row for row in EVENT_THRESHOLDS.values() if row.takes("", kind.name, "NETFILTER_DROP")]
+    rows = [row for row in EVENT_THRESHOLDS.values() if row.takes(kind.name, "NETFILTER_DROP")]
     assert len(rows) == (0 if kind.name in QUIET else 1)
 
 
