@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from skoopctl.checks.snapshot import Snapshot
+from skoopctl.cluster.cluster import Cluster
+from skoopctl.cluster.objects import Node
 from skoopctl.events import dropped
 from skoopctl.events.dropped import Answer, Said, key_of, rules_that_drop
 from skoopctl.events.event import End, Event
@@ -148,6 +150,20 @@ def test_a_namespace_that_is_another_pods_now_is_unknown() -> None:
     assert found.said is Said.UNKNOWN
     assert "was shop/old's, and is shop/new's" in found.text
     assert answer(snapshot, loss(box, namespace="shop", pod="new")).said is Said.RULE
+
+
+@pytest.mark.parametrize("name", ["by-address", "by-host-name", "its-own-name"])
+def test_a_node_is_found_by_its_other_names(name: str) -> None:
+    """Events have the API's name of a node, and a collection the inventory's: both are the same host."""
+    box = node(DROP)
+    hosts = {NODE: replace(model(box).hosts[NODE], hostname="its-own-name")}
+    known = (
+        Node("by-address", (("Hostname", "x"), ("InternalIP", "10.0.0.9"))),
+        Node("by-host-name", (("Hostname", NODE),)),
+    )
+    snapshot = Snapshot(hosts, Cluster(nodes={each.name: each for each in known}))
+    assert answer(snapshot, replace(loss(box), node=name)).said is Said.RULE
+    assert answer(snapshot, replace(loss(box), node="another")).said is Said.UNKNOWN
 
 
 def test_a_kernel_without_reasons_is_asked_too() -> None:
