@@ -65,10 +65,6 @@ def _events(
     return EventThreshold(name, finding, default, says, per_second, kinds=kinds)
 
 
-def _very_slow(name: str, finding: str, says: str, *kinds: str) -> EventThreshold:
-    return _events(name, finding, says, *kinds, default=0.1, per_second=True)
-
-
 EVENT_THRESHOLDS: Mapping[str, EventThreshold] = {
     each.name: each
     for each in (
@@ -158,24 +154,29 @@ EVENT_THRESHOLDS: Mapping[str, EventThreshold] = {
             default=1,
             per_second=True,
         ),
-        _very_slow(
-            "kernellatency-very-slow",
+        _events(
+            "kernel-paths-slow",
             "kernel-path-slow",
             "packets were long on their way through the kernel",
             "receive-very-slow",
             "send-very-slow",
+            default=0.1,
+            per_second=True,
         ),
-        _very_slow(
-            "socketlatency-very-slow",
+        _events(
+            "sockets-slow",
             "socket-slow",
             "times data waited long in a socket",
             "read-very-slow",
             "write-very-slow",
+            default=0.5,
+            per_second=True,
         ),
-        _very_slow(
-            "virtcmdlatency-very-slow",
+        _events(
+            "nic-commands-slow",
             "nic-command-slow",
             "commands to a virtual network card took long",
+            "virtio-command-slow",
             "virtio-command-very-slow",
         ),
         _events("dns-failures", "dns-failing", "DNS questions failed", "dns-timeout", "dns-error"),
@@ -184,22 +185,18 @@ EVENT_THRESHOLDS: Mapping[str, EventThreshold] = {
 }
 """All thresholds of events by their names, which people use to set others; no name is one of the metrics'."""
 
-QUIET = frozenset(
-    {
-        "retransmit-probe",  # TLP sends its probe where all is well, too
-        *(
-            "read-slow",
-            "write-slow",
-            "receive-slow",
-            "send-slow",
-            "virtio-command-slow",
-        ),  # what is worse is told
-        *("dns-answer", "dns-nxdomain"),  # resolvers try names with every suffix
-        *("flow-sent", "flow-received"),
-        *("conntrack-new", "conntrack-update", "conntrack-destroy", "expect-new", "expect-destroy"),
-    }
-)
-"""Kinds that make no finding: they are there where all is well, too."""
+QUIET = {
+    **dict.fromkeys(
+        ("read-slow", "write-slow", "receive-slow", "send-slow"), "counted; the very slow ones tell"
+    ),
+    **dict.fromkeys(("conntrack-new", "conntrack-update", "conntrack-destroy"), "what conntrack is for"),
+    **dict.fromkeys(("expect-new", "expect-destroy"), "what conntrack's helpers are for"),
+    **dict.fromkeys(("dns-answer", "flow-sent", "flow-received"), "counted"),
+    "dns-nxdomain": "the search list of a pod asks for names that do not exist",
+    "retransmit-probe": "TLP sends its probe where all is well, too",
+    "reset-sent": "counters do not tell why; the finding tcp-resets is of metrics",
+}
+"""Kinds that make no finding, and why."""
 
 
 def split_thresholds(given: Mapping[str, float]) -> tuple[Mapping[str, float], Mapping[str, float]]:
