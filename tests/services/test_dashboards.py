@@ -15,12 +15,16 @@ from docs.dashboards.asked import at_once, board_of, choices, filled, label_valu
 from docs.dashboards.drawn.__main__ import drawn
 from docs.dashboards.drawn.frame import Shown
 from docs.dashboards.drawn.numbers import written
+from skoopctl.bpf.catalogue import PROBES
+from skoopctl.events.as_json import event_line
+from tests.services.loki_receiver import Receiver, Stored, loki_receiver
 from tests.support.history import END, RULES, START, STEP_S, prometheus_with, rules_of, world
 from tests.support.promql import Grown, Labels, Vector, answer
+from tests.unit.events.made_events import made
 
 ROOT = Path(__file__).parents[2]
 BOARDS = {path.stem: board_of(path) for path in sorted((ROOT / "reports/grafana").glob("*.json"))}
-NEXT = {"kubeskoop_packetloss_total"}
+NEXT = {"kubeskoop_packetloss_total", "kubeskoop_tcpretrans_total", "skoopctl_events_total"}
 """Metrics that come with the eBPF probes: until then, what asks for them has no data."""
 ALL = {"cluster": ".*", "docs": "/public/skoopctl"}
 CHOSEN = {"node": "n1", "namespace": "shop", "pod": "web"}
@@ -51,6 +55,21 @@ def series() -> dict[tuple[str, Labels], Grown]:
 def url(tmp_path_factory: pytest.TempPathFactory, series: dict[tuple[str, Labels], Grown]) -> Iterator[str]:
     """Run one Prometheus with that history."""
     with prometheus_with(tmp_path_factory.mktemp("history"), series) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def loki() -> Iterator[Receiver]:
+    """Run a Loki of ours that has an event of each kind, a second apart, at the end of that history."""
+    kinds = [(probe.name, kind.name) for probe in PROBES.values() for kind in probe.kinds]
+    with loki_receiver() as running:
+        for age_s, (probe, kind) in enumerate(kinds):
+            wall_ns = int((END - 1 - age_s) * 1e9)
+            event = made(
+                probe=probe, kind=kind, node=CHOSEN["node"], wall_ns=wall_ns, latency_ns=age_s * 1_000_000
+            )
+            labels = {"job": "skoopctl", "cluster": "prod", "node": event.node, "type": kind}
+            running.entries.append(Stored(labels, wall_ns, event_line(event), {}))
         yield running
 
 
@@ -136,11 +155,11 @@ def test_our_dashboards_show_all_that_kubeskoops_show(row: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_the_viewer_draws_every_panel_of_a_dashboard(name: str, url: str) -> None:
+def test_the_viewer_draws_every_panel_of_a_dashboard(name: str, url: str, loki: Receiver) -> None:
     """The picture is well-formed SVG with each open panel's title, and what the panels show is in it."""
     board = BOARDS[name]
     values = choices(url, board, CHOSEN, (START, END))
-    picture = drawn(board, Shown(url, START, END, STEP_S, STEP_S, values))
+    picture = drawn(board, Shown(url, START, END, STEP_S, STEP_S, values, f"{loki.url}/loki"))
     root = ET.fromstring(picture)  # noqa: S314 - we have just made it
     words = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
     titles = {panel["title"] for panel in board["panels"] if panel["type"] != "row"}
