@@ -14,6 +14,11 @@ SPAN, STEP = "$__range", "$__interval"
 ANY = 'type=~"$type"'
 DROPS = 'type="packet-loss"'
 SHOWN = 20
+NODES = 'cluster=~"$cluster",k8s_node=~"$node"'
+PODS = f'{NODES},k8s_namespace=~"$namespace"'
+KINDS = f'{PODS},type=~"$type"'
+"""The same of Prometheus."""
+NO_PROBES = "push has no event probes"
 
 SENTENCE = (
     "{{.kind}}"
@@ -39,6 +44,10 @@ def counted(which: str, by: str = "", more: str = "") -> str:
     """Return how many events there were in the time that is shown."""
     grouped = f" by ({by})" if by else ""
     return f"sum{grouped} (count_over_time({lines(which, more)} [{SPAN}]))"
+
+
+def _grows(metric: str, select: str) -> str:
+    return f"rate({metric}{{{select}}}[{WINDOW}])"
 
 
 def _number(title: str, about: str, which: str) -> Panel:
@@ -140,34 +149,59 @@ RATES = Row(
             "Counted in the kernel",
             "Events a second by type, counted on the nodes, whatever became of their samples. More than in *Events by "
             "type*: samples found no room, or did not get to Loki.",
-            (
-                Query(
-                    'sum by (type) (rate(skoopctl_events_total{cluster=~"$cluster",k8s_node=~"$node",'
-                    f'type=~"$type"}}[{WINDOW}]))',
-                    "{{type}}",
-                ),
-            ),
+            (Query(f"sum by (type) ({_grows('skoopctl_events_total', KINDS)})", "{{type}}"),),
             unit="cps",
             width=12,
             height=8,
-            empty="push has no eBPF probes",
+            empty=NO_PROBES,
         ),
         Panel(
-            "Packets dropped, segments sent again",
-            "The same by KubeSkoop's metrics, a second. Packets: of the chosen nodes; segments: of all.",
-            (
-                Query(
-                    f'sum(rate(kubeskoop_packetloss_total{{cluster=~"$cluster",k8s_node=~"$node"}}[{WINDOW}]))',
-                    "dropped",
-                ),
-                Query(
-                    f'sum(rate(kubeskoop_tcpretrans_total{{cluster=~"$cluster"}}[{WINDOW}]))', "sent again"
-                ),
-            ),
+            "Packets dropped, by reason",
+            "Packets that kernels dropped, a second, by the kernel's own reason, counted on the nodes. What a reason "
+            "means stands in docs/ebpf.md.",
+            (Query(f"sum by (reason) ({_grows('skoopctl_packet_drops_total', PODS)})", "{{reason}}"),),
             unit="pps",
             width=12,
             height=8,
-            empty="push has no eBPF probes",
+            empty=NO_PROBES,
+        ),
+        Panel(
+            "KubeSkoop's counters",
+            "Packets that were dropped and segments that were sent again, a second, on the chosen nodes, by its "
+            "metrics: these have both ends as labels, and the flows that were seen last.",
+            (
+                Query(f"sum({_grows('kubeskoop_packetloss_total', NODES)})", "dropped"),
+                Query(f"sum({_grows('kubeskoop_tcpretrans_total', NODES)})", "sent again"),
+            ),
+            unit="pps",
+            width=8,
+            empty=NO_PROBES,
+        ),
+        Panel(
+            "Samples without room",
+            "Events a second that were counted, and of which no sample was left: what Loki has of these nodes is not "
+            "all. Fewer probes, or higher thresholds, bring fewer samples.",
+            (
+                Query(
+                    f"sum by (k8s_node) ({_grows('skoopctl_event_samples_lost_total', NODES)})",
+                    "{{k8s_node}}",
+                ),
+            ),
+            unit="cps",
+            width=8,
+            empty=NO_PROBES,
+        ),
+        Panel(
+            "Event probes that do not run whole",
+            "Probes that are unavailable on a node, or of which a hook is missing there. `skoopctl probe list -i "
+            "INVENTORY` says why.",
+            (Query(f'skoopctl_event_probe_up{{{NODES},state!="available"}}', "runs"),),
+            kind=Kind.TABLE,
+            width=8,
+            columns=(("k8s_node", "node"), ("probe", "probe"), ("state", "state")),
+            words=((0, "not whole", NOTE),),
+            sort="state",
+            empty="all run, or push has none",
         ),
     ),
 )

@@ -14,10 +14,10 @@ from skoopctl.pushing.book import Book, Measured
 from skoopctl.pushing.check import check_text, checked
 from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.journal import Journal
-from skoopctl.sinks.loki_configured import loki_of
 from skoopctl.pushing.self_metrics import Standing, self_page, self_registry
 from skoopctl.pushing.surroundings import Fleet
 from skoopctl.sinks.loki import LokiSink
+from skoopctl.sinks.loki_configured import loki_of
 from tests.services.loki_receiver import Reply, loki_receiver
 from tests.unit.events.made_events import made
 
