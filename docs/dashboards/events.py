@@ -20,19 +20,7 @@ KINDS = f'{PODS},type=~"$type"'
 """The same of Prometheus."""
 NO_PROBES = "push has no event probes"
 
-SENTENCE = (
-    "{{.kind}}"
-    "{{if .pod}}  {{.namespace}}/{{.pod}}{{end}}"
-    "{{if .source_address}}  {{.protocol}} {{.source_address}} {{.source_port}} to "
-    "{{.destination_address}} {{.destination_port}}{{end}}"
-    "{{if .reason}}  {{.reason}}{{end}}"
-    "{{if .hook}} in {{.hook}}{{end}}"
-    "{{if .function}}  {{.function}}{{end}}"
-    "{{if .error}}  {{.error}}{{end}}"
-    "{{if .latency_ns}}  {{.latency_ns}} ns{{end}}"
-    "{{if .task}}  {{.task}}{{end}}"
-    "{{if .doubt}}  ({{.doubt}}){{end}}"
-)
+SENTENCE = "{{.kind}}  {{if .pod}}{{.namespace}}/{{.pod}}  {{end}}{{.says}}{{if .doubt}}  ({{.doubt}}){{end}}"
 
 
 def lines(which: str, more: str = "") -> str:

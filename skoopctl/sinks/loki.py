@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from threading import Thread
 
 from skoopctl.errors import PushError
-from skoopctl.events.as_json import event_line
+from skoopctl.events.as_json import told_line
 from skoopctl.events.event import Event
 from skoopctl.sinks.connection import Access
 from skoopctl.sinks.loki_push import MOST_NS, Answer, Entry, LokiClient, in_short, request_body
@@ -96,7 +96,7 @@ class LokiSink:
         known = (("namespace", event.namespace), ("pod", event.pod))
         metadata = tuple(pair for pair in known if pair[1]) if self._metadata else ()
         stream = (("node", event.node), ("type", event.kind))
-        entry = Entry(event.wall_ns, event_line(event), stream, metadata)
+        entry = Entry(event.wall_ns, told_line(event), stream, metadata)
         if not 0 <= event.wall_ns <= MOST_NS or entry.size > MOST_LINE:
             self.tally.refused += 1
             return

@@ -16,7 +16,7 @@ from docs.dashboards.drawn.__main__ import drawn
 from docs.dashboards.drawn.frame import Shown
 from docs.dashboards.drawn.numbers import written
 from skoopctl.bpf.catalogue import PROBES
-from skoopctl.events.as_json import event_line
+from skoopctl.events.as_json import told_line
 from tests.services.loki_receiver import Receiver, Stored, loki_receiver
 from tests.support.history import END, RULES, START, STEP_S, prometheus_with, rules_of, world
 from tests.support.promql import Grown, Labels, Vector, answer
@@ -67,7 +67,7 @@ def loki() -> Iterator[Receiver]:
                 probe=probe, kind=kind, node=CHOSEN["node"], wall_ns=wall_ns, latency_ns=age_s * 1_000_000
             )
             labels = {"job": "skoopctl", "cluster": "prod", "node": event.node, "type": kind}
-            running.entries.append(Stored(labels, wall_ns, event_line(event), {}))
+            running.entries.append(Stored(labels, wall_ns, told_line(event), {}))
         yield running
 
 

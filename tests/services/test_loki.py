@@ -18,6 +18,7 @@ import pytest
 
 from skoopctl.events.as_json import event_to_json
 from skoopctl.events.event import Event
+from skoopctl.events.words import line_of
 from skoopctl.sinks.connection import Access
 from skoopctl.sinks.loki import LokiSink
 from skoopctl.sinks.loki_queue import Batching
@@ -71,7 +72,7 @@ def some(number: int, **changes: object) -> list[Event]:
 
 
 async def test_an_event_arrives_as_its_json_with_few_labels(loki: Receiver) -> None:
-    """Its stream has job, cluster, node and type; its time is the node's; everything else is in the line."""
+    """Its stream has job, cluster, node and type; its time is the node's; all else is in the line, in words too."""
     async with running(sink_at(loki, labels={"site": "b"})) as sink:
         sink.put(DROP)
         await until(lambda: sink.tally.sent == 1, "the event to be taken")
@@ -83,7 +84,8 @@ async def test_an_event_arrives_as_its_json_with_few_labels(loki: Receiver) -> N
         "type": "packet-loss",
         "site": "b",
     }
-    assert (entry.wall_ns, entry.event, entry.metadata) == (WALL_NS, event_to_json(DROP), {})
+    assert (entry.wall_ns, entry.metadata) == (WALL_NS, {})
+    assert entry.event == {"says": line_of(DROP), **event_to_json(DROP)}
 
 
 async def test_events_wait_for_others_but_not_for_long(loki: Receiver) -> None:

@@ -12,7 +12,7 @@ import pytest
 from docs.dashboards.asked import Asked, board_of, filled, log_queries, panels
 from docs.dashboards.events import SHOWN
 from skoopctl.bpf.catalogue import PROBES
-from skoopctl.events.as_json import event_line, schema
+from skoopctl.events.as_json import schema, told_line
 from skoopctl.events.event import End, EndKind, Event
 from tests.services.loki_receiver import Stored
 from tests.support.logql import Fold, Labels, Log, LogQLError, Over, Vector, answer, names, parse, shown
@@ -37,7 +37,7 @@ CLIENT = End("10.244.1.7", 41000, EndKind.POD, "shop", "client", "node1")
 def stored(event: Event) -> Stored:
     """Return an event as Loki keeps it."""
     labels = {"job": "skoopctl", "cluster": "prod", "node": event.node, "type": event.kind}
-    return Stored(labels, event.wall_ns, event_line(event), {})
+    return Stored(labels, event.wall_ns, told_line(event), {})
 
 
 def failed(error: str, at: int) -> Event:
@@ -63,7 +63,9 @@ EVENTS = (
     *(made(reason="NO_SOCKET", hook="", function="tcp_v4_rcv", mono_ns=10 + at) for at in range(3)),
     *(failed("ECONNREFUSED", at) for at in range(1, 5)),
     failed("ETIMEDOUT", 9),
-    bare(kind="softirq-run-slow", probe="softirq", node="node2", latency_ns=12_000_000, reason="NET_RX"),
+    bare(
+        kind="softirq-run-slow", probe="softirq", node="node2", latency_ns=12_000_000, reason="NET_RX", cpu=3
+    ),
     made(probe="tcpreset", kind="reset-active", node="node2", namespace="other", pod="web-1", mono_ns=50),
     made(probe="tcpretrans", kind="retransmit-synack", mono_ns=60),
 )
@@ -199,15 +201,15 @@ def test_rates_are_by_second() -> None:
 
 
 def test_a_line_reads_as_a_sentence() -> None:
-    """What is known of the event is there in order, and what is not known leaves no trace."""
+    """Type, owner and the event in words; an event of the node itself has no owner there."""
     node = query("Newest events")
     assert isinstance(node, Log)
     found = {text for _, text, _ in shown(node, LINES)}
     assert (
-        "packet-loss  shop/web-0  TCP 10.244.1.5 43210 to 192.168.1.2 8080  NETFILTER_DROP in INPUT  nf_hook_slow"
-        in found
-    )
-    assert "softirq-run-slow  NET_RX  12000000 ns" in found
+        "packet-loss  shop/web-0  packet dropped: NETFILTER_DROP in INPUT: "
+        "TCP SYN shop/web-0 (10.244.1.5:43210) -> node2 (192.168.1.2:8080), on eth0"
+    ) in found
+    assert "softirq-run-slow  softirq NET_RX ran 12 ms on CPU 3" in found
 
 
 def test_metadata_beside_a_line_changes_no_answer() -> None:
