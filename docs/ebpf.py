@@ -121,8 +121,8 @@ _HOOKS = """\
 _ADDING = """\
 ## Adding a probe
 
-For one that is no eBPF, a file `ev_NAME.py` in `remote/` with a class of `SourceProbe` (`remote/ev_source.py`), its row
-with `source`, its file in `SOURCE_FILES` of `skoopctl/bpf/program.py`, and a paragraph in `docs/ebpf.py`.
+For one that is no eBPF, a file `ev_NAME.py` in `remote/` with a class of `SourceProbe` (`remote/ev_source.py`),
+its row with `source`, its file in `SOURCE_FILES` of `skoopctl/bpf/program.py`, and a paragraph in `docs/ebpf.py`.
 
 By eBPF, a source in `bpf/NAME.bpf.c` that fills in `struct record` of `bpf/record.h`, a row in the catalogue,
 `make bpf`, `make docs`, and a test in `tests/kernel` that provokes the real cause. Structs hold only the fields that
