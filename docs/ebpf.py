@@ -54,7 +54,7 @@ ended are told once more. No module is loaded: where one is not there, the probe
 """
 
 _NOTES = {
-    "conntrack": """\
+    "conntrackevents": """\
 It looks at the host's namespace, and at others where they are named. Source and destination are the first direction's;
 details have the other one's (`reply_source`, `reply_source_port`, `reply_destination`, `reply_destination_port`: where
 they differ, there is NAT), `state` of TCP, `status`, `timeout_s`, `mark`, `zone`, `id`, and at the end `packets` and

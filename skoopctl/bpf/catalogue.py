@@ -421,7 +421,7 @@ _VIRTIO = BpfProbe(
     ),
 )
 _CONNTRACK = BpfProbe(
-    name="conntrack",
+    name="conntrackevents",
     title="connections that conntrack begins, changes and ends, with both directions, NAT and state",
     hooks=(
         Hook(
