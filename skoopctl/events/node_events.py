@@ -145,7 +145,9 @@ class NodeEvents:
             source = self._end(key.source, key.source_port, owner)
             destination = self._end(key.destination, key.destination_port, owner)
             place = (key.probe, key.kind, key.namespace, key.pod, key.netns)
-            found.append(FlowTally(*place, protocol_name(key.protocol), source, destination, row.count))
+            volumes = (row.bytes, row.packets, row.retransmits, row.rtt_us)
+            ends = (protocol_name(key.protocol), source, destination)
+            found.append(FlowTally(*place, *ends, row.count, *volumes))
         return sorted(found, key=lambda each: -each.count)
 
     def _end(self, address: str, port: int, owner: Owner) -> End:
