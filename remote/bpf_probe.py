@@ -9,6 +9,7 @@ import time
 
 OBJ_INFO_, ENABLE_STATS = 15, 32
 INFO_BYTES, RUN_TIME_AT, RUN_COUNT_AT = 216, 192, 200
+KIND_AT = 48
 RECORD_BYTES = 96  # bpf/record.h: struct record; behind it are addresses of calls, or how long it took
 ROWS_TOLD = 10000
 
@@ -133,6 +134,18 @@ class BpfProbe:
         self.loaded[program["name"]] = descriptor
         self.levels[program["target"]] = level
 
+    def provable(self):
+        """Return what the self-test makes it see: numbers of kinds, and whether there are histograms."""
+        return set(self.asked["proof"])
+
+    def kinds_seen(self, stimulus):
+        """Return the kinds of the records that came of what the self-test did."""
+        return set(bytearray(record)[KIND_AT] for record in self.records() if stimulus.is_ours(record))
+
+    def has_measured(self):
+        """Return whether anything is in the histograms."""
+        return "latencies" in self.maps.rows and any(map(any, self.maps.columns("latencies")))
+
     def records(self):
         """Return the records that came since the last time, all of one size."""
         size = self.asked["record"]
@@ -159,6 +172,18 @@ class BpfProbe:
         for descriptor in self.links:
             posix.close(descriptor)
         self.links = []
+
+    def close(self):
+        """Let go of everything, at once."""
+        self.detach()
+        for descriptor in self.loaded.values():
+            posix.close(descriptor)
+        self.loaded = {}
+        if isinstance(self.buffer, PerfBuffers):
+            for descriptor in self.buffer.descriptors:
+                posix.close(descriptor)
+        self.buffer = None
+        self.maps.close()
 
     def setup(self):
         """Return how attaching went, for people and programs."""

@@ -1,5 +1,4 @@
 """Probes of one request: what they all need, attaching them, sending what they see, and the end."""
-import errno
 import posix
 import struct
 import time
@@ -8,11 +7,11 @@ from select import POLLIN, poll
 BPF_FRAME = 16
 BATCH = struct.Struct("=IIqQ")  # version, size of a record, wall clock minus monotonic clock, samples lost until now
 BATCH_VERSION = 1
-MEMLOCK = 8
 BATCH_RECORDS = 4096
 NAMES_AT_ONCE = 400  # a frame's description has 64 KiB at most
 ROWS_BYTES = 8 << 20  # of counts; they stand in the frame's body, for a description would not hold them
 STATS_RUN_TIME = 0
+BACKENDS = {"core": Core}
 
 
 class Session:
@@ -20,79 +19,77 @@ class Session:
 
     def __init__(self, request, send):
         self.request, self.send = request, send
-        self.bpf = Loader()
         self.symbols = Symbols()
         self.probes = []
         self.ms = {}
         self.room = request["total_bytes"]
         self.stats = -1
+        self.backends, self.tested = [], {}
 
     def start(self):
-        """Attach everything that can be; what is asked for and cannot be had is told, one clear outcome each."""
-        try:
-            types = self.prepare()
-        except Outcome as outcome:
-            for asked in self.request["probes"]:
-                self.refuse(asked, outcome)
-            return
+        """Start every probe by the first backend that can; what cannot be had is told, one clear outcome each.
+
+        All self-tests are over before anything counts, so that no probe sees another one's.
+        """
+        self.backends = [BACKENDS[name](self) for name in self.request["backends"]]
+        if self.request["selftest"]:
+            self.rehearse()
         for asked in self.request["probes"]:
             begun = time.monotonic()
-            try:
-                probe = BpfProbe(self.bpf, types, asked, self.request["buffers"], self.request["namespaces"])
-                works = probe.attach()
-            except Outcome as outcome:
-                self.refuse(asked, outcome)
-                continue
-            except (IndexError, ValueError):
-                self.refuse(asked, Outcome("failed", "the kernel's types (BTF) are damaged"))
-                continue
-            except OSError as error:
-                outcome = from_errno(error.errno, "bpf")
-                if error.errno == errno.EPERM:
-                    outcome.detail += " (CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN before 5.8; RLIMIT_MEMLOCK before 5.11)"
-                self.refuse(asked, outcome)
+            probe, passed = self.begun(asked, self.request["namespaces"])
+            if probe is None:
+                self.refuse(asked, passed)
                 continue
             setup = probe.setup()
+            setup["passed"] = passed
             probe.types = None  # 15 MB
             setup["ms"]["all"] = (time.monotonic() - begun) * 1e3
             setup["ms"].update(self.ms)
-            if works:
-                self.probes.append(probe)
-            else:
-                setup["status"] = "unavailable"
-                probe.maps.close()
-            self.send("setup", setup)
+            self.probes.append(probe)
+            self.tell_start(setup)
+        self.backends = []
 
-    def refuse(self, asked, outcome):
-        """Tell that a probe cannot be had at all."""
-        self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": outcome.status, "detail": outcome.detail, "backend": "core", "hooks": [], "names": {}, "ms": self.ms})
+    def begun(self, asked, namespaces):
+        """Return a probe that is attached, or None, and [backend, status, detail, hooks] of those that could not."""
+        passed = []
+        for backend in self.backends:
+            try:
+                return backend.start(asked, namespaces), passed
+            except Outcome as outcome:
+                passed.append([backend.name, outcome.status, outcome.detail, outcome.payload or []])
+        return None, passed
 
-    def prepare(self):
-        """Look at what forbids everything, raise the limit of locked memory, and read the kernel's types."""
-        lockdown = small_file(self.request["lockdown"])
-        if "[confidentiality]" in lockdown:
-            raise Outcome("denied", "lockdown is [confidentiality]: programs may not read the kernel's memory")
-        raise_memlock()
-        begun = time.monotonic()
-        try:
-            with open(self.request["btf"], "rb", 0) as file:
-                raw_types = file.read()
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                raise Outcome("absent", "%s: ENOENT, this kernel does not show its types (CONFIG_DEBUG_INFO_BTF)" % self.request["btf"])
-            raise from_errno(error.errno, self.request["btf"])
-        names = set(asked["reasons"] for asked in self.request["probes"] if asked["reasons"])
+    def rehearse(self):
+        """Test every probe in our own namespace, and take it off again."""
+        own = posix.stat("/proc/self/ns/net").st_ino
+        probes = []
         for asked in self.request["probes"]:
-            names |= names_of_artefact(asked)
-        types = KernelTypes(raw_types, names)
-        self.bpf.reads_kernel = has_read_kernel(self.bpf)
-        self.ms = {"btf": (time.monotonic() - begun) * 1e3}
-        return types
+            probe, _ = self.begun(asked, [own]) if asked["proof"] else (None, None)
+            if probe is not None:
+                probes.append(probe)
+        self.tested = rehearse(probes)
+        for probe in probes:
+            probe.close()
+
+    def tell_start(self, setup):
+        """Send how starting a probe went, and what its self-test gave."""
+        result, detail, elapsed = self.tested.get(setup["probe"], ("none", "nothing harmless makes it see something", 0.0))
+        if result == "silent":
+            setup["status"] = "degraded"
+            setup["detail"] = detail
+        self.send("setup", setup)
+        if self.request["selftest"]:
+            self.send("selftest", {"probe": setup["probe"], "result": result, "detail": detail, "ms": elapsed})
+
+    def refuse(self, asked, passed):
+        """Tell that a probe cannot be had at all, in the words of the best backend."""
+        backend, status, detail, hooks = passed[0]
+        self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": status, "detail": detail, "backend": backend, "hooks": hooks, "names": {}, "ms": self.ms, "passed": passed[1:]})
 
     def enable_stats(self):
         """Have the kernel count what programs cost, as long as the descriptor is open (5.8)."""
         try:
-            self.stats = self.bpf.call(ENABLE_STATS, bytearray(struct.pack("=I", STATS_RUN_TIME)))
+            self.stats = Loader().call(ENABLE_STATS, bytearray(struct.pack("=I", STATS_RUN_TIME)))
         except OSError:
             self.stats = -1
 
@@ -160,16 +157,6 @@ class Session:
         self.tell_counts()
         if self.stats >= 0:
             posix.close(self.stats)
-
-
-def raise_memlock():
-    """Lift the limit of locked memory, which maps and programs count against before 5.11. It may be refused."""
-    try:
-        from resource import RLIM_INFINITY, setrlimit
-
-        setrlimit(MEMLOCK, (RLIM_INFINITY, RLIM_INFINITY))
-    except (ImportError, OSError, ValueError):
-        pass
 
 
 def watch_with_bpf(request):

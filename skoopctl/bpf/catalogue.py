@@ -13,6 +13,9 @@ FRAMES = 14
 DELAY_BYTES = 40
 """What ``struct delay`` has behind the record: bpf/latency.h."""
 
+HISTOGRAMS = "histograms"
+"""As a `BpfProbe.proof`: that something is in them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Below:
@@ -73,6 +76,9 @@ class BpfProbe:
     """What each row of its histograms is of: a stage, and a type or nothing."""
     whole_node: bool = False
     """Whether what it sees belongs to no namespace, so that asking for some does not narrow it."""
+    proof: tuple[str, ...] = ()
+    """What it sees of the self-test (remote/bpf_selftest.py): kinds, `HISTOGRAMS`; empty where nothing harmless
+    makes it see something."""
     cost: str = ""
     """What a run costs, as the kernel measured it on a small virtual machine (``BPF_ENABLE_STATS``)."""
 
@@ -95,6 +101,7 @@ _PACKET_LOSS = BpfProbe(
     kinds=(EventKind(1, "packet-loss", "PacketLoss", "a packet was dropped"),),
     reasons="skb_drop_reason",
     stack=True,
+    proof=("packet-loss",),
 )
 _TCP_RESET = BpfProbe(
     name="tcpreset",
@@ -130,6 +137,7 @@ _TCP_RESET = BpfProbe(
         EventKind(13, "reset-received", "TCPRESET_RECEIVE", "a reset came in and ended a connection"),
     ),
     reasons="sk_rst_reason",
+    proof=("reset-no-socket", "reset-received"),
 )
 _TCP_RETRANSMIT = BpfProbe(
     name="tcpretrans",
@@ -173,6 +181,7 @@ _SOFTIRQ = BpfProbe(
     ),
     histograms=tuple((stage, word) for stage in ("wait", "run") for word in _SOFTIRQS),
     whole_node=True,
+    proof=(HISTOGRAMS,),
     cost="some 80 ns when a softirq is asked for, 100 ns when it begins, 100 ns when it ends",
 )
 _TRANSMIT = BpfProbe(
@@ -196,6 +205,7 @@ _TRANSMIT = BpfProbe(
     delay=True,
     thresholds=(Threshold("slow", 100_000, "a packet leaves slowly"),),
     histograms=(("qdisc", ""), ("driver", "")),
+    proof=(HISTOGRAMS,),
     cost="some 600 ns a packet: 310 when it comes to the queue, 120 when the driver gets it, 160 when that is done",
 )
 _TCP_CONNECT = BpfProbe(
@@ -215,6 +225,7 @@ _TCP_CONNECT = BpfProbe(
     delay=True,
     thresholds=(Threshold("slow", 100_000, "making a connection is slow"),),
     histograms=(("established", ""), ("failed", "")),
+    proof=(HISTOGRAMS,),
     cost="some 130 ns when a socket changes its state, which a connection's ends do four or five times each",
 )
 _RUNQUEUE = BpfProbe(
@@ -229,6 +240,7 @@ _RUNQUEUE = BpfProbe(
     delay=True,
     thresholds=(Threshold("slow", 50_000, "waiting for a CPU is slow"),),
     histograms=(("wait", ""),),
+    proof=(HISTOGRAMS,),
     cost="some 320 ns when a task wakes up, 160 ns when a CPU changes from one task to another",
 )
 _BLOCK = BpfProbe(

@@ -32,8 +32,13 @@ LOADER_FILES = (
     "bpf_buffers.py",
     "bpf_symbols.py",
     "bpf_probe.py",
+    "bpf_core.py",
+    "bpf_selftest.py",
     "bpf_session.py",
 )
+BACKENDS: Mapping[str, tuple[str, ...]] = {"core": ()}
+"""What can show a probe's events, the best first, and the files that each takes beside the loader's."""
+AUTO = "auto"
 BUFFERS = ("auto", "ring", "perf")
 MAX_THRESHOLD_US = 0xFFFFFFFF
 
@@ -55,6 +60,10 @@ class BpfRequest:
     total_bytes: int = 64 << 20
     btf: str = "/sys/kernel/btf/vmlinux"
     lockdown: str = "/sys/kernel/security/lockdown"
+    backend: str = AUTO
+    """One of `BACKENDS`, or ``auto``: for each probe the first that can."""
+    selftest: bool = True
+    """Whether each probe is made to see something on the node's own loopback first, which is not counted."""
     thresholds_us: Mapping[str, int] = field(default_factory=dict)
     """From when on things are told, in microseconds, as ``PROBE.THRESHOLD``; the others are the catalogue's."""
 
@@ -64,6 +73,9 @@ class BpfRequest:
             raise UsageError(f"there is no eBPF probe {unknown[0]!r}", hint=f"there are {', '.join(PROBES)}")
         if self.buffers not in BUFFERS:
             raise UsageError(f"there is no buffer {self.buffers!r}", hint=f"there are {', '.join(BUFFERS)}")
+        if self.backend not in {AUTO, *BACKENDS}:
+            known = ", ".join((*BACKENDS, AUTO))
+            raise UsageError(f"there is no backend {self.backend!r}", hint=f"there are {known}")
         if min(self.duration_s, self.interval_s, self.total_bytes) <= 0:
             raise UsageError("durations and limits of a request must be above zero")
         known = [f"{probe.name}.{each.name}" for probe in PROBES.values() for each in probe.thresholds]
@@ -72,6 +84,11 @@ class BpfRequest:
                 raise UsageError(f"there is no threshold {name!r}", hint=f"there are {', '.join(known)}")
             if not 0 <= value <= MAX_THRESHOLD_US:
                 raise UsageError(f"the threshold {name} is not between 0 and {MAX_THRESHOLD_US} microseconds")
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The backends to try, in this order."""
+        return tuple(BACKENDS) if self.backend == AUTO else (self.backend,)
 
     def plain(self, architecture: str) -> dict[str, Any]:
         """Return the request with the built programs, as the node program takes it."""
@@ -88,6 +105,8 @@ class BpfRequest:
             "total_bytes": self.total_bytes,
             "btf": self.btf,
             "lockdown": self.lockdown,
+            "backends": list(self.backends),
+            "selftest": self.selftest,
         }
 
     def _asked(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
@@ -99,11 +118,14 @@ class BpfRequest:
             }
             for hook in probe.hooks
         ]
+        numbers = {kind.name: kind.number for kind in probe.kinds}
         more = {
             "groups": groups,
             "record": probe.record_bytes,
             "calls": FRAMES if probe.stack else 0,
             "reasons": probe.reasons,
+            "kinds": {kind.number: kind.name for kind in probe.kinds},
+            "proof": [numbers.get(each, each) for each in probe.proof],
             "settings": {
                 f"{each.name}_us": self.thresholds_us.get(f"{probe.name}.{each.name}", each.default_us)
                 for each in probe.thresholds
@@ -114,7 +136,8 @@ class BpfRequest:
 
 def bpf_source(request: BpfRequest, architecture: str) -> str:
     """Return the whole program, with the call that answers ``request``."""
-    return f"{joined(PROGRAM_FILES + LOADER_FILES)}\nwatch_with_bpf({request.plain(architecture)!r})\n"
+    more = tuple(file for name in request.backends for file in BACKENDS[name])
+    return f"{joined(PROGRAM_FILES + LOADER_FILES + more)}\nwatch_with_bpf({request.plain(architecture)!r})\n"
 
 
 def bpf_job(request: BpfRequest, architecture: str) -> Job:

@@ -19,7 +19,7 @@ from typing import IO, Self
 from skoopctl.bpf.catalogue import PROBES
 from skoopctl.bpf.events import Batch, BpfEvent
 from skoopctl.bpf.program import BpfRequest, bpf_job, bpf_source
-from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, Setup, Stream
+from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, SelfTest, Setup, Stream
 from skoopctl.evidence.frames import DIGEST_BYTES, HEADER, MAGIC, Frame, FrameKind, read_frame
 
 PATIENCE_S = 30.0
@@ -108,6 +108,11 @@ class Watch:
     def setups(self) -> dict[str, Setup]:
         """How starting each probe went."""
         return {said.probe: said for said in self.said if isinstance(said, Setup)}
+
+    @property
+    def tests(self) -> dict[str, SelfTest]:
+        """What each probe's self-test gave."""
+        return {said.probe: said for said in self.said if isinstance(said, SelfTest)}
 
     @property
     def counts(self) -> dict[str, Counts]:

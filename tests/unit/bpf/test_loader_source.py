@@ -17,8 +17,8 @@ from skoopctl.evidence.payload import DOCTOR_FILES, PROGRAM_FILES, without_words
 
 REMOTE = Path(skoopctl.__file__).parents[1] / "remote"
 STANDARD_LIBRARY = {
-    "_ctypes", "_json", "_sha2", "_sha256", "_signal", "_thread", "array", "binascii", "bisect", "ctypes", "errno",
-    "fcntl", "hashlib", "json", "mmap", "posix", "resource", "select", "struct", "sys", "time", "zlib",
+    "_ctypes", "_json", "_sha2", "_sha256", "_signal", "_socket", "_thread", "array", "binascii", "bisect", "ctypes",
+    "errno", "fcntl", "hashlib", "json", "mmap", "posix", "resource", "select", "struct", "sys", "time", "zlib",
 }  # fmt: skip
 NEWER_THAN_3_6 = {
     "time_ns",
@@ -114,6 +114,7 @@ def test_the_source_that_is_sent_lacks_words_only(name: str) -> None:
     [
         {"probes": ("nobody",)},
         {"buffers": "pipe"},
+        {"backend": "magic"},
         {"duration_s": 0.0},
         {"total_bytes": 0},
         {"thresholds_us": {"softirq.nothing": 1}},
