@@ -30,12 +30,16 @@ descriptors: when the program ends, even by SIGKILL, programs and maps are gone.
   where they do not tell, the program is tried with fewer and fewer. Without the ring buffer there are perf buffers.
 - **What cannot be had is told**, with the errno and the verifier's words. A probe is *degraded* while one useful hook
   lives, and *unavailable* with one reason otherwise: lockdown, missing BTF, missing privilege.
-- **Attached is not firing.** Before a probe counts, a second instance of it must see two things that are made to happen
-  on the node's own loopback, in the node's own network namespace: a datagram to a port where nobody reads, and a
+- **Attached is not firing.** Before a probe counts, a second instance of it must see two things that are made to
+  happen on the node's own loopback, in the node's own network namespace: a datagram to a port where nobody reads, and a
   connection that is refused. Both ports are held meanwhile, nothing leaves the machine, and of all counters only the
   kernel's own have one more (`UdpNoPorts`, `TcpOutRsts`). Each probe's result is `ok`, `silent` (it is *degraded*
   then), or `none` where nothing harmless provokes it, or loopback is down or filtered. `BpfRequest.selftest` turns it
   off.
+- **No probe costs more than its budget.** The kernel measures what programs take, for 1 s of every 10 s
+  (`BPF_ENABLE_STATS`; before 5.8 it is worked out from the number of events). A probe that is over its budget, 2 % of
+  all CPUs unless `BpfRequest.budget` says otherwise, in two slices in a row is detached; what it counted is kept, and
+  the node says so, with the measured share.
 - **Counts in maps, samples in buffers.** Every event is counted. A sample that found no room is in `lost`, counted by
   the program itself: what came and what was lost are together all that happened.
 - Reasons have the names of the node's own kernel; functions are named by its `/proc/kallsyms`. The netfilter hook of

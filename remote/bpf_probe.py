@@ -7,7 +7,7 @@ import posix
 import struct
 import time
 
-OBJ_INFO_, ENABLE_STATS = 15, 32
+OBJ_INFO_ = 15
 INFO_BYTES, RUN_TIME_AT, RUN_COUNT_AT = 216, 192, 200
 KIND_AT = 48
 RECORD_BYTES = 96  # bpf/record.h: struct record; behind it are addresses of calls, or how long it took
@@ -144,7 +144,7 @@ class BpfProbe:
 
     def has_measured(self):
         """Return whether anything is in the histograms."""
-        return "latencies" in self.maps.rows and any(map(any, self.maps.columns("latencies")))
+        return any(map(any, self.latencies()))
 
     def records(self):
         """Return the records that came since the last time, all of one size."""
@@ -166,6 +166,17 @@ class BpfProbe:
                 continue
             found[name] = list(struct.unpack_from("=Q", info, RUN_COUNT_AT) + struct.unpack_from("=Q", info, RUN_TIME_AT))
         return found
+
+    def spent_ns(self, by):
+        """Return what its programs have cost, as the kernel measured it; or, by its events, what they must have cost."""
+        if by == "events":
+            sampled, lost, _ = self.maps.sums("health")
+            return (sampled + lost + sum(sum(row[:-1]) for row in self.latencies())) * EVENT_NS
+        return sum(ns for _, ns in self.cost().values())
+
+    def latencies(self):
+        """Return the histograms, row by row."""
+        return self.maps.columns("latencies") if "latencies" in self.maps.rows else []
 
     def detach(self):
         """Take the programs off their hooks; what they counted stays readable."""
@@ -203,8 +214,7 @@ class BpfProbe:
         flows = [[bytes_to_hex(key)] + list(struct.unpack("=Q", value)) for key, value in self.maps.items("flows", ROWS_TOLD)]
         sampled, lost, uncounted = self.maps.sums("health")
         health = {"sampled": sampled, "lost": lost, "uncounted": uncounted, "unsent": self.unsent}
-        latencies = self.maps.columns("latencies") if "latencies" in self.maps.rows else []
-        return {"probe": self.name, "totals": totals, "flows": flows, "health": health, "cost": self.cost(), "latencies": latencies}
+        return {"probe": self.name, "totals": totals, "flows": flows, "health": health, "cost": self.cost(), "latencies": self.latencies()}
 
 
 def bytes_to_hex(data):

@@ -10,7 +10,6 @@ BATCH_VERSION = 1
 BATCH_RECORDS = 4096
 NAMES_AT_ONCE = 400  # a frame's description has 64 KiB at most
 ROWS_BYTES = 8 << 20  # of counts; they stand in the frame's body, for a description would not hold them
-STATS_RUN_TIME = 0
 BACKENDS = {"core": Core}
 
 
@@ -86,13 +85,6 @@ class Session:
         backend, status, detail, hooks = passed[0]
         self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": status, "detail": detail, "backend": backend, "hooks": hooks, "names": {}, "ms": self.ms, "passed": passed[1:]})
 
-    def enable_stats(self):
-        """Have the kernel count what programs cost, as long as the descriptor is open (5.8)."""
-        try:
-            self.stats = Loader().call(ENABLE_STATS, bytearray(struct.pack("=I", STATS_RUN_TIME)))
-        except OSError:
-            self.stats = -1
-
     def run(self, until):
         """Send what comes, until a time."""
         waiting = poll()
@@ -101,15 +93,28 @@ class Session:
                 waiting.register(descriptor, POLLIN)
         pause = self.request["counts_s"]
         due = time.monotonic() + pause if pause else until
+        budget = Budget(self.request, self.stats >= 0)
         while self.probes:
             now = time.monotonic()
             if now >= until:
                 break
+            for probe, share in budget.step(now, self.live()):
+                self.take_off(probe, share, budget)
             if now >= due:
                 self.tell_counts()
                 due = now + pause
-            waiting.poll(max(1, min(until - now, due - now, self.request["interval_s"]) * 1e3))
+            waiting.poll(max(1, min(until - now, due - now, budget.due - now, self.request["interval_s"]) * 1e3))
             self.take()
+        budget.close()
+
+    def live(self):
+        """Return the probes that are not taken off."""
+        return [probe for probe in self.probes if probe.links]
+
+    def take_off(self, probe, share, budget):
+        """Detach a probe that costs too much; what it counted until now is kept."""
+        probe.detach()
+        self.send("detached", {"probe": probe.name, "reason": "overhead", "share": share, "budget": budget.limit, "by": budget.by})
 
     def take(self):
         """Send the records of all probes."""
@@ -174,7 +179,7 @@ def watch_with_bpf(request):
         session = Session(request, send)
         session.start()
         if request["stats"]:
-            session.enable_stats()
+            session.stats = enabled_stats(Loader())
         send("started", {"probes": [probe.name for probe in session.probes]})
         session.run(min(time.monotonic() + request["duration_s"], deadline - 1))
         session.finish()

@@ -34,6 +34,7 @@ LOADER_FILES = (
     "bpf_probe.py",
     "bpf_core.py",
     "bpf_selftest.py",
+    "bpf_budget.py",
     "bpf_session.py",
 )
 BACKENDS: Mapping[str, tuple[str, ...]] = {"core": ()}
@@ -62,6 +63,12 @@ class BpfRequest:
     lockdown: str = "/sys/kernel/security/lockdown"
     backend: str = AUTO
     """One of `BACKENDS`, or ``auto``: for each probe the first that can."""
+    budget: float | None = None
+    """What share of one CPU each probe may take before it is detached: 0.02 of all CPUs; 0 for any."""
+    budget_slice_s: float = 1.0
+    """For how long the cost is measured each time."""
+    budget_every_s: float = 10.0
+    """How often it is measured. A probe goes after two slices over the budget in a row."""
     selftest: bool = True
     """Whether each probe is made to see something on the node's own loopback first, which is not counted."""
     thresholds_us: Mapping[str, int] = field(default_factory=dict)
@@ -74,10 +81,12 @@ class BpfRequest:
         if self.buffers not in BUFFERS:
             raise UsageError(f"there is no buffer {self.buffers!r}", hint=f"there are {', '.join(BUFFERS)}")
         if self.backend not in {AUTO, *BACKENDS}:
-            known = ", ".join((*BACKENDS, AUTO))
-            raise UsageError(f"there is no backend {self.backend!r}", hint=f"there are {known}")
+            backends = ", ".join((*BACKENDS, AUTO))
+            raise UsageError(f"there is no backend {self.backend!r}", hint=f"there are {backends}")
         if min(self.duration_s, self.interval_s, self.total_bytes) <= 0:
             raise UsageError("durations and limits of a request must be above zero")
+        if (self.budget or 0) < 0 or not 0 < self.budget_slice_s <= self.budget_every_s:
+            raise UsageError("a budget is not below zero, and measured in slices of the time between them")
         known = [f"{probe.name}.{each.name}" for probe in PROBES.values() for each in probe.thresholds]
         for name, value in self.thresholds_us.items():
             if name not in known:
@@ -107,6 +116,9 @@ class BpfRequest:
             "lockdown": self.lockdown,
             "backends": list(self.backends),
             "selftest": self.selftest,
+            "budget": self.budget,
+            "budget_slice_s": self.budget_slice_s,
+            "budget_every_s": self.budget_every_s,
         }
 
     def _asked(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
@@ -136,7 +148,7 @@ class BpfRequest:
 
 def bpf_source(request: BpfRequest, architecture: str) -> str:
     """Return the whole program, with the call that answers ``request``."""
-    more = tuple(file for name in request.backends for file in BACKENDS[name])
+    more = tuple(each for name in request.backends for each in BACKENDS[name])
     return f"{joined(PROGRAM_FILES + LOADER_FILES + more)}\nwatch_with_bpf({request.plain(architecture)!r})\n"
 
 

@@ -83,6 +83,20 @@ class SelfTest:
 
 
 @dataclass(frozen=True, slots=True)
+class Detached:
+    """A probe was taken off its hooks before the end. What it counted until then comes with the others' counts."""
+
+    probe: str
+    reason: str
+    """``overhead``."""
+    share: float
+    """What it took of one CPU."""
+    budget: float
+    by: str
+    """How that was measured: ``time`` of its programs, or from its ``events`` where the kernel measures none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     """How often something happened, by namespace, reason and function."""
 
@@ -130,7 +144,7 @@ class Counts:
     """How long everything took, slow or not."""
 
 
-Said = Setup | SelfTest | Batch | Counts
+Said = Setup | SelfTest | Detached | Batch | Counts
 
 
 class Stream:
@@ -147,6 +161,7 @@ class Stream:
         decode: Mapping[Any, Callable[[Mapping[str, Any], bytes], Said | None]] = {
             "setup": self._setup,
             "selftest": _self_test,
+            "detached": _detached,
             "symbols": self._symbols,
             "events": self._events,
             "counts": self._counts,
@@ -242,6 +257,16 @@ def _self_test(meta: Mapping[str, Any], _body: bytes) -> SelfTest:
     if meta["result"] not in _RESULTS:
         raise ValueError("no result of a self-test")
     return SelfTest(_probe(meta).name, meta["result"], _text(meta["detail"]), float(meta["ms"]))
+
+
+def _detached(meta: Mapping[str, Any], _body: bytes) -> Detached:
+    return Detached(
+        probe=_probe(meta).name,
+        reason=_word(meta["reason"]),
+        share=float(meta["share"]),
+        budget=float(meta["budget"]),
+        by=_word(meta["by"]),
+    )
 
 
 def _hook(row: Mapping[str, Any]) -> HookReport:

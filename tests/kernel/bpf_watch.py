@@ -19,7 +19,7 @@ from typing import IO, Self
 from skoopctl.bpf.catalogue import PROBES
 from skoopctl.bpf.events import Batch, BpfEvent
 from skoopctl.bpf.program import BpfRequest, bpf_job, bpf_source
-from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, SelfTest, Setup, Stream
+from skoopctl.bpf.stream import BPF_FRAME, Counts, Detached, Said, SelfTest, Setup, Stream
 from skoopctl.evidence.frames import DIGEST_BYTES, HEADER, MAGIC, Frame, FrameKind, read_frame
 
 PATIENCE_S = 30.0
@@ -113,6 +113,11 @@ class Watch:
     def tests(self) -> dict[str, SelfTest]:
         """What each probe's self-test gave."""
         return {said.probe: said for said in self.said if isinstance(said, SelfTest)}
+
+    @property
+    def detached(self) -> dict[str, Detached]:
+        """The probes that were taken off."""
+        return {said.probe: said for said in list(self.said) if isinstance(said, Detached)}
 
     @property
     def counts(self) -> dict[str, Counts]:
