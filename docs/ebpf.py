@@ -31,8 +31,8 @@ descriptors: when the program ends, even by SIGKILL, programs and maps are gone.
 - **What cannot be had is told**, with the errno and the verifier's words. A probe is *degraded* while one useful hook
   lives, and *unavailable* with one reason otherwise: lockdown, missing BTF, missing privilege.
 - **Attached is not firing.** Before a probe counts, a second instance of it must see two things that are made to
-  happen on the node's own loopback, in the node's own network namespace: a datagram to a port where nobody reads, and a
-  connection that is refused. Both ports are held meanwhile, nothing leaves the machine, and of all counters only the
+  happen on the node's own loopback, in the node's own network namespace: a datagram to a port where nobody reads, and
+  a connection that is refused. Both ports are held meanwhile, nothing leaves the machine, and of all counters only the
   kernel's own have one more (`UdpNoPorts`, `TcpOutRsts`). Each probe's result is `ok`, `silent` (it is *degraded*
   then), or `none` where nothing harmless provokes it, or loopback is down or filtered. `BpfRequest.selftest` turns it
   off.
@@ -51,6 +51,27 @@ both clocks, sampled with each batch.
 Probes of latencies count everything in histograms on the node, in slots of powers of two of nanoseconds, and tell as
 events what took longer than a threshold. What a run costs was measured by the kernel itself (`BPF_ENABLE_STATS`, which
 adds some of its own) on a virtual machine with two CPUs.
+"""
+
+_BACKENDS = """\
+## Backends
+
+Each probe is started by the first backend that can; which one it is, why the better ones could not, and what it
+cannot tell are in `Setup` (`backend`, `passed`, `missing`). `BpfRequest.backend` asks for one alone.
+
+| backend | needs | tells |
+|---|---|---|
+| `core` | BTF, root | everything |
+| `tracefs` | a mounted tracefs, root | each event of `packetloss` (reason, function, protocol), and of `tcpreset` and \
+`tcpretrans` (both ends); no namespace, and of a dropped packet neither ends nor netfilter hook |
+| `proc` | root | counts of `packetloss`, `tcpreset` and `tcpretrans` by namespace and reason, from the kernel's \
+counters; nothing of what rules drop |
+
+- `tracefs` makes an instance of the kernel's tracing for each probe, `skoopctl-BOOT-PID.START-PROBE`, with 512 KB a
+  CPU, and removes it at its end. SIGKILL would leave it: so a shell of its own process group waits for the program's
+  end and removes it then, and every start removes those whose process is gone. Fields, and the names of reasons, are
+  those of the event's `format` on the node. tracefs that is not mounted is not mounted.
+- `proc` gives counters the kernel's names of reasons where they count the same thing, and their own name otherwise.
 """
 
 _UNWANTED = """\
@@ -94,6 +115,7 @@ def page() -> str:
         *table,
         "",
         *sections,
+        _BACKENDS,
         _UNWANTED.rstrip(),
         *unwanted,
         "",

@@ -134,6 +134,10 @@ class BpfProbe:
         self.loaded[program["name"]] = descriptor
         self.levels[program["target"]] = level
 
+    def attached(self):
+        """Return whether a program of it is on its hook."""
+        return bool(self.links)
+
     def provable(self):
         """Return what the self-test makes it see: numbers of kinds, and whether there are histograms."""
         return set(self.asked["proof"])

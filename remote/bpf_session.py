@@ -10,7 +10,6 @@ BATCH_VERSION = 1
 BATCH_RECORDS = 4096
 NAMES_AT_ONCE = 400  # a frame's description has 64 KiB at most
 ROWS_BYTES = 8 << 20  # of counts; they stand in the frame's body, for a description would not hold them
-BACKENDS = {"core": Core}
 
 
 class Session:
@@ -25,12 +24,12 @@ class Session:
         self.stats = -1
         self.backends, self.tested = [], {}
 
-    def start(self):
+    def start(self, backends):
         """Start every probe by the first backend that can; what cannot be had is told, one clear outcome each.
 
         All self-tests are over before anything counts, so that no probe sees another one's.
         """
-        self.backends = [BACKENDS[name](self) for name in self.request["backends"]]
+        self.backends = [make(self) for make in backends]
         if self.request["selftest"]:
             self.rehearse()
         for asked in self.request["probes"]:
@@ -109,7 +108,7 @@ class Session:
 
     def live(self):
         """Return the probes that are not taken off."""
-        return [probe for probe in self.probes if probe.links]
+        return [probe for probe in self.probes if probe.attached()]
 
     def take_off(self, probe, share, budget):
         """Detach a probe that costs too much; what it counted until now is kept."""
@@ -164,8 +163,8 @@ class Session:
             posix.close(self.stats)
 
 
-def watch_with_bpf(request):
-    """Answer one request for probes, and end."""
+def watch_with_bpf(request, backends):
+    """Answer one request for probes by the backends that are given, the best first, and end."""
     deadline = guard(request["deadline_s"])
     frames = Frames(1, request["total_bytes"])
 
@@ -177,7 +176,7 @@ def watch_with_bpf(request):
     try:
         frames.send(HELLO, to_json({"program_version": request["version"]}).encode())
         session = Session(request, send)
-        session.start()
+        session.start(backends)
         if request["stats"]:
             session.stats = enabled_stats(Loader())
         send("started", {"probes": [probe.name for probe in session.probes]})

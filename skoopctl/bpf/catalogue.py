@@ -135,6 +135,7 @@ _TCP_RESET = BpfProbe(
             "a socket answered a segment that it cannot take with a reset",
         ),
         EventKind(13, "reset-received", "TCPRESET_RECEIVE", "a reset came in and ended a connection"),
+        EventKind(14, "reset-sent", "", "a reset was sent; counters do not tell why"),
     ),
     reasons="sk_rst_reason",
     proof=("reset-no-socket", "reset-received"),

@@ -33,12 +33,31 @@ LOADER_FILES = (
     "bpf_symbols.py",
     "bpf_probe.py",
     "bpf_core.py",
+    "ev_plain.py",
     "bpf_selftest.py",
     "bpf_budget.py",
     "bpf_session.py",
 )
-BACKENDS: Mapping[str, tuple[str, ...]] = {"core": ()}
-"""What can show a probe's events, the best first, and the files that each takes beside the loader's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One way to see a probe's events: its class in the node program, and its files beside the loader's."""
+
+    name: str
+    made_by: str
+    files: tuple[str, ...] = ()
+
+
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend("core", "Core"),
+        Backend("tracefs", "Tracefs", ("ev_trace.py", "ev_tracefs.py")),
+        Backend("proc", "Proc", ("ev_proc.py",)),
+    )
+}
+"""The best first."""
 AUTO = "auto"
 BUFFERS = ("auto", "ring", "perf")
 MAX_THRESHOLD_US = 0xFFFFFFFF
@@ -114,7 +133,6 @@ class BpfRequest:
             "total_bytes": self.total_bytes,
             "btf": self.btf,
             "lockdown": self.lockdown,
-            "backends": list(self.backends),
             "selftest": self.selftest,
             "budget": self.budget,
             "budget_slice_s": self.budget_slice_s,
@@ -148,8 +166,11 @@ class BpfRequest:
 
 def bpf_source(request: BpfRequest, architecture: str) -> str:
     """Return the whole program, with the call that answers ``request``."""
-    more = tuple(each for name in request.backends for each in BACKENDS[name])
-    return f"{joined(PROGRAM_FILES + LOADER_FILES + more)}\nwatch_with_bpf({request.plain(architecture)!r})\n"
+    backends = [BACKENDS[name] for name in request.backends]
+    more = tuple(each for backend in backends for each in backend.files)
+    made_by = "".join(f"{backend.made_by}, " for backend in backends)
+    call = f"watch_with_bpf({request.plain(architecture)!r}, ({made_by}))"
+    return f"{joined(PROGRAM_FILES + LOADER_FILES + more)}\n{call}\n"
 
 
 def bpf_job(request: BpfRequest, architecture: str) -> Job:

@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("probes", nargs="*", default=list(PROBES))
     parser.add_argument("--duration", type=float, default=10.0)
     parser.add_argument("--buffers", default="auto")
+    parser.add_argument("--backend", default="auto")
     parser.add_argument("--netns", type=int, action="append", default=[])
     parser.add_argument("--threshold", action="append", default=[], help="PROBE.THRESHOLD=MICROSECONDS")
     asked = parser.parse_args()
@@ -175,6 +176,7 @@ def main() -> None:
         asked.duration,
         tuple(asked.netns),
         buffers=asked.buffers,
+        backend=asked.backend,
         stats=True,
         thresholds_us=thresholds,
     )

@@ -13,7 +13,7 @@ import pytest
 from bpf.build import CLANGS, compile_object
 from skoopctl.bpf.artefact import Artefact
 from skoopctl.bpf.lowering import lower
-from skoopctl.bpf.program import LOADER_FILES, PROGRAM_FILES
+from skoopctl.bpf.program import BACKENDS, LOADER_FILES, PROGRAM_FILES
 from skoopctl.evidence.payload import joined
 
 ARCHITECTURE = os.uname().machine
@@ -30,7 +30,8 @@ needs_kernel_types = pytest.mark.skipif(not KERNEL_TYPES.exists(), reason="this 
 def loader() -> SimpleNamespace:
     """Return the loader's functions and classes."""
     names: dict[str, object] = {}
-    exec(compile(joined(PROGRAM_FILES + LOADER_FILES), "loader", "exec", dont_inherit=True), names)  # noqa: S102
+    more = tuple(file for backend in BACKENDS.values() for file in backend.files)
+    exec(compile(joined(PROGRAM_FILES + LOADER_FILES + more), "loader", "exec", dont_inherit=True), names)  # noqa: S102
     return SimpleNamespace(**names)
 
 

@@ -125,7 +125,7 @@ def test_what_is_not_known_is_refused(meta: dict[str, Any]) -> None:
 
 
 def test_a_self_test_and_a_probe_that_was_taken_off_are_told() -> None:
-    """What a self-test gave, what a detached probe cost, and why a better backend was passed over arrive as they are."""
+    """What a self-test gave, what a detached probe cost, and why a backend was passed over arrive as they are."""
     tested, off = Stream().take(SELF_TEST), Stream().take(DETACHED)
     setup = Stream().take({**SETUP, "passed": [["core", "absent", "no BTF", []]], "missing": ["namespaces"]})
     assert tested == SelfTest("packetloss", "silent", "saw nothing", 1.5)
