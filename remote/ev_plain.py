@@ -7,6 +7,20 @@ UNDECIDED = 2
 TOTALS_KEPT, FLOWS_KEPT = 4096, 8192
 
 
+def text_of(path):
+    """Return a whole file's text, or nothing where there is none."""
+    try:
+        with open(path, "rb", 0) as file:
+            parts = []
+            while True:
+                data = file.read(1 << 16)
+                if not data:
+                    return b"".join(parts).decode("ascii", "replace")
+                parts.append(data)
+    except OSError:
+        return ""
+
+
 class NoBuffer:
     """What there is to wait for: nothing, it is looked at now and then."""
 

@@ -80,20 +80,6 @@ def backlog_drops(text):
 TABLES = {"snmp": named_values, "netstat": named_values, "snmp6": listed_values, "softnet_stat": backlog_drops}
 
 
-def text_of(path):
-    """Return a whole file's text, or nothing where there is none."""
-    try:
-        with open(path, "rb", 0) as file:
-            parts = []
-            while True:
-                data = file.read(1 << 16)
-                if not data:
-                    return b"".join(parts).decode("ascii", "replace")
-                parts.append(data)
-    except OSError:
-        return ""
-
-
 class Proc:
     """Counters of all namespaces, or of some."""
 

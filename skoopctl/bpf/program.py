@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skoopctl import __version__
-from skoopctl.bpf.artefact import built
+from skoopctl.bpf.artefact import bcc_source, built
 from skoopctl.bpf.catalogue import FRAMES, PROBES, BpfProbe
 from skoopctl.errors import UsageError
 from skoopctl.evidence.payload import job_of, joined
@@ -53,11 +53,14 @@ BACKENDS = {
     backend.name: backend
     for backend in (
         Backend("core", "Core"),
+        Backend("bcc", "Bcc", ("ev_bcc.py",)),
         Backend("tracefs", "Tracefs", ("ev_trace.py", "ev_tracefs.py")),
         Backend("proc", "Proc", ("ev_proc.py",)),
     )
 }
 """The best first."""
+BCC_COMPILER = "ev_bcc_compiler.py"
+"""The program that BCC's backend starts on the node."""
 AUTO = "auto"
 BUFFERS = ("auto", "ring", "perf")
 MAX_THRESHOLD_US = 0xFFFFFFFF
@@ -82,6 +85,8 @@ class BpfRequest:
     lockdown: str = "/sys/kernel/security/lockdown"
     backend: str = AUTO
     """One of `BACKENDS`, or ``auto``: for each probe the first that can."""
+    bcc_timeout_s: float = 60.0
+    """How long BCC may compile one probe."""
     budget: float | None = None
     """What share of one CPU each probe may take before it is detached: 0.02 of all CPUs; 0 for any."""
     budget_slice_s: float = 1.0
@@ -124,7 +129,9 @@ class BpfRequest:
             "version": __version__,
             "probes": [self._asked(PROBES[name], architecture) for name in self.probes],
             "duration_s": self.duration_s,
-            "deadline_s": self.duration_s + 15,
+            "deadline_s": self.duration_s
+            + 15
+            + ("bcc" in self.backends) * len(self.probes) * self.bcc_timeout_s,
             "namespaces": list(self.namespaces),
             "buffers": self.buffers,
             "stats": self.stats,
@@ -134,6 +141,8 @@ class BpfRequest:
             "btf": self.btf,
             "lockdown": self.lockdown,
             "selftest": self.selftest,
+            "bcc_timeout_s": self.bcc_timeout_s,
+            "bcc_compiler": joined((BCC_COMPILER,)) if "bcc" in self.backends else "",
             "budget": self.budget,
             "budget_slice_s": self.budget_slice_s,
             "budget_every_s": self.budget_every_s,
@@ -154,6 +163,7 @@ class BpfRequest:
             "record": probe.record_bytes,
             "calls": FRAMES if probe.stack else 0,
             "reasons": probe.reasons,
+            "bcc": bcc_source(probe.name) if "bcc" in self.backends else "",
             "kinds": {kind.number: kind.name for kind in probe.kinds},
             "proof": [numbers.get(each, each) for each in probe.proof],
             "settings": {

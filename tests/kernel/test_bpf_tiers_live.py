@@ -217,10 +217,10 @@ def test_auto_takes_the_best_that_there_is(wire: Pair, prefix: tuple[str, ...], 
     passed = watch.setups["tcpreset"].passed
     assert passed[0].backend == "core"
     assert "/sys/kernel/btf/not-there: ENOENT" in passed[0].detail
-    assert passed[-1].backend == {"tracefs": "core", "proc": "tracefs"}[expected]
+    assert passed[-1].backend == {"tracefs": "bcc", "proc": "tracefs"}[expected]
     softirq = watch.setups["softirq"]
     assert (softirq.status, softirq.backend) == ("unavailable", "core")
-    assert [each.backend for each in softirq.passed] == ["tracefs", "proc"]
+    assert [each.backend for each in softirq.passed] == ["bcc", "tracefs", "proc"]
 
 
 def test_auto_is_core_where_that_works(wire: Pair) -> None:

@@ -218,9 +218,10 @@ def _add_headers(root: Path, release: str, work: str) -> None:
     for deb in Path(work).glob("linux-headers-*.deb"):
         _run("dpkg-deb", "-x", str(deb), f"{work}/headers")
     shutil.copytree(Path(work, "headers/usr/src"), root / "usr/src", symlinks=True, dirs_exist_ok=True)
-    build = root / "usr/lib/modules" / release / "build"
-    build.unlink(missing_ok=True)
-    build.symlink_to(f"/usr/src/linux-headers-{version}-cloud-{flavour}")
+    for name, target in (("build", f"{version}-cloud-{flavour}"), ("source", f"{version}-common")):
+        link = root / "usr/lib/modules" / release / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"/usr/src/linux-headers-{target}")
 
 
 def _add_initramfs(built: Path, root: Path, release: str) -> None:
