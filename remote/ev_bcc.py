@@ -103,10 +103,10 @@ class Bcc:
 
     def start(self, asked, namespaces):
         """Return a probe with a hook that is attached, or raise an Outcome. What was compiled once is not again."""
-        if self.refusal:
-            raise self.refusal
         if not asked["bcc"]:
             raise Outcome("absent", "there is no %s for BCC" % asked["name"])
+        if self.refusal:
+            raise self.refusal
         try:
             if self.types is None:
                 self.types = self.prepare()
