@@ -205,6 +205,7 @@ class BpfProbe:
         return {
             "probe": self.name,
             "status": "ok" if all(row["status"] == "ok" for row in self.hooks) else "degraded",
+            "detail": next((row["detail"] for row in self.hooks if row["status"] != "ok"), ""),
             "backend": "core",
             "buffer": "ring" if self.settings.get("ring") else "perf",
             "hooks": self.hooks,

@@ -74,7 +74,7 @@ class Session:
         result, detail, elapsed = self.tested.get(setup["probe"], ("none", "nothing harmless makes it see something", 0.0))
         if result == "silent":
             setup["status"] = "degraded"
-            setup["detail"] = detail
+            setup["detail"] = "; ".join(filter(None, (setup["detail"], detail)))
         self.send("setup", setup)
         if self.request["selftest"]:
             self.send("selftest", {"probe": setup["probe"], "result": result, "detail": detail, "ms": elapsed})
