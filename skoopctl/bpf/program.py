@@ -129,9 +129,7 @@ class BpfRequest:
             "version": __version__,
             "probes": [self._asked(PROBES[name], architecture) for name in self.probes],
             "duration_s": self.duration_s,
-            "deadline_s": self.duration_s
-            + 15
-            + ("bcc" in self.backends) * len(self.probes) * self.bcc_timeout_s,
+            "deadline_s": self.duration_s + 15 + self._compile_s(),
             "namespaces": list(self.namespaces),
             "buffers": self.buffers,
             "stats": self.stats,
@@ -147,6 +145,11 @@ class BpfRequest:
             "budget_slice_s": self.budget_slice_s,
             "budget_every_s": self.budget_every_s,
         }
+
+    def _compile_s(self) -> float:
+        """Return how long BCC may compile before the probes begin."""
+        texts = [name for name in self.probes if "bcc" in self.backends and bcc_source(name)]
+        return len(texts) * self.bcc_timeout_s
 
     def _asked(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
         groups = [

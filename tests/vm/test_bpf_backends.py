@@ -1,4 +1,4 @@
-"""BCC's backend on Debian's kernel with its headers: what it sees is what the built programs see."""
+"""The other backends on Debian's kernel, with its headers: what they see is what the built programs see."""
 
 from __future__ import annotations
 
@@ -93,12 +93,18 @@ def causes(guest: Guest) -> Iterator[Guest]:
     guest.run("kill $(cat /run/cause.pid); rm /run/cause.py /run/cause.pid; " + RULES.format("D"))
 
 
+@pytest.fixture(scope="module")
+def core(causes: Guest) -> Seen:
+    """Return what the built programs see."""
+    return seen_by(causes, "core")
+
+
 def test_bcc_sees_what_the_built_programs_see(
-    causes: Guest, record_property: Callable[[str, object], None]
+    causes: Guest, core: Seen, record_property: Callable[[str, object], None]
 ) -> None:
     """For the same causes both backends give the same events and reasons, leave nothing, and BCC takes far longer."""
     before = causes.run(PROGRAMS)
-    core, bcc = seen_by(causes, "core"), seen_by(causes, "bcc")
+    bcc = seen_by(causes, "bcc")
     took = {
         name: f"core {core.setups[name].ms['all']:.0f} ms, BCC {bcc.setups[name].ms.get('compile', 0) / 1e3:.1f} s"
         for name in PROBES
@@ -121,3 +127,48 @@ def test_bcc_sees_what_the_built_programs_see(
                 counts.sampled + counts.lost == sum(total.count for total in counts.totals) + counts.ignored
             )
     assert causes.run(PROGRAMS) == before
+
+
+def losses(seen: Seen) -> set[tuple[object, ...]]:
+    """Return what tracefs tells of losses too."""
+    kinds = {event.kind for event in seen.events} - {"packet-loss"}
+    assert kinds, "there are resets beside the losses"
+    return {
+        (event.reason_name, event.function, event.ethertype)
+        for event in seen.events
+        if event.kind == "packet-loss" and event.reason_name in {"NO_SOCKET", "NETFILTER_DROP"}
+    }
+
+
+def test_tracefs_reads_the_events_of_this_kernel(causes: Guest, core: Seen) -> None:
+    """Before 6.10 there are no resets without a socket; what there is has the same reasons, functions and ends."""
+    before = causes.run(PROGRAMS + "ls /sys/kernel/tracing/instances")
+    seen = seen_by(causes, "tracefs")
+    assert seen.whole
+    assert {(setup.backend, setup.status) for setup in seen.setups.values()} == {("tracefs", "degraded")}
+    assert {name: test.result for name, test in seen.tests.items()} == {
+        "packetloss": "ok",
+        "tcpreset": "ok",
+        "tcpretrans": "none",
+    }
+    assert "resets without a socket (since 6.10)" in seen.setups["tcpreset"].missing
+    assert losses(seen) == losses(core)
+    received = [
+        {
+            (event.family, event.source, event.source_port, event.destination)
+            for event in each.events
+            if event.kind == "reset-received" and event.source_port == 4444
+        }
+        for each in (seen, core)
+    ]
+    assert received[0] == received[1] != set()
+    assert causes.run(PROGRAMS + "ls /sys/kernel/tracing/instances") == before
+
+
+def test_counters_of_this_kernel(causes: Guest) -> None:
+    """By /proc there are datagrams for nobody and resets that were sent, and nothing of what the rule drops."""
+    seen = seen_by(causes, "proc")
+    rows = [total for counts in seen.counts.values() for total in counts.totals]
+    assert {(row.kind, row.reason_name) for row in rows} >= {("packet-loss", "NO_SOCKET"), ("reset-sent", "")}
+    assert not {row.reason_name for row in rows} & {"NETFILTER_DROP"}
+    assert seen.events == []
