@@ -64,7 +64,7 @@ def flood_until_detached(wire: Pair, watch: Watch) -> None:
 
 def test_a_flood_over_a_tiny_budget_takes_the_probe_off(wire: Pair) -> None:
     """A probe over its budget is detached with the measured share, and counts nothing more; the others stay."""
-    with Watch(replace(asked(wire, 1e-5), duration_s=8.0, counts_s=0.2)) as watch:
+    with Watch(replace(asked(wire, 1e-3), duration_s=8.0, counts_s=0.2)) as watch:
         flood_until_detached(wire, watch)
         off = watch.detached["packetloss"]
         came = len(watch.counted("packetloss"))
@@ -73,8 +73,8 @@ def test_a_flood_over_a_tiny_budget_takes_the_probe_off(wire: Pair) -> None:
         lose(wire, 700)
         watch.wait()
     assert watch.ended_whole
-    assert (off.reason, off.by, off.budget) == ("overhead", "time", 1e-5)
-    assert 1e-5 < off.share < 2
+    assert (off.reason, off.by, off.budget) == ("overhead", "time", 1e-3)
+    assert 1e-3 < off.share < 2
     assert lost(watch) == kept >= 500, "what was counted is kept, and nothing is added"
     assert set(watch.detached) == {"packetloss"}
 
@@ -106,8 +106,8 @@ def test_where_the_kernel_measures_nothing_events_are_the_measure(wire: Pair) ->
             "\nENABLE_STATS, STATS_RUN_TIME = 32, 0\n", "\nENABLE_STATS, STATS_RUN_TIME = 9999, 0\n"
         )
 
-    with Watch(asked(wire, 1e-5), change=old) as watch:
+    with Watch(asked(wire, 1e-3), change=old) as watch:
         flood_until_detached(wire, watch)
     off = watch.detached["packetloss"]
     assert off.by == "events"
-    assert off.share > 1e-5
+    assert off.share > 1e-3
