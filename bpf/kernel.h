@@ -20,6 +20,7 @@ typedef __s32 s32;
 
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
@@ -79,11 +80,23 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup; // since 5.15
 } RELOCATED;
 
+typedef struct {
+	int owned; // by a task that is in a system call for it
+} socket_lock_t;
+
+struct sk_buff;
+
+struct sk_buff_head {
+	struct sk_buff *prev; // the last one
+} RELOCATED;
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
 	int sk_err;
 	u16 sk_protocol; // a bitfield before 5.6
+	socket_lock_t sk_lock;
+	struct sk_buff_head sk_receive_queue;
 } RELOCATED;
 
 struct inet_sock {
@@ -99,6 +112,13 @@ struct inet_connection_sock {
 	u8 icsk_ca_state : 5;
 } RELOCATED;
 
+struct tcp_sock {
+	u32 rcv_nxt;
+	u32 copied_seq;
+	u32 snd_nxt;
+	u32 write_seq;
+} RELOCATED;
+
 struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
@@ -107,6 +127,9 @@ struct sk_buff {
 	u16 protocol; // network order
 	u16 network_header;
 	unsigned char *head;
+	unsigned char *data;
+	u16 transport_header;
+	u64 skb_mstamp_ns; // since 4.20: when TCP handed it over, or is to be sent
 } RELOCATED;
 
 enum skb_drop_reason {

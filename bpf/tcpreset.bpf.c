@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 // TCP resets, sent and received. The addresses are those of the segment with the RST: its sender is the source.
 #include "packet.h"
+#include "registers.h"
 
 SETTING(skoop_args_3); // tcp_send_reset has its third argument (6.10), and fires without a socket
-
-#if defined(__TARGET_ARCH_x86)
-#define PARM1(regs) ((regs)[14]) // di: struct pt_regs of arch/x86/include/uapi/asm/ptrace.h
-#define PARM2(regs) ((regs)[13]) // si
-#elif defined(__TARGET_ARCH_arm64)
-#define PARM1(regs) ((regs)[0])
-#define PARM2(regs) ((regs)[1])
-#endif
 
 static __always_inline int finish(void *ctx, struct record *event, u8 kind)
 {

@@ -10,7 +10,8 @@ from pathlib import Path
 from docs.pages import write_or_check
 from skoopctl.bpf.artefact import built
 from skoopctl.bpf.calls import NETFILTER_HOOKS, NO_LOSS, NO_LOSS_WITHOUT_REASON
-from skoopctl.bpf.catalogue import PROBES, BpfProbe, EventKind
+from skoopctl.bpf.catalogue import KINDS, PROBES, BpfProbe, EventKind
+from skoopctl.bpf.metric import TUPLE_LABELS, EventMetric
 
 PAGE = Path(__file__).with_name("ebpf.md")
 
@@ -51,6 +52,13 @@ both clocks, sampled with each batch.
 Probes of latencies count everything in histograms on the node, in slots of powers of two of nanoseconds, and tell as
 events what took longer than a threshold. What a run costs was measured by the kernel itself (`BPF_ENABLE_STATS`, which
 adds some of its own) on a virtual machine with two CPUs.
+
+Some probes are no eBPF and need no BTF and no CAP_BPF, but stand in the same table and send by the same program:
+sockets, one in each network namespace that is asked for, or in all. New namespaces are found within two seconds, so
+that the first moments of a pod may be missed; one that nobody lives in any more is left as soon, because a socket
+keeps it alive. Their messages that found no room are `lost`, as the kernel counts them for the socket (Linux 4.12);
+more than 2,000 events a second are counted but not sent (`unsent`). No module is loaded: where one is not there,
+the probe is unavailable.
 """
 
 _BACKENDS = """\
@@ -79,6 +87,52 @@ counters; nothing of what rules drop |
   those of the event's `format` on the node. tracefs that is not mounted is not mounted.
 - `proc` gives counters the kernel's names of reasons where they count the same thing, and their own name otherwise.
 """
+_NOTES = {
+    "conntrack": """\
+It looks at the host's namespace, and at others where they are named. Source and destination are the first direction's;
+details have the other one's (`reply_source`, `reply_source_port`, `reply_destination`, `reply_destination_port`: where
+they differ, there is NAT), `state` of TCP, `status`, `timeout_s`, `mark`, `zone`, `id`, and at the end `packets` and
+`bytes` of both directions where the kernel counts them (`nf_conntrack_acct`). Times are those of reading the message.
+
+Asking is listening, and that makes the kernel tell events where `nf_conntrack_events` is 2 (the default since 5.19):
+a connection that was begun before has no events of its own then, not even its end. With 0 there are none, and the
+probe says so. Each event costs the kernel a message while somebody listens. Messages that found no room are counted
+exactly since 4.12; before, `lost` is how often there were any.
+
+""",
+    "flow": """\
+Flows have growth since the beginning of the run: `count` connections with these ends and ports, `bytes` of payload
+without what was sent again, `packets` (segments, those without payload too), `retransmits` of what was sent, and the
+socket's last `rtt_us`. `flow-sent` has the namespace's own end as source, `flow-received` its peer: of a connection
+with both ends on watched nodes, the one's sent is the other's received. The largest flows are told; how many were not
+is in `uncounted`.
+
+TCP alone: other sockets count no bytes. A connection that has ended may have a byte more received, the peer's FIN. One
+that its own end resets (`SO_LINGER` 0) has what the last snapshot saw, because its socket forgets its numbers; the
+peer's end has them. One that ends while the program does is seen as far as the last snapshot.
+
+Nothing is attached to the packets' way. A snapshot walks the kernel's hash of connections, once a namespace.
+
+""",
+    "dns": """\
+Each query ends as one kind of event, and is counted once, for the namespace that it left first: a pod's own, whatever
+happens to its addresses behind that. In the host's namespace a query that came in with the same id and question in
+the second before is a pod's, and is passed over; pods on the host's network are the host. A loopback device is looked
+at where packets leave.
+
+The reason is the answer's code (RCODE), the latency is from the first time that the query was sent; details are
+`name`, `type`, `rcode`, `tries`, and `truncated` where the answer was. What is no printable ASCII in a name is written
+as `\\DDD`. Flows count by client and server, without the client's port.
+
+Not seen: DNS over TCP, TLS or HTTPS, other ports than 53, fragments behind the first, IPv6 with extension headers,
+and what a proxy in the pod's own namespace takes away before it leaves.
+
+The tap does not switch on promiscuous mode. While it is open the kernel makes a second head for every packet that a
+device of the namespace sends, before the filter throws it away.
+
+""",
+}
+"""What the numbers of a probe are, and what they do not tell."""
 
 _UNWANTED = """\
 ## What is no loss
@@ -100,7 +154,10 @@ _HOOKS = """\
 _ADDING = """\
 ## Adding a probe
 
-A source in `bpf/NAME.bpf.c` that fills in `struct record` of `bpf/record.h`, a row in `skoopctl/bpf/catalogue.py`,
+For one that is no eBPF, a file `remote/ev_NAME.py` with a class of `SourceProbe` (`remote/ev_source.py`), its row with
+`source`, its file in `SOURCE_FILES` of `skoopctl/bpf/program.py`, and a paragraph in `docs/ebpf.py`.
+
+By eBPF, a source in `bpf/NAME.bpf.c` that fills in `struct record` of `bpf/record.h`, a row in the catalogue,
 `make bpf`, `make docs`, and a test in `tests/kernel` that provokes the real cause. Structs hold only the fields that
 are read, with `RELOCATED`; functions are `__always_inline`; there is no global data, but `SETTING(name)` for numbers
 that the loader puts in; what newer kernels have is asked for with `bpf_core_field_exists()`, or is `skoop_args_N`
@@ -110,7 +167,7 @@ for arguments. `tests/kernel/test_bpf_relocations_live.py` compares each relocat
 
 def page() -> str:
     """Return the page."""
-    table = ["## Probes", "", "| probe | tells | built, bytes |", "|---|---|---|"]
+    table = ["## Probes", "", "| probe | tells | made by |", "|---|---|---|"]
     table += [f"| [`{each.name}`](#{each.name}) | {each.title} | {_size(each)} |" for each in PROBES.values()]
     sections = [line for each in PROBES.values() for line in _section(each)]
     unwanted = [f"| `{name}` | {why} |" for name, why in NO_LOSS.items()]
@@ -134,17 +191,22 @@ def page() -> str:
 
 
 def _size(probe: BpfProbe) -> str:
+    if not probe.is_bpf:
+        return ", ".join(dict.fromkeys(hook.by.partition(",")[0].partition(":")[0] for hook in probe.hooks))
     code = sum(len(program.code) for program in built(probe.name, "x86_64").programs)
-    return f"{code:,} of code"
+    return f"{code:,} bytes of eBPF"
 
 
 def _section(probe: BpfProbe) -> list[str]:
-    programs = {program.name: program for program in built(probe.name, "x86_64").programs}
+    ours = built(probe.name, "x86_64").programs if probe.is_bpf else ()
+    programs = {program.name: program for program in ours}
     lines = [f"### {probe.name}", "", f"{probe.title[0].upper()}{probe.title[1:]}.", ""]
     if probe.reasons:
         lines += [f"Reasons are those of the kernel's `enum {probe.reasons}`.", ""]
     if probe.whole_node:
         lines += ["It is of the whole node: asking for some namespaces does not narrow it.", ""]
+    if probe.notes:
+        lines += [probe.notes, ""]
     lines += ["| sees | by | kernels |", "|---|---|---|"]
     for hook in probe.hooks:
         ways = [
@@ -156,14 +218,38 @@ def _section(probe: BpfProbe) -> list[str]:
             if hook.needed
             else ""
         )
-        lines.append(f"| {hook.what} | {', else '.join(ways)}{only} | {hook.since} |")
+        lines.append(f"| {hook.what} | {hook.by or ', else '.join(ways)}{only} | {hook.since} |")
     lines += ["", "| event | KubeSkoop's | |", "|---|---|---|"]
-    lines += [f"| `{kind.name}` | {_compatible(kind)} | {kind.tells} |" for kind in probe.kinds]
-    return [*lines, "", *_latencies(probe)]
+    lines += [
+        f"| `{kind.name}` | {_compatible(kind)} | {kind.tells}{_counted(kind)} |" for kind in probe.kinds
+    ]
+    return [*lines, "", *_metrics(probe), *_latencies(probe)]
+
+
+def _counted(kind: EventKind) -> str:
+    return "" if kind.sampled else "; it is only counted, by namespace"
 
 
 def _compatible(kind: EventKind) -> str:
     return f"`{kind.compatible}`" if kind.compatible else "none"
+
+
+def _metrics(probe: BpfProbe) -> list[str]:
+    if not probe.metrics:
+        return []
+    lines = ["| KubeSkoop's metric | counts | labels |", "|---|---|---|"]
+    for metric in probe.metrics:
+        kinds = ", ".join(f"`{KINDS[number].name}`" for number in metric.kinds)
+        only = f" with the reason {', '.join(metric.reasons)}" if metric.reasons else ""
+        if metric.functions:
+            only += f", or in {', '.join(f'`{name}`' for name in metric.functions)}"
+        lines.append(f"| `{metric.name}` | {kinds}{only} | {_labels(metric)} |")
+    return [*lines, ""]
+
+
+def _labels(metric: EventMetric) -> str:
+    short = ", ".join(f"`{name}`" for name in metric.labels if name not in TUPLE_LABELS)
+    return f"{short}, both ends".removeprefix(", ") if TUPLE_LABELS[0] in metric.labels else short
 
 
 def _latencies(probe: BpfProbe) -> list[str]:
@@ -178,6 +264,7 @@ def _latencies(probe: BpfProbe) -> list[str]:
     if probe.histograms:
         rows = ", ".join(f"{stage} {of}".rstrip() for stage, of in probe.histograms)
         lines += [f"Histograms, of the slow and the others: {rows}.", ""]
+    lines += _NOTES.get(probe.name, "").splitlines()
     if probe.cost:
         lines += [f"Cost: {probe.cost}.", ""]
     return lines

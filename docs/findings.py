@@ -9,6 +9,7 @@ from pathlib import Path
 
 from docs.pages import write_or_check
 from skoopctl.checks.catalogue import DOCS, Doc
+from skoopctl.events.thresholds import EVENT_THRESHOLDS, EventThreshold
 
 PAGE = Path(__file__).with_name("findings.md")
 
@@ -24,11 +25,28 @@ The finding that decides the flow in question is marked as its cause and comes f
 """
 
 
+_EVENTS = """\
+## Thresholds of events
+
+`skoopctl probe run` reports what events tell from these numbers on; `--threshold NAME=N` sets others. What is normal,
+such as data that was received twice, counts for none of them. Those of metrics are in [metrics.md](metrics.md).
+
+| threshold | default | of what | finding |
+|---|---|---|---|
+"""
+
+
 def page() -> str:
-    """Return the page: a table of all findings, then one section each."""
+    """Return the page: a table of all findings, then one section each, then thresholds."""
     table = ["| id | severity | what |", "|---|---|---|"]
     table += [f"| [`{doc.id}`](#{doc.id}) | {doc.severity.word} | {doc.title} |" for doc in DOCS.values()]
-    return "\n".join([_OPENING, *table, "", *map(_section, DOCS.values())])
+    rows = "\n".join(map(_threshold, EVENT_THRESHOLDS.values()))
+    return "\n".join([_OPENING, *table, "", *map(_section, DOCS.values())]) + f"\n{_EVENTS}{rows}\n"
+
+
+def _threshold(each: EventThreshold) -> str:
+    number = f"{each.default:g}{' a second' if each.per_second else ''}"
+    return f"| `{each.name}` | {number} | {each.says} | [`{each.finding}`](#{each.finding}) |"
 
 
 def _section(doc: Doc) -> str:

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from skoopctl.plans.model import Part
+from skoopctl.plans.part import Part
 
 HEAD = "| key | value | what it says |\n|---|---|---|\n"
 WORDS = (("bool", "`true` or `false`"), ("list", "list"), ("int", "number"), ("float", "number"))

@@ -13,7 +13,9 @@ from docs.pages import write_or_check
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
 from skoopctl.plans import model
 from skoopctl.plans.load import builtin_plans, load_plan
-from skoopctl.plans.model import Part, Plan, plan_schema
+from skoopctl.plans.loki_part import LokiPart
+from skoopctl.plans.model import Plan, plan_schema
+from skoopctl.plans.part import Part
 from skoopctl.probes.anomalies import THRESHOLDS as PROBE_THRESHOLDS
 
 HERE = Path(__file__).parent
@@ -23,9 +25,15 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("`deadlines`", model.DeadlinesPart),
     ("An entry of `reports`", model.Report),
     ("`push`", model.Push),
+    ("`loki` of `push`", LokiPart),
     ("`keep`", model.Keep),
 )
-KINDS = {"thresholds": "numbers by name", "from": "text or list", "to": "text or list"}
+KINDS = {
+    "thresholds": "numbers by name",
+    "labels": "texts by name",
+    "from": "text or list",
+    "to": "text or list",
+}
 OPENING = """\
 # Plans
 

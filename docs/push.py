@@ -11,7 +11,8 @@ from pathlib import Path
 
 from docs.keys import tables
 from docs.pages import write_or_check
-from skoopctl.plans.model import Part
+from skoopctl.plans.loki_part import LokiPart
+from skoopctl.plans.part import Part
 from skoopctl.pushing import config
 from skoopctl.pushing.config import PushConfig, config_schema
 
@@ -21,11 +22,17 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("The file", PushConfig),
     ("An entry of `probes`", config.ProbePart),
     ("`gateway`", config.GatewayPart),
+    ("`loki`", LokiPart),
     ("`listen`", config.ListenPart),
     ("`deadlines`", config.DeadlinesPart),
     ("`limits`", config.LimitsPart),
 )
-KINDS = {"probes": "list, see below", "additional-labels": "texts by name", "args": "texts by name"}
+KINDS = {
+    "probes": "list, see below",
+    "additional-labels": "texts by name",
+    "args": "texts by name",
+    "labels": "texts by name",
+}
 
 
 def page() -> str:

@@ -58,8 +58,9 @@ class Core:
             if error.errno == errno.ENOENT:
                 raise Outcome("absent", "%s: ENOENT, this kernel does not show its types (CONFIG_DEBUG_INFO_BTF)" % self.request["btf"])
             raise from_errno(error.errno, self.request["btf"])
-        names = set(asked["reasons"] for asked in self.request["probes"] if asked["reasons"])
-        for asked in self.request["probes"]:
+        programs = [asked for asked in self.request["probes"] if "programs" in asked]
+        names = set(asked["reasons"] for asked in programs if asked["reasons"])
+        for asked in programs:
             names |= names_of_artefact(asked)
         try:
             types = KernelTypes(raw_types, names)

@@ -45,6 +45,7 @@ class BpfProbe:
         self.hooks, self.links, self.loaded, self.levels = [], [], {}, {}
         self.ms = {"maps": 0.0, "relocate": 0.0, "load": 0.0, "attach": 0.0}
         self.unsent = 0
+        self.degraded = False
         begun = time.monotonic()
         self.buffer = None
         self.make_maps(buffers, namespaces)
@@ -71,16 +72,30 @@ class BpfProbe:
         self.buffer = PerfBuffers(self.bpf, self.maps, "perf")
 
     def attach(self):
-        """Attach what can be; of alternatives, the first that works whole."""
+        """Attach what can be; of alternatives, the first that works whole. Return whether anything works."""
         for group in self.asked["groups"]:
             if group["below"] and not self.is_below(*group["below"]):
                 continue
+            whole = False
             for alternative in group["any"]:
-                rows = [self.hook(self.programs[name], group["what"]) for name in alternative]
-                self.hooks.extend(rows)
-                if all(row["status"] == "ok" for row in rows):
+                whole = self.attach_alternative(alternative, group["what"], group["whole"] or alternative != group["any"][-1])
+                if whole:
                     break
+            self.degraded = self.degraded or not whole
         return any(row["status"] == "ok" for row in self.hooks)
+
+    def attach_alternative(self, names, what, only_whole):
+        """Attach the programs of one alternative; a part of it does not stay where it is of no use, or another follows."""
+        before, rows = len(self.links), []
+        for name in names:
+            rows.append(self.hook(self.programs[name], what))
+            if rows[-1]["status"] != "ok" and only_whole:
+                self.drop_links(before)
+                for row in rows[:-1]:
+                    row.update(status="absent", detail="%s/%s is of no use without it" % (row["hook"], row["target"]))
+                break
+        self.hooks.extend(rows)
+        return all(row["status"] == "ok" for row in rows)
 
     def is_below(self, tracepoint, count):
         """Return whether a tracepoint hands over fewer arguments than ``count``."""
@@ -150,6 +165,17 @@ class BpfProbe:
         """Return whether anything is in the histograms."""
         return any(map(any, self.latencies()))
 
+    @property
+    def descriptors(self):
+        """What is readable when there are records."""
+        return self.buffer.descriptors
+
+    def forward(self, session, _):
+        """Send the records that came since the last time."""
+        records = self.records()
+        for first in range(0, len(records), BATCH_RECORDS):
+            session.batch(self, records[first:first + BATCH_RECORDS])
+
     def records(self):
         """Return the records that came since the last time, all of one size."""
         size = self.asked["record"]
@@ -184,9 +210,13 @@ class BpfProbe:
 
     def detach(self):
         """Take the programs off their hooks; what they counted stays readable."""
-        for descriptor in self.links:
+        self.drop_links(0)
+
+    def drop_links(self, first):
+        """Take off the programs that were attached from one on."""
+        for descriptor in self.links[first:]:
             posix.close(descriptor)
-        self.links = []
+        del self.links[first:]
 
     def close(self):
         """Let go of everything, at once."""
@@ -204,8 +234,8 @@ class BpfProbe:
         """Return how attaching went, for people and programs."""
         return {
             "probe": self.name,
-            "status": "ok" if all(row["status"] == "ok" for row in self.hooks) else "degraded",
-            "detail": next((row["detail"] for row in self.hooks if row["status"] != "ok"), ""),
+            "status": "degraded" if self.degraded else "ok",
+            "detail": next((row["detail"] for row in self.hooks if row["status"] != "ok"), "") if self.degraded else "",
             "backend": "core",
             "buffer": "ring" if self.settings.get("ring") else "perf",
             "hooks": self.hooks,

@@ -11,7 +11,7 @@ import struct
 import time
 from select import POLLOUT, poll
 
-LOOPBACK = "127.0.0.1"
+LOCALHOST = "127.0.0.1"
 SEEN_S = 0.5  # how long a probe may take to see what happened; the kernel is done when the call returns, mostly
 REFUSED_S = 1.0
 ENDS = struct.Struct("=50xB5xHH")  # of struct record: protocol, source port, destination port
@@ -30,7 +30,7 @@ class Stimulus:
         """Return a socket on a port of loopback that nobody has."""
         made = loopback.socket(loopback.AF_INET, kind)
         self.sockets.append(made)
-        made.bind((LOOPBACK, 0))
+        made.bind((LOCALHOST, 0))
         made.setblocking(False)
         return made
 

@@ -8,8 +8,10 @@ BPF_FRAME = 16
 BATCH = struct.Struct("=IIqQ")  # version, size of a record, wall clock minus monotonic clock, samples lost until now
 BATCH_VERSION = 1
 BATCH_RECORDS = 4096
+ROWS_AT_ONCE = 1000
 NAMES_AT_ONCE = 400  # a frame's description has 64 KiB at most
 ROWS_BYTES = 8 << 20  # of counts; they stand in the frame's body, for a description would not hold them
+SOURCE_CLASSES = {}  # probes that are no eBPF: their class by the name of their source; ev_*.py fill it in
 
 
 class Session:
@@ -20,23 +22,35 @@ class Session:
         self.symbols = Symbols()
         self.probes = []
         self.ms = {}
-        self.room = request["total_bytes"]
+        self.room = float(request["total_bytes"])  # of records; what was sent comes back at bytes_s
+        self.filled = time.monotonic()
         self.stats = -1
+        self.spaces = None
         self.backends, self.tested = [], {}
 
     def start(self, backends):
-        """Start every probe by the first backend that can; what cannot be had is told, one clear outcome each.
+        """Start everything that can be; what is asked for and cannot be had is told, one clear outcome each."""
+        programs = [asked for asked in self.request["probes"] if asked["source"] not in SOURCE_CLASSES]
+        if programs:
+            self.start_programs(programs, backends)
+        others = [asked for asked in self.request["probes"] if asked["source"] in SOURCE_CLASSES]
+        if others:
+            self.spaces = Spaces(self.request["namespaces"])
+            self.probes += self.spaces.start(others, self)
+
+    def start_programs(self, probes, backends):
+        """Start every probe by the first backend that can.
 
         All self-tests are over before anything counts, so that no probe sees another one's.
         """
         self.backends = [make(self) for make in backends]
         if self.request["selftest"]:
-            self.rehearse()
-        for asked in self.request["probes"]:
+            self.rehearse(probes)
+        for asked in probes:
             begun = time.monotonic()
             probe, passed = self.begun(asked, self.request["namespaces"])
             if probe is None:
-                self.refuse(asked, passed)
+                self.refuse_by(asked, passed)
                 continue
             setup = probe.setup()
             setup["passed"] = passed
@@ -57,11 +71,11 @@ class Session:
                 passed.append([backend.name, outcome.status, outcome.detail, outcome.payload or []])
         return None, passed
 
-    def rehearse(self):
+    def rehearse(self, asked_for):
         """Test every probe in our own namespace, and take it off again."""
         own = posix.stat("/proc/self/ns/net").st_ino
         probes = []
-        for asked in self.request["probes"]:
+        for asked in asked_for:
             probe, _ = self.begun(asked, [own]) if asked["proof"] else (None, None)
             if probe is not None:
                 probes.append(probe)
@@ -79,17 +93,18 @@ class Session:
         if self.request["selftest"]:
             self.send("selftest", {"probe": setup["probe"], "result": result, "detail": detail, "ms": elapsed})
 
-    def refuse(self, asked, passed):
-        """Tell that a probe cannot be had at all, in the words of the best backend."""
+    def refuse_by(self, asked, passed):
+        """Tell that a probe cannot be had at all, in the words of the best backend, and what the others said."""
         backend, status, detail, hooks = passed[0]
-        self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": status, "detail": detail, "backend": backend, "hooks": hooks, "names": {}, "ms": self.ms, "passed": passed[1:]})
+        self.refuse(dict(asked, backend=backend), Outcome(status, detail), hooks, passed[1:])
+
+    def refuse(self, asked, outcome, hooks=(), passed=()):
+        """Tell that a probe cannot be had at all."""
+        self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": outcome.status, "detail": outcome.detail, "backend": asked["backend"], "hooks": hooks, "names": {}, "ms": self.ms, "passed": passed})
 
     def run(self, until):
         """Send what comes, until a time."""
-        waiting = poll()
-        for probe in self.probes:
-            for descriptor in probe.buffer.descriptors:
-                waiting.register(descriptor, POLLIN)
+        waiting = self.waiting()
         pause = self.request["counts_s"]
         due = time.monotonic() + pause if pause else until
         budget = Budget(self.request, self.stats >= 0)
@@ -99,11 +114,14 @@ class Session:
                 break
             for probe, share in budget.step(now, self.live()):
                 self.take_off(probe, share, budget)
+                waiting = self.waiting()
             if now >= due:
                 self.tell_counts()
                 due = now + pause
-            waiting.poll(max(1, min(until - now, due - now, budget.due - now, self.request["interval_s"]) * 1e3))
-            self.take()
+            found = waiting.poll(max(1, min(until - now, due - now, budget.due - now, self.request["interval_s"]) * 1e3))
+            self.take(set(descriptor for descriptor, _ in found))
+            if self.spaces and self.spaces.follow():
+                waiting = self.waiting()
         budget.close()
 
     def live(self):
@@ -112,19 +130,42 @@ class Session:
 
     def take_off(self, probe, share, budget):
         """Detach a probe that costs too much; what it counted until now is kept."""
+        if self.spaces and probe in self.spaces.probes:
+            self.spaces.probes.remove(probe)
         probe.detach()
         self.send("detached", {"probe": probe.name, "reason": "overhead", "share": share, "budget": budget.limit, "by": budget.by})
 
-    def take(self):
-        """Send the records of all probes."""
+    def waiting(self):
+        """Return what waits for all probes."""
+        waiting = poll()
         for probe in self.probes:
-            records = probe.records()
-            for first in range(0, len(records), BATCH_RECORDS):
-                self.batch(probe, records[first:first + BATCH_RECORDS])
+            for descriptor in probe.descriptors:
+                waiting.register(descriptor, POLLIN)
+        return waiting
+
+    def take(self, ready):
+        """Send what all probes have seen; ``ready`` are the descriptors that are readable."""
+        for probe in self.probes:
+            probe.forward(self, ready)
+
+    def rows(self, probe, rows):
+        """Send events that are no records."""
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            part = rows[first:first + ROWS_AT_ONCE]
+            text = to_json({"rows": part}).encode()
+            if len(text) > self.room:
+                probe.unsent += len(part)
+                continue
+            self.room -= len(text)
+            payload = Payload(len(text))
+            payload.add(text)
+            offset = int((time.time() - time.monotonic()) * 1e9)
+            self.send("rows", {"probe": probe.name, "offset_ns": offset, "lost": probe.lost()}, payload)
 
     def batch(self, probe, records):
         """Send records, and the names of addresses that are new in them before."""
         size = probe.asked["record"]
+        self.refill()
         if size * len(records) > self.room:
             probe.unsent += len(records)
             return
@@ -133,9 +174,15 @@ class Session:
             frames = struct.Struct("=8xQ%dx%dQ" % (RECORD_BYTES - 16, probe.asked["calls"]))
             self.name_addresses(set().union(*map(frames.unpack, records)))
         offset = int((time.time() - time.monotonic()) * 1e9)
-        payload = Payload(self.room + size * len(records) + BATCH.size)
+        payload = Payload(size * len(records) + BATCH.size)
         payload.add(BATCH.pack(BATCH_VERSION, size, offset, probe.lost()) + b"".join(records))
         self.send("events", {"probe": probe.name}, payload)
+
+    def refill(self):
+        """Give back what the time since has brought of room."""
+        now = time.monotonic()
+        self.room = min(self.request["total_bytes"], self.room + (now - self.filled) * self.request["bytes_s"])
+        self.filled = now
 
     def name_addresses(self, addresses):
         """Send the functions of addresses that were not in anything before."""
@@ -157,7 +204,7 @@ class Session:
         """Detach, send what is left and what was counted."""
         for probe in self.probes:
             probe.detach()
-        self.take()
+        self.take(set())
         self.tell_counts()
         if self.stats >= 0:
             posix.close(self.stats)
@@ -165,7 +212,11 @@ class Session:
 
 def watch_with_bpf(request, backends):
     """Answer one request for probes by the backends that are given, the best first, and end."""
-    deadline = guard(request["deadline_s"])
+    until = float("inf")
+    if request["lease_s"]:
+        hold_lease(request["lease_s"])
+    else:
+        until = guard(request["deadline_s"]) - 1
     frames = Frames(1, request["total_bytes"])
 
     def send(what, meta, payload=None):
@@ -180,7 +231,7 @@ def watch_with_bpf(request, backends):
         if request["stats"]:
             session.stats = enabled_stats(Loader())
         send("started", {"probes": [probe.name for probe in session.probes]})
-        session.run(min(time.monotonic() + request["duration_s"], deadline - 1))
+        session.run(min(time.monotonic() + (request["duration_s"] or float("inf")), until))
         session.finish()
         frames.send(END, to_json({"items": 0}).encode())
         frames.flush()

@@ -174,7 +174,7 @@ class BccProbe(BpfProbe):
 
     def begin(self, namespaces):
         """Start from nothing: which namespaces are wanted, and no counts. Nothing is attached meanwhile."""
-        self.hooks = []
+        self.hooks, self.degraded = [], False
         for name in ("totals", "flows", "wanted"):
             for key, _ in self.maps.items(name, 1 << 16):
                 self.maps.drop(name, key)

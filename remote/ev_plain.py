@@ -2,7 +2,7 @@
 import struct
 
 RECORD = struct.Struct("=QQQQIIIIBBBBBBHHHi16s16s")  # bpf/record.h: struct record
-FLOW_KEY = struct.Struct("=IBBBxHH16s16s")  # struct flow_key
+FLOW_KEY_PLAIN = struct.Struct("=IBBBxHH16s16s")  # struct flow_key
 UNDECIDED = 2
 TOTALS_KEPT, FLOWS_KEPT = 4096, 8192
 
@@ -21,21 +21,15 @@ def text_of(path):
         return ""
 
 
-class NoBuffer:
-    """What there is to wait for: nothing, it is looked at now and then."""
-
-    descriptors = ()
-
-
 class PlainProbe:
     """What such probes share: counting, and saying how it went."""
 
     backend = ""
     missing = ()
+    descriptors = ()  # it is looked at now and then
 
     def __init__(self, asked):
         self.asked, self.name = asked, asked["name"]
-        self.buffer = NoBuffer()
         self.hooks, self.names, self.ms = [], {}, {}
         self.unsent = self.sampled = self.uncounted = 0
         self.totals, self.flows = {}, {}
@@ -64,7 +58,7 @@ class PlainProbe:
         else:
             self.uncounted += 1
         if row[9]:
-            flow = FLOW_KEY.pack(row[4], row[8], row[9], row[10], row[15], row[16], row[18], row[19])
+            flow = FLOW_KEY_PLAIN.pack(row[4], row[8], row[9], row[10], row[15], row[16], row[18], row[19])
             self.flows[flow] = self.flows.pop(flow, 0) + 1
             if len(self.flows) > FLOWS_KEPT:
                 del self.flows[next(iter(self.flows))]
@@ -83,6 +77,12 @@ class PlainProbe:
     def has_measured(self):
         """There are no histograms."""
         return False
+
+    def forward(self, session, _):
+        """Send the records that came since the last time."""
+        records = self.records()
+        for first in range(0, len(records), BATCH_RECORDS):
+            session.batch(self, records[first:first + BATCH_RECORDS])
 
     def records(self):
         """Return the records that came since the last time."""

@@ -5,6 +5,7 @@ misses are counted, and no more than one is ever held.
 """
 import errno
 import posix
+import sys
 import time
 
 NO_FILE = {
@@ -18,8 +19,9 @@ NO_FILE = {
     "conntrack-proc": NOT_IN_USE,
 }
 FILE_NAMES = {"net-dev": "dev", "softnet": "softnet_stat", "ipvs-stats": "ip_vs_stats", "conntrack-proc": "stat/nf_conntrack"}
-HOST_NAMES = ("identity", "pods", "places", "cgroup-io", "cgroup-fd", "softnet", "rdma-counters", "rdma-resources", "ipvs-stats")
+HOST_NAMES = ("identity", "pods", "places", "cgroup-ids", "cgroup-io", "cgroup-fd", "softnet", "rdma-counters", "rdma-resources", "ipvs-stats")
 POD_LOGS = "/var/log/pods"
+FIRST_PIDS = 0xEFFFFFFC  # include/linux/proc_ns.h: the first PID namespace; from another one, not all is to be seen
 COOKIE = 71  # SO_NETNS_COOKIE, Linux 5.14
 LOOK_AGAIN = 16  # rounds after which modules may have been loaded by others
 
@@ -105,7 +107,9 @@ class Sampler:
 
     def identity(self):
         """Say which machine this is."""
-        return to_json(dict(identity(self.request["version"], self.root), cpus=posix.sysconf("SC_NPROCESSORS_ONLN"))).encode(), ""
+        facts = identity(self.request["version"], self.root)
+        whole = posix.stat("/proc/self/ns/pid").st_ino == FIRST_PIDS
+        return to_json(dict(facts, cpus=posix.sysconf("SC_NPROCESSORS_ONLN"), whole_machine=whole)).encode(), ""
 
     def pods(self):
         """Name the folders in which the kubelet keeps pods' logs: NAMESPACE_NAME_UID."""
@@ -124,6 +128,12 @@ class Sampler:
         if over > 0:
             raise Outcome("truncated", "%d namespaces more than %d were not read" % (over, self.request["namespaces"]), data)
         return data, detail
+
+    def cgroup_ids(self):
+        """Tell which cgroup of version 2 has which number, of those in which pods' processes are."""
+        groups = [group for space in self.walk.spaces.values() for group in space.groups.values()]
+        found, why = cgroup_ids(groups)
+        return b"".join(b"%d %s\n" % pair for pair in sorted(found.items())), why
 
     def namespaces(self, before):
         """Visit the host's namespace, then those of pods."""
@@ -158,8 +168,8 @@ class Sampler:
             trouble = outcome
         except OSError as error:
             trouble = from_errno(error.errno, "setns")
-        cookie = self.cookie()
-        self.read[space.inode] = cookie
+        self.cookie = self.own_cookie()
+        self.read[space.inode] = self.cookie
         if self.is_host and "ipvs-stats" in self.wanted:
             self.item(0, "ipvs-stats", refused_by(trouble) if trouble else HOST_READERS["ipvs-stats"])
         for name in self.netns_items:
@@ -167,7 +177,13 @@ class Sampler:
         if self.netlink:
             self.netlink.close()
 
-    def cookie(self):
+    def netns_cookie(self):
+        """Tell the current namespace's cookie."""
+        if not self.cookie:
+            raise Outcome("absent", "namespaces have no cookies before Linux 5.14")
+        return b"%d" % int.from_bytes(self.cookie, sys.byteorder), ""
+
+    def own_cookie(self):
         """Return what tells this namespace from one that later has its inode, where the kernel knows it."""
         try:
             return self.netlink.socket.getsockopt(1, COOKIE, 8) if self.netlink else b""
@@ -252,6 +268,7 @@ HOST_READERS = {
     "identity": Sampler.identity,
     "pods": Sampler.pods,
     "places": Sampler.places,
+    "cgroup-ids": Sampler.cgroup_ids,
     "cgroup-io": lambda sampler: sampler.walk.io(),
     "cgroup-fd": lambda sampler: sampler.walk.open_files(),
     "softnet": of_file("softnet"),
@@ -263,6 +280,7 @@ NETNS_READERS = {name: of_file(name) for name in ("snmp", "netstat", "net-dev", 
 NETNS_READERS.update({
     "qdisc": Sampler.qdiscs,
     "link": Sampler.links,
+    "netns-cookie": Sampler.netns_cookie,
     "tcp-states": Sampler.tcp,
     "conntrack-stats": Sampler.conntrack,
     "conntrack-count": Sampler.conntrack_count,

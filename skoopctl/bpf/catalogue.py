@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skoopctl.bpf.metric import SOFTIRQ_LABELS, TUPLE_LABELS, EventMetric
+
 RECORD_BYTES = 96
 FRAMES = 14
 """``struct record`` and the addresses behind it: bpf/record.h."""
+BPF = "bpf"
 DELAY_BYTES = 40
 """What ``struct delay`` has behind the record: bpf/latency.h."""
 
@@ -34,6 +37,10 @@ class Hook:
     needed: Below | None = None
     since: str = ""
     """The kernels that have it, for people; the loader asks for features."""
+    whole: bool = False
+    """Whether a part of an alternative shows nothing."""
+    by: str = ""
+    """What shows it where that is no program of eBPF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class EventKind:
     name: str
     compatible: str
     tells: str
+    sampled: bool = True
+    """Whether it comes as an event; else it is only counted, by namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class BpfProbe:
-    """One probe by eBPF."""
+    """One probe; by eBPF, where it does not say otherwise."""
 
     name: str
     title: str
@@ -79,8 +88,21 @@ class BpfProbe:
     proof: tuple[str, ...] = ()
     """What it sees of the self-test (remote/bpf_selftest.py): kinds, `HISTOGRAMS`; empty where nothing harmless
     makes it see something."""
+    metrics: tuple[EventMetric, ...] = ()
+    """KubeSkoop's names for what it counts."""
+    notes: str = ""
+    """What its numbers are, where the table does not tell."""
     cost: str = ""
     """What a run costs, as the kernel measured it on a small virtual machine (``BPF_ENABLE_STATS``)."""
+    source: str = BPF
+    """What it is made by: eBPF, or the node's file ``ev_SOURCE.py``, which needs neither BTF nor CAP_BPF."""
+    backend: str = "core"
+    """How its results name that."""
+
+    @property
+    def is_bpf(self) -> bool:
+        """Whether programs have to be loaded for it."""
+        return self.source == BPF
 
     @property
     def record_bytes(self) -> int:
@@ -102,6 +124,16 @@ _PACKET_LOSS = BpfProbe(
     reasons="skb_drop_reason",
     stack=True,
     proof=("packet-loss",),
+    metrics=(
+        EventMetric("kubeskoop_packetloss_total", (1,), ("k8s_node", *TUPLE_LABELS)),
+        EventMetric(
+            "kubeskoop_packetloss_netfilter",
+            (1,),
+            ("k8s_node", *TUPLE_LABELS),
+            reasons=("NETFILTER_DROP",),
+            functions=("nf_hook_slow",),
+        ),
+    ),
 )
 _TCP_RESET = BpfProbe(
     name="tcpreset",
@@ -156,6 +188,7 @@ _TCP_RETRANSMIT = BpfProbe(
         ),
         EventKind(22, "retransmit-synack", "TCPRetrans", "a SYN-ACK was sent again"),
     ),
+    metrics=(EventMetric("kubeskoop_tcpretrans_total", (20, 21, 22), TUPLE_LABELS),),
 )
 
 _SOFTIRQS = ("HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU")
@@ -181,6 +214,12 @@ _SOFTIRQ = BpfProbe(
         Threshold("very_slow", 100_000, "it is very slow"),
     ),
     histograms=tuple((stage, word) for stage in ("wait", "run") for word in _SOFTIRQS),
+    metrics=(
+        EventMetric("kubeskoop_softirq_schedslow", (30, 31), SOFTIRQ_LABELS),
+        EventMetric("kubeskoop_softirq_schedslow100ms", (31,), SOFTIRQ_LABELS),
+        EventMetric("kubeskoop_softirq_excuteslow", (32, 33), SOFTIRQ_LABELS),
+        EventMetric("kubeskoop_softirq_excuteslow100ms", (33,), SOFTIRQ_LABELS),
+    ),
     whole_node=True,
     proof=(HISTOGRAMS,),
     cost="some 80 ns when a softirq is asked for, 100 ns when it begins, 100 ns when it ends",
@@ -207,6 +246,10 @@ _TRANSMIT = BpfProbe(
     thresholds=(Threshold("slow", 100_000, "a packet leaves slowly"),),
     histograms=(("qdisc", ""), ("driver", "")),
     proof=(HISTOGRAMS,),
+    metrics=(
+        EventMetric("kubeskoop_netiftxlat_qdiscslow100ms", (40,)),
+        EventMetric("kubeskoop_netiftxlat_netdevslow100ms", (41,)),
+    ),
     cost="some 600 ns a packet: 310 when it comes to the queue, 120 when the driver gets it, 160 when that is done",
 )
 _TCP_CONNECT = BpfProbe(
@@ -259,6 +302,213 @@ _BLOCK = BpfProbe(
     cost="some 350 ns when a request goes to the driver, 190 ns when it is done",
     whole_node=True,
 )
+_SOCKET = BpfProbe(
+    name="socketlatency",
+    title="data that waits in a TCP socket: received, until the program reads it; written, until the kernel sends it",
+    hooks=(
+        Hook(
+            "when a program reads, and when there was something to read",
+            (("on_tcp_rcv_space_adjust", "on_sk_data_ready"), ("on_tcp_rcv_space_adjust", "on_tcp_probe")),
+            since="6.3, else 4.17 while a connection is established",
+            whole=True,
+        ),
+        Hook(
+            "when a program writes, and when a packet with that leaves",
+            (
+                ("on_tcp_sendmsg_locked", "on_net_dev_queue"),
+                ("in_tcp_sendmsg_locked", "on_net_dev_queue"),
+                ("at_tcp_sendmsg_locked", "on_net_dev_queue"),
+            ),
+            since="6.16; before, fentry, else a kprobe",
+            whole=True,
+        ),
+        Hook("when a socket ends", (("on_tcp_destroy_sock",),), since="4.17"),
+    ),
+    kinds=(
+        EventKind(80, "read-slow", "", "a program let data wait before it read it", sampled=False),
+        EventKind(81, "read-very-slow", "SOCKETLAT_READSLOW", "a program let data wait very long"),
+        EventKind(82, "write-slow", "", "what a program wrote waited before it was sent", sampled=False),
+        EventKind(83, "write-very-slow", "SOCKETLAT_SENDSLOW", "what a program wrote waited very long"),
+    ),
+    delay=True,
+    thresholds=(
+        Threshold("slow", 1_000, "a wait is counted as slow"),
+        Threshold("very_slow", 100_000, "it is very slow, and told"),
+    ),
+    histograms=(("read", ""), ("write", "")),
+    metrics=(
+        EventMetric("kubeskoop_socketlatency_read1ms", (80, 81)),
+        EventMetric("kubeskoop_socketlatency_read100ms", (81,)),
+        EventMetric("kubeskoop_socketlatency_write1ms", (82, 83)),
+        EventMetric("kubeskoop_socketlatency_write100ms", (83,)),
+    ),
+    notes=(
+        "A read ends the wait of all that was there; what is left waits anew since then. One byte of the queue that "
+        "is sent is watched at a time, and the next one is the last that was written by then. So no wait is told "
+        "longer than it was, and a queue that never gets empty is measured all the same."
+    ),
+    cost="some 220 ns when data comes, 190 ns a read, 160 ns a write, 150 ns a packet that leaves",
+)
+_KERNEL = BpfProbe(
+    name="kernellatency",
+    title="packets that the kernel itself keeps: from a device to their socket, and from TCP to a device",
+    hooks=(
+        Hook(
+            "packets that come from a device, and TCP's that reach an established connection",
+            (("on_netif_receive_skb", "on_tcp_probe"),),
+            since="4.17",
+            whole=True,
+        ),
+        Hook(
+            "UDP's that reach their socket",
+            (("on_sk_data_ready",), ("in_udp_enqueue",), ("at_udp_enqueue",)),
+            since="6.3; before, fentry, else a kprobe",
+        ),
+        Hook(
+            "packets that TCP sends, and that come to a device's queue",
+            (
+                ("in_ip_queue_xmit", "in_inet6_csk_xmit", "on_net_dev_queue"),
+                ("at_ip_queue_xmit", "at_inet6_csk_xmit", "on_net_dev_queue"),
+                ("stamped_net_dev_queue",),
+            ),
+            since="fentry, else kprobes, else by TCP's own stamp, since 4.20",
+            whole=True,
+        ),
+    ),
+    kinds=(
+        EventKind(90, "receive-slow", "RXKERNEL_SLOW", "a packet came slowly from its device to its socket"),
+        EventKind(91, "receive-very-slow", "RXKERNEL_SLOW", "a packet came very slowly to its socket"),
+        EventKind(92, "send-slow", "TXKERNEL_SLOW", "a packet came slowly from TCP to its device"),
+        EventKind(93, "send-very-slow", "TXKERNEL_SLOW", "a packet came very slowly to its device"),
+    ),
+    delay=True,
+    thresholds=(
+        Threshold("slow", 10_000, "a way is slow"),
+        Threshold("very_slow", 100_000, "it is very slow"),
+    ),
+    histograms=(("receive", ""), ("send", "")),
+    metrics=(
+        EventMetric("kubeskoop_kernellatency_rxslow", (90, 91)),
+        EventMetric("kubeskoop_kernellatency_rxslow100ms", (91,)),
+        EventMetric("kubeskoop_kernellatency_txslow", (92, 93)),
+        EventMetric("kubeskoop_kernellatency_txslow100ms", (93,)),
+    ),
+    notes=(
+        "What comes in may wait for netfilter, for a program that has it decide (NFQUEUE), and for the socket while a "
+        "program is in a system call for it; what goes out for netfilter, and for the neighbour's address. TCP's own "
+        "stamp is that of the first packet of those that it sends at once: those behind it seem a little slower."
+    ),
+    cost="some 100 ns a packet that comes in, 130 ns when it is at its socket, 200 ns one that leaves (by the stamp)",
+)
+_VIRTIO = BpfProbe(
+    name="virtcmdlatency",
+    title="commands to virtio network devices that take long, while all network settings are locked (RTNL)",
+    hooks=(
+        Hook(
+            "commands, and when they are done",
+            (
+                ("at_virtnet_send_command_reply", "after_virtnet_send_command_reply"),
+                ("at_virtnet_send_command", "after_virtnet_send_command"),
+            ),
+            since="with virtio_net; which of the two depends on the kernel",
+            whole=True,
+        ),
+    ),
+    kinds=(
+        EventKind(100, "virtio-command-slow", "VIRTCMDEXCUTE", "a command to a virtio device took long"),
+        EventKind(101, "virtio-command-very-slow", "VIRTCMDEXCUTE_100MS", "a command took very long"),
+    ),
+    words=("RX", "MAC", "VLAN", "ANNOUNCE", "MQ", "GUEST_OFFLOADS", "NOTF_COAL"),
+    delay=True,
+    thresholds=(
+        Threshold("slow", 10_000, "a command is slow"),
+        Threshold("very_slow", 100_000, "it is very slow"),
+    ),
+    histograms=(("command", ""),),
+    whole_node=True,
+    metrics=(
+        EventMetric("kubeskoop_virtcmdlatency_latency", (100, 101)),
+        EventMetric("kubeskoop_virtcmdlatency_latency100ms", (101,)),
+    ),
+)
+_CONNTRACK = BpfProbe(
+    name="conntrack",
+    title="connections that conntrack begins, changes and ends, with both directions, NAT and state",
+    hooks=(
+        Hook(
+            "entries of the table, and those that helpers expect",
+            (),
+            since="all; the module nf_conntrack_netlink has to be there",
+            by="netlink: NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY, _EXP_NEW, _EXP_DESTROY",
+        ),
+    ),
+    kinds=(
+        EventKind(130, "conntrack-new", "ConntrackNew", "a connection was entered"),
+        EventKind(131, "conntrack-update", "ConntrackUpdate", "its state or status changed"),
+        EventKind(
+            132, "conntrack-destroy", "ConntrackDestroy", "it was taken out: it timed out, or was deleted"
+        ),
+        EventKind(133, "expect-new", "ConntrackExpNew", "a helper expects a connection"),
+        EventKind(134, "expect-destroy", "ConntrackExpDestroy", "it no longer expects it, or it came"),
+    ),
+    source="conntrack",
+    backend="netlink",
+)
+_DNS = BpfProbe(
+    name="dns",
+    title="DNS over UDP: queries that get an error, no such name, no answer, or an answer that takes long",
+    hooks=(
+        Hook(
+            "queries and answers of each namespace",
+            (),
+            since="all; the module af_packet has to be there",
+            by="packet socket, classic BPF: UDP port 53",
+        ),
+    ),
+    kinds=(
+        EventKind(110, "dns-answer", "", "an answer came in time and without an error: counted only"),
+        EventKind(111, "dns-answer-slow", "", "an answer came without an error, after long"),
+        EventKind(112, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
+        EventKind(113, "dns-nxdomain", "", "there is no such name"),
+        EventKind(114, "dns-timeout", "", "a query got no answer in time"),
+    ),
+    words=(
+        *("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET"),
+        *("NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI", "RCODE12", "RCODE13", "RCODE14", "RCODE15"),
+        "NO_ANSWER",
+    ),
+    thresholds=(
+        Threshold("slow", 100_000, "an answer is slow"),
+        Threshold("timeout", 5_000_000, "a query is without an answer, since it was sent last"),
+    ),
+    histograms=(("answer", ""),),
+    source="dns",
+    backend="packet",
+)
+_FLOW = BpfProbe(
+    name="flow",
+    title="bytes and packets of TCP connections, as their sockets count them; counted only",
+    hooks=(
+        Hook(
+            "connections that are there, at the beginning and whenever counts are sent",
+            (),
+            since="all; the module tcp_diag has to be there; bytes to the last one since 4.19",
+            by="netlink: sock_diag",
+        ),
+        Hook(
+            "connections that end",
+            (),
+            since="4.3; before, what came after the last snapshot is not seen",
+            by="netlink: SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY",
+        ),
+    ),
+    kinds=(
+        EventKind(120, "flow-sent", "", "what a socket sent to its peer"),
+        EventKind(121, "flow-received", "", "what a socket received from its peer, with the peer as source"),
+    ),
+    source="flow",
+    backend="netlink",
+)
 
 PROBES = {
     probe.name: probe
@@ -271,6 +521,12 @@ PROBES = {
         _TCP_CONNECT,
         _RUNQUEUE,
         _BLOCK,
+        _SOCKET,
+        _KERNEL,
+        _VIRTIO,
+        _CONNTRACK,
+        _DNS,
+        _FLOW,
     )
 }
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}

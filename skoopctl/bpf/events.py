@@ -91,6 +91,8 @@ class BpfEvent:
     """The functions that led there, the innermost first."""
     delay: Delay | None = None
     """How long it took; None where that is not what the probe tells."""
+    details: Mapping[str, str | int] = field(default_factory=dict)
+    """What one probe alone tells, of those that are no eBPF."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skoopctl import __version__
@@ -18,6 +19,7 @@ PROGRAM_FILES = (
     "outcome.py",
     "frames.py",
     "lifetime.py",
+    "lease.py",
     "namespaces.py",
     "bpf.py",
 )
@@ -33,11 +35,13 @@ LOADER_FILES = (
     "bpf_symbols.py",
     "bpf_probe.py",
     "bpf_core.py",
-    "ev_plain.py",
     "bpf_selftest.py",
     "bpf_budget.py",
     "bpf_session.py",
 )
+
+
+PLAIN = "ev_plain.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +57,29 @@ BACKENDS = {
     backend.name: backend
     for backend in (
         Backend("core", "Core"),
-        Backend("bcc", "Bcc", ("ev_bcc.py",)),
-        Backend("tracefs", "Tracefs", ("ev_trace.py", "ev_tracefs.py")),
-        Backend("proc", "Proc", ("ev_proc.py",)),
+        Backend("bcc", "Bcc", (PLAIN, "ev_bcc.py")),
+        Backend("tracefs", "Tracefs", (PLAIN, "ev_trace.py", "ev_tracefs.py")),
+        Backend("proc", "Proc", (PLAIN, "ev_proc.py")),
     )
 }
 """The best first."""
 BCC_COMPILER = "ev_bcc_compiler.py"
 """The program that BCC's backend starts on the node."""
 AUTO = "auto"
+SOURCE_FILES = {"conntrack": ("ev_conntrack.py",), "dns": ("ev_dns.py",), "flow": ("ev_flow.py",)}
+"""What is sent behind them for a source that is no eBPF, by its name; all of them stand on `SOURCES_STAND_ON`."""
+SOURCES_STAND_ON = ("modules.py", "netlink.py", "ev_source.py")
 BUFFERS = ("auto", "ring", "perf")
 MAX_THRESHOLD_US = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
 class BpfRequest:
-    """What a node is asked to watch. Namespaces are inodes; none means all. Times are in seconds."""
+    """What a node is asked to watch. Namespaces are inodes; none means all. Times are in seconds.
+
+    With a lease the program goes on for ``duration_s``, without end if that is 0, as long as it hears something on its
+    stdin now and then, as a node that sends rounds does. Without one it has a deadline.
+    """
 
     probes: tuple[str, ...]
     duration_s: float
@@ -81,6 +92,10 @@ class BpfRequest:
     counts_s: float = 0.0
     """How often the counts are sent; 0 for once, at the end."""
     total_bytes: int = 64 << 20
+    """Of events: the most that is sent at once, or in all where nothing comes back."""
+    bytes_s: float = 0.0
+    """What comes back of it, by the second."""
+    lease_s: float = 0.0
     btf: str = "/sys/kernel/btf/vmlinux"
     lockdown: str = "/sys/kernel/security/lockdown"
     backend: str = AUTO
@@ -107,7 +122,7 @@ class BpfRequest:
         if self.backend not in {AUTO, *BACKENDS}:
             backends = ", ".join((*BACKENDS, AUTO))
             raise UsageError(f"there is no backend {self.backend!r}", hint=f"there are {backends}")
-        if min(self.duration_s, self.interval_s, self.total_bytes) <= 0:
+        if min(self.duration_s or self.lease_s, self.interval_s, self.total_bytes) <= 0:
             raise UsageError("durations and limits of a request must be above zero")
         if (self.budget or 0) < 0 or not 0 < self.budget_slice_s <= self.budget_every_s:
             raise UsageError("a budget is not below zero, and measured in slices of the time between them")
@@ -136,6 +151,8 @@ class BpfRequest:
             "interval_s": self.interval_s,
             "counts_s": self.counts_s,
             "total_bytes": self.total_bytes,
+            "bytes_s": self.bytes_s,
+            "lease_s": self.lease_s,
             "btf": self.btf,
             "lockdown": self.lockdown,
             "selftest": self.selftest,
@@ -151,11 +168,40 @@ class BpfRequest:
         texts = [name for name in self.probes if "bcc" in self.backends and bcc_source(name)]
         return len(texts) * self.bcc_timeout_s
 
+    def files(self) -> tuple[str, ...]:
+        """Return the files of the node program that answers it."""
+        asked = [PROBES[name] for name in self.probes]
+        sources = {probe.source for probe in asked if not probe.is_bpf}
+        more = [file for name, files in SOURCE_FILES.items() if name in sources for file in files]
+        below = dict.fromkeys(file for backend in self.backends for file in BACKENDS[backend].files)
+        return (
+            *PROGRAM_FILES,
+            *LOADER_FILES,
+            *(below if any(probe.is_bpf for probe in asked) else ()),
+            *((*SOURCES_STAND_ON, *more) if more else ()),
+        )
+
     def _asked(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
+        settings = {
+            f"{each.name}_us": self.thresholds_us.get(f"{probe.name}.{each.name}", each.default_us)
+            for each in probe.thresholds
+        }
+        about = {"source": probe.source, "backend": probe.backend, "settings": settings}
+        if probe.is_bpf:
+            return {**self._programs(probe, architecture), **about}
+        return {
+            "name": probe.name,
+            "hooks": [[hook.what, hook.by] for hook in probe.hooks],
+            "words": list(probe.words),
+            **about,
+        }
+
+    def _programs(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
         groups = [
             {
                 "what": hook.what,
                 "any": [list(each) for each in hook.alternatives],
+                "whole": hook.whole,
                 "below": [hook.needed.tracepoint, hook.needed.arguments] if hook.needed else None,
             }
             for hook in probe.hooks
@@ -169,23 +215,25 @@ class BpfRequest:
             "bcc": bcc_source(probe.name) if "bcc" in self.backends else "",
             "kinds": {kind.number: kind.name for kind in probe.kinds},
             "proof": [numbers.get(each, each) for each in probe.proof],
-            "settings": {
-                f"{each.name}_us": self.thresholds_us.get(f"{probe.name}.{each.name}", each.default_us)
-                for each in probe.thresholds
-            },
         }
         return {**built(probe.name, architecture).plain(), **more}
 
 
 def bpf_source(request: BpfRequest, architecture: str) -> str:
     """Return the whole program, with the call that answers ``request``."""
-    backends = [BACKENDS[name] for name in request.backends]
-    more = tuple(each for backend in backends for each in backend.files)
-    made_by = "".join(f"{backend.made_by}, " for backend in backends)
-    call = f"watch_with_bpf({request.plain(architecture)!r}, ({made_by}))"
-    return f"{joined(PROGRAM_FILES + LOADER_FILES + more)}\n{call}\n"
+    makers = [BACKENDS[name].made_by for name in request.backends] if _has_programs(request) else []
+    call = f"watch_with_bpf({request.plain(architecture)!r}, ({''.join(f'{each}, ' for each in makers)}))"
+    return f"{joined(request.files())}\n{call}\n"
+
+
+def _has_programs(request: BpfRequest) -> bool:
+    return any(PROBES[name].is_bpf for name in request.probes)
 
 
 def bpf_job(request: BpfRequest, architecture: str) -> Job:
-    """Return the command and the bytes for its stdin."""
-    return job_of(bpf_source(request, architecture))
+    """Return the command and the bytes for its stdin; with a lease, it wants to hear something four times a lease."""
+    job = job_of(bpf_source(request, architecture))
+    if not request.lease_s:
+        return job
+    # How much a whole conversation brings has no limit: its receiver bounds what it holds.
+    return replace(job, max_output=sys.maxsize, heartbeat_s=request.lease_s / 4)

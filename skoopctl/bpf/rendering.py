@@ -14,6 +14,7 @@ BCC_PROBES = ("packetloss", "tcpreset", "tcpretrans")
 """The probes that there are for BCC."""
 
 _MAP = re.compile(r"struct \{\n(?:\t__\w+\([^;]*\);\n)+\} (\w+) SEC\(\"\.maps\"\);\n")
+_INCLUDE = re.compile(r"^#include \"([^\n\"]*)\"\n", re.MULTILINE)
 _FIELD = re.compile(r"__(?:uint|type)\((\w+), ([^;]*)\);")
 _TABLES = {
     "BPF_MAP_TYPE_HASH": "hash",
@@ -24,7 +25,7 @@ _REWRITES = (
     (re.compile(r"//[^\n]*"), ""),
     (re.compile(r"^#define (?:SETTING|IS_SET)\(name\) [^S\n][^\n]*\n", re.MULTILINE), ""),
     (re.compile(r"^SETTING\([^\n]*\n", re.MULTILINE), ""),
-    (re.compile(r"^#(?:include \"[^\n]*|pragma once)\n", re.MULTILINE), ""),
+    (re.compile(r"^#pragma once\n", re.MULTILINE), ""),
     (re.compile(r"bpf_map_lookup_elem\(&(\w+), "), r"\1.lookup("),
     (re.compile(r"bpf_map_update_elem\(&(\w+), ([^,]+), ([^,]+), BPF_NOEXIST\)"), r"\1.insert(\2, \3)"),
     (re.compile(r"bpf_map_update_elem\(&(\w+), ([^,]+), ([^,]+), 0\)"), r"\1.update(\2, \3)"),
@@ -43,9 +44,7 @@ _REWRITES = (
 
 def rendered(name: str, folder: Path) -> str:
     """Return the text of one probe, from the sources in ``folder``."""
-    files = ("bcc.h", "record.h", "packet.h", f"{name}.bpf.c")
-    parts = [(folder / each).read_text(encoding="utf-8") for each in files]
-    text = _MAP.sub(_table, "\n".join(parts))
+    text = _MAP.sub(_table, _inlined(f"{name}.bpf.c", folder, set()))
     for pattern, instead in _REWRITES:
         text = pattern.sub(instead, text)
     text = text.replace("enum kind {", "BPF_ARRAY(filter, u32, 1);\n\nenum kind {", 1)
@@ -53,6 +52,15 @@ def rendered(name: str, folder: Path) -> str:
         if left in text:
             raise BpfObjectError(f"{name} cannot be written for BCC: {left!r} is left in it")
     return text.lstrip()
+
+
+def _inlined(file: str, folder: Path, seen: set[str]) -> str:
+    """Return a source with the headers that it includes, each once; ``bcc.h`` stands in the place of the types."""
+    if file in seen:
+        return ""
+    seen.add(file)
+    text = (folder / ("bcc.h" if file == "kernel.h" else file)).read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda found: _inlined(found[1], folder, seen), text)
 
 
 def _table(found: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from skoopctl.bpf.calls import function_of, is_loss
 from skoopctl.bpf.catalogue import KINDS, PROBES, BpfProbe
 from skoopctl.bpf.events import Batch, Names, address_text, decode_batch, reason_name
 from skoopctl.bpf.histogram import Histogram, histograms_of
+from skoopctl.bpf.rows import decode_rows
 from skoopctl.errors import EvidenceError
 from skoopctl.evidence.untrusted import parse_object, printable
 
@@ -121,6 +122,12 @@ class FlowCount:
     destination: str
     destination_port: int
     count: int
+    bytes: int = 0
+    """Of payload. These are of `flow` alone."""
+    packets: int = 0
+    retransmits: int = 0
+    rtt_us: int = 0
+    """As the socket measured it last; 0 where it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,7 @@ class Stream:
             "detached": _detached,
             "symbols": self._symbols,
             "events": self._events,
+            "rows": lambda meta, body: decode_rows(_probe(meta), meta, body),
             "counts": self._counts,
             "started": lambda _meta, _body: None,
         }
@@ -283,21 +291,21 @@ def _hook(row: Mapping[str, Any]) -> HookReport:
     )
 
 
-def _flow(key: str, count: int) -> FlowCount:
-    """Return one row; the order of the key is that of ``struct flow_key``."""
+def _flow(key: str, count: int, *sums: int) -> FlowCount:
+    """Return one row; the order of the key is that of ``struct flow_key``, of the sums that of `FlowCount`."""
     packed = bytes.fromhex(key)
     if len(packed) != _FLOW.size:
         raise ValueError("a flow's key is cut")
     netns, kind, family, protocol, source_port, destination_port, source, destination = _FLOW.unpack(packed)
     return FlowCount(
-        kind=KINDS[kind].name,
-        netns=netns,
-        protocol=protocol,
-        source=address_text(family, source),
-        source_port=source_port,
-        destination=address_text(family, destination),
-        destination_port=destination_port,
-        count=_number(count),
+        KINDS[kind].name,
+        netns,
+        protocol,
+        address_text(family, source),
+        source_port,
+        address_text(family, destination),
+        destination_port,
+        *(_number(value) for value in (count, *sums)),
     )
 
 

@@ -6,6 +6,7 @@ PASS; one that does not is offered only when nothing better is known, and says s
 
 from __future__ import annotations
 
+from skoopctl.checks.catalogue import EVENTS
 from skoopctl.checks.catalogue.metrics import METRICS
 from skoopctl.checks.cause import Cause
 from skoopctl.checks.finding import Fix
@@ -60,6 +61,7 @@ UNSEARCHED = {
     "path-undecided": "what is unknown cannot be mended in the model",
     "link-local-source": "which address the sender should have is not known here",
     **{doc.id: "counters tell that it happens, not which packet it happened to" for doc in METRICS},
+    **{doc.id: "events tell what happened to a packet, and no walk was asked for" for doc in EVENTS},
 }
 """Causes that no edit of the model is searched for, with the reason. Others have a proposer, and `nearby`."""
 

@@ -16,6 +16,7 @@ from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.cli.probe_options import complete_probe
 
 if TYPE_CHECKING:
+    from skoopctl.bpf.catalogue import BpfProbe
     from skoopctl.inventory import InventoryHost
     from skoopctl.probes.metric import Probe
     from skoopctl.transport.base import Deadlines
@@ -43,31 +44,37 @@ def probe_list(
 ) -> int:
     """Show which probes there are; with an inventory, how each fares on its nodes.
 
-    PROBE shows that one with its metrics. With -i, each node is asked for one round: a probe is available, degraded
-    (some namespaces or processes could not be read) or unavailable, and why. Exit status: 0 done, 2 usage or
+    PROBE shows that one with its metrics. With -i, each node is asked for one round, and event probes are started
+    there for a moment: a probe is available, degraded (some namespaces, processes or hooks could not be had) or
+    unavailable, and why. Exit status: 0 done, 2 usage or
     inventory, 3 some nodes gave no answer, 4 none did.
     """
+    from skoopctl.events.catalogue import EVENT_PROBES, known_names, parted
+    from skoopctl.events.listing import event_probes_object
     from skoopctl.probes.as_json import listing_object
-    from skoopctl.probes.catalogue import PROBES, probes_named
+    from skoopctl.probes.catalogue import probes_named
 
     if aim.list_hosts:
         click.echo(aim.listed(quiet=quiet))
         return 0
-    probes = probes_named(names or PROBES)
+    metrics, events = parted(names or known_names())
+    probes = probes_named(metrics)
+    event_probes = [EVENT_PROBES[name] for name in events]
     nodes = None
     if aim.sources:
         hosts = login.applied(aim.hosts(quiet=quiet or as_json))
-        nodes = _asked(hosts, probes, login=login, forks=forks, deadlines=deadlines)
+        nodes = _asked(hosts, metrics, events, login=login, forks=forks, deadlines=deadlines)
     if as_json:
-        click.echo(json.dumps(listing_object(probes, nodes), indent=2))
+        click.echo(json.dumps(listing_object(probes, nodes, event_probes_object(event_probes)), indent=2))
     else:
-        click.echo(_text(probes, nodes, detailed=bool(names)), nl=False)
+        click.echo(_text(probes, event_probes, nodes, detailed=bool(names)), nl=False)
     return _exit_code(nodes)
 
 
 def _asked(
     hosts: tuple[InventoryHost, ...],
-    probes: tuple[Probe, ...],
+    probes: tuple[str, ...],
+    events: tuple[str, ...],
     *,
     login: LoginFlags,
     forks: int | None,
@@ -80,17 +87,17 @@ def _asked(
     from skoopctl.watching.observation import Observation, kind_of
     from skoopctl.watching.one_round import ask_once
 
-    observation = Observation([probe.name for probe in probes], hosts)
+    observation = Observation(probes, hosts, events=events)
     asyncio.run(ask_once(observation, transports=login.transports(hosts), deadlines=deadlines, forks=forks))
     return [
-        node_object(view.name, view.host.address, "ok", "", view.series.availability())
+        node_object(view.name, view.host.address, "ok", "", view.availability())
         if view.rounds
         else node_object(
             view.name,
             view.host.address,
             kind_of(view.error),
             view.why or f"no answer within the run deadline of {deadlines.run_s:g} s",
-            view.series.availability(),
+            view.availability(),
         )
         for view in observation.nodes.values()
     ]
@@ -103,13 +110,21 @@ def _exit_code(nodes: list[dict[str, Any]] | None) -> int:
     return EXIT_NONE if silent == len(nodes or ()) else EXIT_SOME
 
 
-def _text(probes: tuple[Probe, ...], nodes: list[dict[str, Any]] | None, *, detailed: bool) -> str:
+def _text(
+    probes: tuple[Probe, ...],
+    event_probes: list[BpfProbe],
+    nodes: list[dict[str, Any]] | None,
+    *,
+    detailed: bool,
+) -> str:
     from skoopctl.cli.probe_listing import listing_lines, node_lines
     from skoopctl.report.terminal import painted
 
     width = min(shutil.get_terminal_size((110, 24)).columns, 130)
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     shown = (
-        node_lines(nodes, width=width) if nodes is not None else listing_lines(probes, detailed, width=width)
+        node_lines(nodes, width=width)
+        if nodes is not None
+        else listing_lines(probes, event_probes, detailed, width=width)
     )
     return painted(shown, color=color)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from skoopctl.bpf.catalogue import BpfProbe
+from skoopctl.events.listing import NEEDS, ways_of
 from skoopctl.probes.catalogue import DEFAULT_PROBES, READINGS
 from skoopctl.probes.metric import Probe
 from skoopctl.report.terminal import Line, Span, line, wrapped
@@ -13,14 +15,21 @@ _STYLES = {"available": "good", "degraded": "warn", "unavailable": "bad", "unkno
 _NAME_AT = 14
 
 
-def listing_lines(probes: Sequence[Probe], detailed: bool, *, width: int) -> list[Line]:
+def listing_lines(
+    probes: Sequence[Probe], event_probes: Sequence[BpfProbe], detailed: bool, *, width: int
+) -> list[Line]:
     """Return the catalogue: a row a probe, or, ``detailed``, each with its metrics."""
     if detailed:
-        return [part for probe in probes for part in _detailed(probe, width)]
+        rows = [part for probe in probes for part in _detailed(probe, width)]
+        return rows + [part for probe in event_probes for part in _event_probe(probe, width)]
     lines: list[Line] = []
     for probe in probes:
         star = "" if probe.name in DEFAULT_PROBES else " *"
         lines += _row(f"{probe.name}{star}", f"{probe.title}. {len(probe.metrics)} metrics.", width)
+    if event_probes:
+        lines += [line(), line(Span("Of events, only on request", "bold"))]
+    for each in event_probes:
+        lines += _row(each.name, f"{each.title[0].upper()}{each.title[1:]}.", width)
     lines += [line(), line("* costs more than the others together: only on request")]
     return [*lines, line("One with its metrics: skoopctl probe list PROBE; on nodes: -i INVENTORY")]
 
@@ -47,6 +56,21 @@ def _detailed(probe: Probe, width: int) -> list[Line]:
         said += [f"Only {reading.only}."] if reading.only else []
         said += [f"Differs: {reading.differs}."] if reading.differs else []
         lines += wrapped(" ".join(said), width, first="    ", rest="    ", style="dim")
+    return [*lines, line()]
+
+
+def _event_probe(probe: BpfProbe, width: int) -> list[Line]:
+    lines = [line(Span(f"{probe.name}: {probe.title}", "bold"))]
+    lines += _row("  needs", NEEDS, width)
+    lines += _row("  costs", probe.cost, width) if probe.cost else []
+    for hook in probe.hooks:
+        lines += _row("  sees", f"{hook.what}; by {', else '.join(ways_of(hook))}; {hook.since}", width)
+    for each in probe.thresholds:
+        lines += _row("  from", f"{each.default_us / 1000:g} ms on: {each.tells}", width)
+    for kind in probe.kinds:
+        name = f"  {kind.compatible}" if kind.compatible else ""
+        lines += [line("  ", Span(kind.name, "fact"), name), *wrapped(kind.tells, width, first="    ")]
+    lines += [line("  ", Span(metric.name, "fact"), "  counter") for metric in probe.metrics]
     return [*lines, line()]
 
 

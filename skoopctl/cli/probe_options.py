@@ -36,9 +36,9 @@ class Duration(click.ParamType[float]):
 
 def complete_probe(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Offer the probes whose names begin like what was typed."""
-    from skoopctl.probes.catalogue import PROBES
+    from skoopctl.events.catalogue import known_names
 
-    return [name for name in (*PROBES, ALL) if name.startswith(incomplete)]
+    return [name for name in (*known_names(), ALL) if name.startswith(incomplete)]
 
 
 def complete_metric(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -57,16 +57,17 @@ def complete_threshold(_ctx: click.Context, _param: click.Parameter, incomplete:
     return [f"{name}={each.default:g}" for name, each in THRESHOLDS.items() if name.startswith(incomplete)]
 
 
-def chosen_probes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the probes that are meant: all, those named, or what is cheap. Raises `UsageError`."""
-    from skoopctl.probes.catalogue import DEFAULT_PROBES, PROBES, items_of
+def chosen_probes(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the probes of metrics and of events that are meant: all, those named, or the metrics that cost little.
+
+    Raises `UsageError`.
+    """
+    from skoopctl.events.catalogue import known_names, parted
+    from skoopctl.probes.catalogue import DEFAULT_PROBES
 
     if not names:
-        return DEFAULT_PROBES
-    if ALL in names:
-        return tuple(PROBES)
-    items_of(names)  # refuses unknown names
-    return tuple(dict.fromkeys(names))
+        return DEFAULT_PROBES, ()
+    return parted(known_names() if ALL in names else names)
 
 
 def chosen_metric(name: str | None, probes: Sequence[str]) -> str | None:

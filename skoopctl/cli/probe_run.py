@@ -14,6 +14,7 @@ import click
 from skoopctl.cli.aim import LAB, LAB_INVENTORY, Aim, inventory_options
 from skoopctl.cli.deadlines import deadline_options
 from skoopctl.cli.login import LoginFlags, login_options
+from skoopctl.cli.loki_options import loki_options
 from skoopctl.cli.probe_options import (
     Duration,
     check_times,
@@ -28,6 +29,7 @@ from skoopctl.cli.probe_options import (
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from skoopctl.plans.loki_part import LokiPart
     from skoopctl.transport.base import Deadlines
     from skoopctl.watching.summary import Summary
 
@@ -81,6 +83,7 @@ Exit status: 0 clean · 1 findings at or above --fail-on · 2 usage or inventory
     shell_complete=complete_threshold,
     help="From what number on something is a finding; may be given several times.",
 )
+@loki_options()
 @click.option("--sysfs", metavar="DIR", default="/sys", hidden=True, help="Where the nodes' /sys is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines (schema skoopctl.probe-run/1).")
 @click.option("-q", "--quiet", is_flag=True, help="No live table, and no word about nodes that break.")
@@ -98,6 +101,7 @@ def probe_run(
     sort: str | None,
     fail_on: str,
     thresholds: tuple[str, ...],
+    loki: LokiPart | None,
     sysfs: str,
     as_json: bool,
     quiet: bool,
@@ -116,11 +120,14 @@ def probe_run(
     if aim.list_hosts:
         click.echo(aim.listed(quiet=quiet))
         return 0
-    chosen = chosen_probes(probes)
+    chosen, events = chosen_probes(probes)
+    if loki is not None and not events:
+        raise UsageError("--loki without a probe of events", hint="name one: skoopctl probe list")
     every_s = interval if interval is not None else min(INTERVAL_S, duration / 2)
     check_times(duration, every_s)
     session = Session(
         probes=chosen,
+        events=events,
         stay=Stay(duration, every_s),
         hosts=login.applied(aim.hosts(quiet=quiet or as_json)),
         inventory=aim.label,
@@ -131,6 +138,7 @@ def probe_run(
         sort=chosen_metric(sort, chosen),
         pod=chosen_pod(pod),
         sysfs=sysfs,
+        loki=loki,
     )
     summary = session.watch(login.transports(session.hosts), as_json=as_json, quiet=quiet)
     _print(summary, as_json=as_json)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from skoopctl.watching.events_asked import events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
 from skoopctl.watching.observation import NodeView, Observation, Phase
 from skoopctl.watching.summary import Summary, summary_of
 
 if TYPE_CHECKING:
+    from skoopctl.events.event import Event
     from skoopctl.evidence.rounds import Round
     from skoopctl.inventory import InventoryHost
+    from skoopctl.plans.loki_part import LokiPart
+    from skoopctl.sinks.live_table import LiveTable
     from skoopctl.transport.base import Deadlines, TransportFactory
 
 Told = Callable[[NodeView, "Round | None"], None]
@@ -29,6 +35,7 @@ class Session:
     """What is asked for, of whom, and how long."""
 
     probes: tuple[str, ...]
+    events: tuple[str, ...]
     stay: Stay
     hosts: Sequence[InventoryHost]
     inventory: str
@@ -39,11 +46,12 @@ class Session:
     sort: str | None = None
     pod: tuple[str, str] | None = None
     sysfs: str = "/sys"
+    loki: LokiPart | None = None
 
     def watch(self, transports: TransportFactory, *, as_json: bool, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`."""
         shows_rates = as_json or (not quiet and sys.stderr.isatty())
-        observation = Observation(self.probes, self.hosts, live=shows_rates)
+        observation = Observation(self.probes, self.hosts, live=shows_rates, events=self.events)
         lines = _JsonLines(self) if as_json else None
         interrupted = False
         try:
@@ -65,22 +73,52 @@ class Session:
     def _shown(self, observation: Observation, lines: _JsonLines | None, *, quiet: bool) -> Iterator[None]:
         """Show how it goes: JSON lines, a live table on a terminal, or a line for each node that breaks."""
         if lines is not None:
-            observation.told = lines.told
+            observation.told, observation.happened = lines.told, lines.happened
             yield
-        elif quiet:
-            yield
-        else:
-            from skoopctl.sinks.live_table import live_table
-
-            live = live_table(
-                observation, self.stay, thresholds=self.thresholds, sort=self.sort, pod=self.pod
-            )
-            if live is None:
-                observation.told = _Complaints().told
+            return
+        if quiet:
+            with self._events_shown(observation, None):
                 yield
+            return
+        from skoopctl.sinks.live_table import live_table
+
+        live = live_table(observation, self.stay, thresholds=self.thresholds, sort=self.sort, pod=self.pod)
+        if live is None:
+            observation.told = _Complaints().told
+        with live or contextlib.nullcontext(), self._events_shown(observation, live):
+            yield
+
+    @contextlib.contextmanager
+    def _events_shown(self, observation: Observation, live: LiveTable | None) -> Iterator[None]:
+        """Show events a line each: above the live table, or on standard output."""
+        if not self.events:
+            yield
+            return
+        import time
+
+        from skoopctl.report.terminal import Line, painted
+        from skoopctl.sinks.event_text import EventText
+
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+        def write(shown: Line) -> None:
+            if live is not None:
+                live.above(painted([shown], color=color))
             else:
-                with live:
-                    yield
+                click.echo(painted([shown], color=color), nl=False)
+
+        text = EventText(write, time.monotonic)
+
+        def happened(view: NodeView, events: Sequence[Event]) -> None:
+            for event in events:
+                if self.pod is None or (event.namespace, event.pod) == self.pod:
+                    text.told(view.name, event)
+
+        observation.happened = happened
+        try:
+            yield
+        finally:
+            text.finish()
 
     async def _watch(
         self, observation: Observation, transports: TransportFactory, lines: _JsonLines | None
@@ -90,14 +128,16 @@ class Session:
             lines.hello()
         naming = asyncio.create_task(self._name_pods(observation), name="pods' names")
         try:
-            await watch_for(
-                self.stay,
-                observation,
-                transports=transports,
-                deadlines=self.deadlines,
-                forks=self.forks,
-                sysfs=self.sysfs,
-            )
+            async with self._sending(observation):
+                await watch_for(
+                    self.stay,
+                    observation,
+                    transports=transports,
+                    deadlines=self.deadlines,
+                    forks=self.forks,
+                    sysfs=self.sysfs,
+                    events=events_asked(self.events, self.stay.interval_s),
+                )
         except asyncio.CancelledError:
             if lines is not None and lines.reader_gone:
                 raise BrokenPipeError from None
@@ -112,6 +152,23 @@ class Session:
                 )
             if not naming.cancelled():
                 naming.result()
+
+    @contextlib.asynccontextmanager
+    async def _sending(self, observation: Observation) -> AsyncIterator[None]:
+        """Send events to Loki while the block lasts, if that is asked for."""
+        if self.loki is None:
+            yield
+            return
+        from skoopctl.cli.run_probes import into_loki, say_account
+        from skoopctl.sinks.loki_configured import loki_of
+        from skoopctl.sinks.loki_for_a_while import sending
+
+        cluster = Path(self.inventory).stem
+        sink = loki_of(self.loki, cluster, lambda _word, line: click.echo(f"skoopctl: {line}", err=True))
+        into_loki(observation, sink)
+        async with sending(sink):
+            yield
+        say_account(sink)
 
     async def _name_pods(self, observation: Observation) -> None:
         """Ask the API once; a pod that it does not know yet has the name that its node tells."""
@@ -156,7 +213,15 @@ class _JsonLines:
 
         asked = self._session
         names = [host.name for host in asked.hosts]
-        self._write(hello(asked.probes, names, asked.stay.rounds, asked.stay.interval_s, asked.inventory))
+        self._write(
+            hello(
+                (*asked.probes, *asked.events),
+                names,
+                asked.stay.rounds,
+                asked.stay.interval_s,
+                asked.inventory,
+            )
+        )
 
     def told(self, view: NodeView, round_: Round | None) -> None:
         """Write a round, or that a node's watch broke."""
@@ -167,11 +232,23 @@ class _JsonLines:
         elif view.phase in {Phase.BROKEN, Phase.GIVEN_UP}:
             self._write(json_lines.broken(view))
 
+    def happened(self, _view: NodeView, events: Sequence[Event]) -> None:
+        """Write events."""
+        from skoopctl.sinks.json_lines import event_to_line
+
+        pod = self._session.pod
+        self._write_lines(
+            [event_to_line(event) for event in events if pod is None or (event.namespace, event.pod) == pod]
+        )
+
     def _write(self, line: dict[str, Any]) -> None:
+        self._write_lines([json.dumps(line)])
+
+    def _write_lines(self, lines: Sequence[str]) -> None:
         if self.reader_gone:
             return
         try:
-            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
             sys.stdout.flush()
         except BrokenPipeError:
             self.reader_gone = True

@@ -154,7 +154,7 @@ def _fleet(config: PushConfig, aim: Aim, login: LoginFlags) -> Fleet:
 def _around(wanted: Wanted, aim: Aim, login: LoginFlags, fleet: Fleet) -> Surroundings:
     """Return what the service gets from outside. Whoever must be asked for a password is asked now, once."""
     from skoopctl.pushing.load import load_config
-    from skoopctl.pushing.surroundings import PodLists, Surroundings
+    from skoopctl.pushing.surroundings import Lists, Surroundings
 
     made = login.transports(fleet.hosts)
     fresh = [made]
@@ -166,5 +166,5 @@ def _around(wanted: Wanted, aim: Aim, login: LoginFlags, fleet: Fleet) -> Surrou
         config=lambda: load_config(wanted),
         fleet=lambda config: _fleet(config, aim, login),
         transports=transports,
-        pods=PodLists(),
+        names=Lists(),
     )

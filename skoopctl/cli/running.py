@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from skoopctl.runs.result import RunResult
     from skoopctl.runs.store import Store
     from skoopctl.sinks.gateway import Access
-    from skoopctl.transport.base import Deadlines
     from skoopctl.transport.choice import RealTransports
 
 CHECK_SCHEMA = "skoopctl.run-check/1"
@@ -120,6 +119,7 @@ class Running:
         return replace(self._evaluate(bundle), started=bundle.created, duration_s=time.monotonic() - begin)
 
     def _collect(self, hosts: Sequence[InventoryHost], transports: RealTransports) -> Bundle:
+        from skoopctl.cli.run_probes import watch_probes
         from skoopctl.evidence import collect as live
         from skoopctl.transport.base import Deadlines
 
@@ -138,36 +138,19 @@ class Running:
                 kubeconfig=self.plan.kubeconfig or None,
             )
             if self.plan.probes:
-                await self._probe(hosts, bundle, transports, deadlines)
+                self._probed = await watch_probes(
+                    self.plan,
+                    self.hosts,
+                    hosts,
+                    bundle,
+                    transports=transports,
+                    deadlines=deadlines,
+                    cluster=self.cluster,
+                    quiet=self.quiet,
+                )
             return bundle
 
         return asyncio.run(ask())
-
-    async def _probe(
-        self,
-        hosts: Sequence[InventoryHost],
-        bundle: Bundle,
-        transports: RealTransports,
-        deadlines: Deadlines,
-    ) -> None:
-        """Watch the plan's probes on the hosts that let us in. A refused login is not tried a second time."""
-        from skoopctl.cluster.cluster import load_cluster
-        from skoopctl.runs.probed import may_be_watched, probed_of
-        from skoopctl.watching.for_a_while import Stay, watch_for
-        from skoopctl.watching.observation import Observation
-
-        stay = Stay(self.plan.probe_duration, self.plan.probe_interval)
-        if sys.stderr.isatty() and not self.quiet:
-            sys.stderr.write(f"\r\x1b[Kwatching {', '.join(self.plan.probes)} for {stay.measured_s:g} s")
-            sys.stderr.flush()
-        asked = [host for host in hosts if may_be_watched(bundle.results[host.name])]
-        observation = Observation(self.plan.probes, asked, live=False)
-        if bundle.cluster:
-            observation.name_pods(load_cluster(bundle.cluster))
-        await watch_for(stay, observation, transports=transports, deadlines=deadlines, forks=self.plan.forks)
-        self._probed = probed_of(observation, self.plan, [host.name for host in self.hosts], len(hosts))
-        if sys.stderr.isatty() and not self.quiet:
-            sys.stderr.write("\r\x1b[K")
 
     def _retried(self, last: dict[str, Any] | None, transports: RealTransports) -> Bundle:
         """Ask the hosts that failed in the last run; what the others said then is taken from its evidence."""
@@ -280,8 +263,11 @@ class Running:
             )
         if part is None:
             return Access(self.push) if self.push is not None else None
+        url = self.push or part.gateway
+        if not url:
+            return None
         return Access(
-            self.push or part.gateway,
+            url,
             part.user,
             part.password_file,
             part.ca_file,

@@ -171,7 +171,7 @@ def _stop_at_device(
 
 def _unread_rules(journey: Journey, netns: NetNamespace, packet: Packet, hook: Hook) -> Ending | None:
     """A rule set that could not be read may drop anything: both ways are walked."""
-    missing = _missing(journey.topology, netns, packet.family)
+    missing = unread_parts(journey.topology, netns, packet.family)
     if not missing:
         return None
     where = f"{netns.host} ({journey.topology.label(netns)})"
@@ -192,8 +192,8 @@ def _unread_rules(journey: Journey, netns: NetNamespace, packet: Packet, hook: H
     )
 
 
-def _missing(topology: Topology, netns: NetNamespace, family: int) -> tuple[str, ...]:
-    """Return which of a namespace's rule sets could not be read."""
+def unread_parts(topology: Topology, netns: NetNamespace, family: int) -> tuple[str, ...]:
+    """Return which of a namespace's rule sets could not be read, for one family (4 or 6)."""
     key = ("unread rules", netns.host, netns.inode, family)
     cached = topology.caches.get(key)
     if cached is None:

@@ -138,3 +138,8 @@ class FlowTally:
     source: End
     destination: End
     count: int
+    bytes: int = 0
+    """Of payload; what follows is of the probe `flow` alone."""
+    packets: int = 0
+    retransmits: int = 0
+    rtt_us: int = 0

@@ -15,18 +15,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from skoopctl.errors import EvidenceError
-from skoopctl.evidence.frames import (
-    MAGIC,
-    BrokenAnswerError,
-    Frame,
-    FrameKind,
-    read_frame,
-    whole_bytes,
-)
+from skoopctl.evidence.arriving import Arriving
+from skoopctl.evidence.frames import BrokenAnswerError, Frame, FrameKind
 from skoopctl.evidence.item import ItemStatus
 from skoopctl.evidence.request import SAMPLE_ITEMS
 from skoopctl.evidence.untrusted import printable
-from skoopctl.transport.base import MOST_NOISE
 
 HOST = 0
 """The `Change.netns` of items that belong to the host and to no namespace."""
@@ -98,9 +91,7 @@ class RoundReader:
         """Whether the end frame came: all rounds that were asked for are here."""
         self._host = host
         self._problem = ""
-        self._coming = bytearray()
-        self._noise = 0
-        self._begun = False
+        self._arriving = Arriving()
         self._items: tuple[str, ...] = ()
         self._number = 0
         self._mono_ns = -1
@@ -120,12 +111,12 @@ class RoundReader:
                 if found is not None:
                     rounds.append(found)
                 if self.ended:
-                    self._coming.clear()
+                    self._arriving.clear()
                     self._kept.clear()
                     break
         except BrokenAnswerError as broken:
             self._problem = str(broken)
-            self._coming.clear()
+            self._arriving.clear()
             self._kept.clear()
             if not rounds:
                 raise EvidenceError(
@@ -138,28 +129,8 @@ class RoundReader:
         """Yield each frame that is whole, with its size on the wire."""
         if self._problem:
             raise BrokenAnswerError(self._problem)
-        if self.ended:
-            return
-        self._coming += data
-        if not self._begun and not self._begin():
-            return
-        while size := whole_bytes(self._coming):
-            if len(self._coming) < size:
-                return
-            whole = bytes(self._coming[:size])
-            del self._coming[:size]
-            yield read_frame(whole, len(MAGIC))[0], size
-
-    def _begin(self) -> bool:
-        """Skip what a login shell says before the first frame; return whether that is here."""
-        at = self._coming.find(MAGIC)
-        skipped = at if at >= 0 else max(0, len(self._coming) - len(MAGIC) + 1)
-        del self._coming[:skipped]
-        self._noise += skipped
-        if self._noise > MOST_NOISE:
-            raise BrokenAnswerError(f"no round within {MOST_NOISE} bytes of output")
-        self._begun = at >= 0
-        return self._begun
+        if not self.ended:
+            yield from self._arriving.frames(data)
 
     def _take(self, frame: Frame, size: int) -> Round | None:
         """Take one frame in its turn."""

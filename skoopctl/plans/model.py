@@ -7,18 +7,17 @@ print.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from skoopctl.bpf.catalogue import PROBES as EVENT_PROBES
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
+from skoopctl.plans.loki_part import LokiPart
+from skoopctl.plans.part import Name, Part, Seconds, Url
 from skoopctl.probes.anomalies import THRESHOLDS as PROBE_THRESHOLDS
 from skoopctl.probes.catalogue import PROBES
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_GATEWAY = re.compile(r"https?://[^\s@/]+(/[^\s@]*)?")
 
 
 def _known(table: Iterable[str], what: str) -> AfterValidator:
@@ -34,40 +33,10 @@ def _known(table: Iterable[str], what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _shaped(shape: re.Pattern[str], words: str) -> AfterValidator:
-    """Return what refuses a text of another shape, in words."""
-
-    def check(text: str) -> str:
-        if shape.fullmatch(text):
-            return text
-        raise ValueError(f"expected {words}")
-
-    return AfterValidator(check)
-
-
 Severity = Literal["info", "warning", "critical", "fatal"]
-Name = Annotated[str, _shaped(_NAME, "a name of letters, digits, '.', '_' and '-', of at most 63")]
-Url = Annotated[str, _shaped(_GATEWAY, "http://HOST:PORT, without user and password")]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
 InspectionName = Annotated[str, _known(INSPECTIONS, "inspection")]
 ThresholdName = Annotated[str, _known((*THRESHOLDS, *PROBE_THRESHOLDS), "threshold")]
-ProbeName = Annotated[str, _known(PROBES, "probe")]
-
-
-def _kebab(name: str) -> str:
-    return name.removesuffix("_").replace("_", "-")
-
-
-class Part(BaseModel):
-    """A part of a plan: a key that nobody knows is an error."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=_kebab,
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-    )
+ProbeName = Annotated[str, _known((*PROBES, *EVENT_PROBES), "probe")]
 
 
 class Path(Part):
@@ -112,9 +81,9 @@ class Report(Part):
 
 
 class Push(Part):
-    """Where the run's metrics go."""
+    """Where the run's metrics go, and the events of its probes."""
 
-    gateway: Url
+    gateway: Url = ""
     """A Pushgateway's URL, without user and password."""
     user: str = ""
     """For basic authentication."""
@@ -124,6 +93,14 @@ class Push(Part):
     """A file with the certificates that the gateway's is checked against."""
     timeout: Seconds = 10
     """Seconds for the whole push; a gateway that fails is a warning, never the run's failure."""
+    loki: LokiPart | None = None
+    """A Loki that gets the events; one that fails is a warning too. Its files are named as the gateway's are."""
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Self:
+        if not self.gateway and self.loki is None:
+            raise ValueError("push goes nowhere: give it gateway, loki or both")
+        return self
 
 
 class Keep(Part):
@@ -151,7 +128,7 @@ class Plan(Part):
     inspections: list[InspectionName] = Field(default_factory=list)
     """What is looked at on every node; ``skoopctl run --list`` shows the names."""
     probes: list[ProbeName] = Field(default_factory=list)
-    """Metrics that are watched on every node after it was inspected; ``skoopctl probe list`` shows the names."""
+    """Metrics and events that are watched on every node after it was inspected; ``skoopctl probe list`` has names."""
     probe_duration: Annotated[float, Field(ge=1, le=86_400)] = 30
     """For how many seconds they are watched: so much longer does the run take."""
     probe_interval: Annotated[float, Field(ge=0.2, le=3600)] = 5
@@ -170,8 +147,18 @@ class Plan(Part):
     reports: list[Report] = Field(default_factory=list)
     """Files to write."""
     push: Push | None = None
-    """Where metrics go."""
+    """Where metrics and events go."""
     keep: Keep = Keep()
+
+    @property
+    def probes_of_metrics(self) -> tuple[str, ...]:
+        """The probes that tell metrics, in the plan's order."""
+        return tuple(name for name in self.probes if name in PROBES)
+
+    @property
+    def probes_of_events(self) -> tuple[str, ...]:
+        """The probes that tell events."""
+        return tuple(name for name in self.probes if name in EVENT_PROBES)
 
     @model_validator(mode="after")
     def _looks_at_something(self) -> Self:
@@ -189,6 +176,6 @@ def plan_schema() -> dict[str, object]:
     schema["$id"] = "skoopctl.plan/1"
     names = sorted(INSPECTIONS)
     schema["properties"]["inspections"]["items"] = {"type": "string", "enum": names}
-    schema["properties"]["probes"]["items"] = {"type": "string", "enum": list(PROBES)}
+    schema["properties"]["probes"]["items"] = {"type": "string", "enum": [*PROBES, *EVENT_PROBES]}
     schema["properties"]["thresholds"]["propertyNames"] = {"enum": sorted({*THRESHOLDS, *PROBE_THRESHOLDS})}
     return schema

@@ -14,12 +14,15 @@ from skoopctl.probes.sample import Availability
 SCHEMA = "skoopctl.probe-list/1"
 
 
-def listing_object(probes: Iterable[Probe], nodes: list[dict[str, Any]] | None) -> dict[str, Any]:
+def listing_object(
+    probes: Iterable[Probe], nodes: list[dict[str, Any]] | None, event_probes: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Return the one object that ``probe list --json`` prints; ``nodes`` is None when nobody was asked."""
     return {
         "schema": SCHEMA,
         "tool_version": __version__,
         "probes": [_probe(probe) for probe in probes],
+        "event_probes": event_probes,
         "nodes": nodes,
     }
 

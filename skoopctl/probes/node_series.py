@@ -65,6 +65,16 @@ class NodeSeries:
         return self._label
 
     @property
+    def whose(self) -> Whose:
+        """Whose each namespace and each cgroup is now."""
+        return self._whose
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The API's objects, where there are any."""
+        return self._cluster
+
+    @property
     def probes(self) -> tuple[str, ...]:
         """The names of the probes, in the catalogue's order."""
         return tuple(probe.name for probe in self._probes)

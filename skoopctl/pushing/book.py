@@ -12,8 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skoopctl import errors
+from skoopctl.bpf.stream import Said, Setup
 from skoopctl.cluster.cluster import Cluster
 from skoopctl.errors import SkoopError
+from skoopctl.events.event import Event
+from skoopctl.events.node_events import NodeEvents
+from skoopctl.events.page import event_page
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory import InventoryHost
 from skoopctl.probes.exposition import page
@@ -40,6 +44,7 @@ class NodeRecord:
     name: str
     address: str
     series: NodeSeries
+    events: NodeEvents | None
     kept: Kept
     since: float
     """When it joined, or its last round came."""
@@ -81,6 +86,8 @@ class Measured:
     node_series: int
     """The most series of a node."""
     stale_s: float
+    events: tuple[str, ...] = ()
+    """The event probes."""
 
 
 class Book:
@@ -106,6 +113,8 @@ class Book:
         self._clock = clock
         self._wall = wall
         self._began = clock()
+        self.happened: Callable[[Event], None] = lambda _event: None
+        """Is told of each event, as soon as it has names."""
         self._cluster: Cluster | None = None
 
     def set_hosts(self, hosts: Sequence[InventoryHost]) -> list[str]:
@@ -127,10 +136,7 @@ class Book:
 
     def set_measured(self, measured: Measured) -> None:
         """Measure something else: each node's series are made anew with its next first round."""
-        again = (measured.probes, measured.additional_labels) != (
-            self.measured.probes,
-            self.measured.additional_labels,
-        )
+        again = _series_of(measured) != _series_of(self.measured)
         self.measured = measured
         for record in self.nodes.values():
             record.old = record.old or again
@@ -141,6 +147,8 @@ class Book:
         self._cluster = cluster
         for record in self.nodes.values():
             record.series.name_pods(cluster)
+            if record.events is not None:
+                record.events.renamed(record.series)
             record.kept.renew()
 
     def tick(self) -> None:
@@ -214,6 +222,8 @@ class Book:
         now = self._clock()
         self._clocks(record, round_, now)
         record.series.apply(round_)
+        if record.events is not None:
+            self._tell(record.events.round(round_, record.series))
         record.kept.renew()
         record.rounds += 1
         record.skipped += round_.skipped
@@ -226,13 +236,40 @@ class Book:
             self._journal.say("up", f"{host.name}: rounds come", node=host.name)
         self._fresh(record)
 
+    def said(self, host: InventoryHost, said: Said) -> None:
+        """Take what a node's event program says."""
+        record = self.nodes.get(host.name)
+        if record is None or record.events is None or record.old:
+            return
+        self._tell(record.events.take(said))
+        if isinstance(said, Setup) and said.status != "ok":
+            why = record.events.availability()[said.probe].why
+            self._journal.say(
+                f"probe-{said.probe}", f"{host.name}: {said.probe}: {said.status}: {why}", node=host.name
+            )
+        record.kept.renew()
+
+    def events_broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
+        """Count errors, and say them."""
+        record = self.nodes.get(host.name)
+        if record is None or record.events is None:
+            return
+        record.errors[f"events-{kind_of(error)}"] += 1
+        record.events.broken(str(error).removeprefix(f"{host.name}: "))
+        again = f" (again in {again_in_s:.0f} s)" if again_in_s is not None else ""
+        said = str(error) if str(error).startswith(host.name) else f"{host.name}: {error}"
+        self._journal.say("events-broken", f"{said}: no events{again}", node=host.name)
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.happened(event)
+
     def broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
         """Count errors, and say them."""
         record = self.nodes.get(host.name)
         if record is None:
             return
-        kind = next((KINDS[each] for each in type(error).__mro__ if each in KINDS), "other")
-        record.errors[kind] += 1
+        record.errors[kind_of(error)] += 1
         again = f" (again in {again_in_s:.0f} s)" if again_in_s is not None else " (it is not tried again)"
         said = str(error) if str(error).startswith(host.name) else f"{host.name}: {error}"
         self._journal.say("broken", said + again, node=host.name)
@@ -249,23 +286,37 @@ class Book:
         record.lag_s = ahead - record.ahead_s
 
     def _record(self, host: InventoryHost) -> NodeRecord:
-        series, kept = self._series(host.name, host.address)
-        return NodeRecord(host.name, host.address, series, kept, self._clock())
+        return NodeRecord(host.name, host.address, *self._series(host.name, host.address), self._clock())
 
     def _renew(self, record: NodeRecord) -> None:
-        record.series, record.kept = self._series(record.name, record.address)
+        record.series, record.events, record.kept = self._series(record.name, record.address)
         record.old = False
 
-    def _series(self, name: str, address: str) -> tuple[NodeSeries, Kept]:
+    def _series(self, name: str, address: str) -> tuple[NodeSeries, NodeEvents | None, Kept]:
         series = NodeSeries(
             name, self.measured.probes, address=address, additional_labels=self.measured.additional_labels
         )
         if self._cluster is not None:
             series.name_pods(self._cluster)
-        return series, Kept(lambda openmetrics: page([series], openmetrics=openmetrics))
+        events = NodeEvents(name, self.measured.events) if self.measured.events else None
+
+        def text(openmetrics: bool) -> bytes:
+            more = event_page(events, openmetrics=openmetrics) if events is not None else b""
+            return page([series], openmetrics=openmetrics) + more
+
+        return series, events, Kept(text)
 
 
 _NOTHING = Text(b"", (), 0)
+
+
+def kind_of(error: SkoopError) -> str:
+    """Return how an error is called in metrics."""
+    return next((KINDS[each] for each in type(error).__mro__ if each in KINDS), "other")
+
+
+def _series_of(measured: Measured) -> tuple[object, ...]:
+    return measured.probes, measured.events, measured.additional_labels
 
 
 def states(records: Iterable[NodeRecord]) -> Counter[str]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import yaml
 
+from skoopctl.events.surroundings import ITEMS
 from skoopctl.probes.catalogue import items_of
 from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.surroundings import Fleet
 from skoopctl.sinks.gateway import JOB
+from skoopctl.sinks.loki import own_labels
 
 SCHEMA = "skoopctl.push-check/1"
 MOST_SHOWN = 20
@@ -18,7 +20,7 @@ MOST_SHOWN = 20
 
 def checked(config: PushConfig, fleet: Fleet) -> dict[str, Any]:
     """Return what would be done."""
-    gateway, listen = config.gateway, config.listen
+    gateway, loki, listen = config.gateway, config.loki, config.listen
     return {
         "schema": SCHEMA,
         "cluster": fleet.cluster,
@@ -33,14 +35,19 @@ def checked(config: PushConfig, fleet: Fleet) -> dict[str, Any]:
             }
             for host in fleet.hosts
         ],
-        "probes": list(config.probe_names),
-        "items": list(items_of(config.probe_names)),
+        "probes": [*config.probe_names, *config.event_names],
+        "items": list(dict.fromkeys((*items_of(config.probe_names), *(ITEMS if config.event_names else ())))),
         "interval_s": config.interval,
         "stale_after_s": config.stale_s,
         "additional_labels": dict(config.additional_labels),
         "names_by": config.kubeconfig or None,
         "pushes_to": gateway.url if gateway else None,
         "group": {"job": JOB, "cluster": fleet.cluster, "node": "NAME"} if gateway else None,
+        "events_to": loki.url if loki else None,
+        "streams": {**loki.labels, **own_labels(fleet.cluster), "node": "NAME", "type": "KIND"}
+        if loki
+        else None,
+        "tenant": (loki.tenant or None) if loki else None,
         "listens_on": listen.address if listen else None,
         "guarded": listen.guarded if listen else None,
     }
@@ -67,6 +74,10 @@ def check_text(found: Mapping[str, Any], config: PushConfig) -> str:
     if found["pushes_to"]:
         group = ", ".join(f'{name}="{value}"' for name, value in found["group"].items())
         lines.append(f"pushed to {found['pushes_to']}: one group a node: {group}")
+    if found["events_to"]:
+        labels = ", ".join(f'{name}="{value}"' for name, value in found["streams"].items())
+        tenant = f", as tenant {found['tenant']}" if found["tenant"] else ""
+        lines.append(f"events are sent to {found['events_to']}{tenant}: streams {labels}")
     if found["listens_on"]:
         guard = (
             "only this machine, or who proves to be allowed" if found["guarded"] else "whoever can reach it"

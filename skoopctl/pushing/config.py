@@ -12,7 +12,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from skoopctl.plans.model import Name, Part, Seconds, Url
+from skoopctl.events.catalogue import EVENT_PROBES, known_names
+from skoopctl.plans.loki_part import LokiPart
+from skoopctl.plans.part import Name, Part, Seconds, Url
 from skoopctl.probes.catalogue import DEFAULT_PROBES, PROBES
 from skoopctl.sinks.listen import Listen
 
@@ -24,10 +26,11 @@ PORT = 9102
 
 
 def _known_probe(name: str) -> str:
-    if name in PROBES:
+    known = known_names()
+    if name in known:
         return name
-    near = difflib.get_close_matches(name, PROBES, 1)
-    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PROBES)}"
+    near = difflib.get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
     raise ValueError(f"there is no probe {name!r}: {meant}")
 
 
@@ -230,6 +233,8 @@ class PushConfig(Part):
     """Labels that series of pods get, such as `team: "${labels:team}"`; or KubeSkoop's list of name=text."""
     gateway: GatewayPart | None = None
     """Where series are pushed to."""
+    loki: LokiPart | None = None
+    """Where events are sent to."""
     listen: ListenPart | None = None
     """Where series can be scraped."""
     deadlines: DeadlinesPart = DeadlinesPart()
@@ -242,6 +247,12 @@ class PushConfig(Part):
         """The names of the probes, each once, in the catalogue's order."""
         wanted = {probe.name for probe in self.probes}
         return tuple(name for name in PROBES if name in wanted)
+
+    @property
+    def event_names(self) -> tuple[str, ...]:
+        """The names of the event probes, in the same way."""
+        wanted = {probe.name for probe in self.probes}
+        return tuple(name for name in EVENT_PROBES if name in wanted)
 
     @property
     def sysfs(self) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from skoopctl.errors import ConfigurationError, InventoryError
+from skoopctl.events.catalogue import known_names
 from skoopctl.plans.written import read_mapping
-from skoopctl.probes.catalogue import PROBES
 from skoopctl.pushing.config import ProbePart, PushConfig
 
 KEYS = frozenset({"metrics", "event", "debugMode", "debugmode", "enableController", "controllerAddr", "port"})
@@ -66,17 +66,18 @@ def _probes(listed: Any, path: Path) -> tuple[list[ProbePart], list[str]]:
     if wrong:
         raise ConfigurationError(f"metrics.probes: expected a name, found {wrong[0]!r}", path=str(path))
     wanted = dict.fromkeys(str(name) for name in names)
-    known = [ProbePart(name=name) for name in wanted if name in PROBES]
+    there = known_names()
+    known = [ProbePart(name=name) for name in wanted if name in there]
     missing = [
         f"{path}: the probe {name} is not taken over: this version does not have it"
         for name in wanted
-        if name not in PROBES
+        if name not in there
     ]
     if wanted and not known:
         raise ConfigurationError(
             "metrics.probes: this version has none of them",
             path=str(path),
-            hint=f"there are {', '.join(PROBES)}",
+            hint=f"there are {', '.join(there)}",
         )
     return known, missing
 

@@ -14,6 +14,7 @@ from skoopctl.pushing.kubeskoop import KEYS, read_kubeskoop
 
 _FILES = {
     "gateway": ("password_file", "ca_file", "cert_file", "key_file"),
+    "loki": ("password_file", "token_file", "ca_file", "cert_file", "key_file"),
     "listen": ("password_file", "cert_file", "key_file", "client_ca_file"),
 }
 """What names files in each part; relative ones stand beside the configuration."""
@@ -146,11 +147,11 @@ def _check(config: PushConfig, wanted: Wanted) -> None:
         raise ConfigurationError("nobody is asked", path=path, hint="give it inventories, or -i INVENTORY")
     if not config.probes:
         raise ConfigurationError("probes is empty", path=path, hint="leave it out for the default ones")
-    if config.gateway is None and config.listen is None and not wanted.once:
+    if config.gateway is None and config.listen is None and config.loki is None and not wanted.once:
         raise ConfigurationError(
-            "series go nowhere",
+            "series and events go nowhere",
             path=path,
-            hint="give it a gateway or listen, or --gateway URL, --listen ADDRESS",
+            hint="give it a gateway, listen or loki, or --gateway URL, --listen ADDRESS",
         )
     for key, file in _named_files(config):
         if not Path(file).is_file():

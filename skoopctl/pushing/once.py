@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from skoopctl.bpf.stream import Said
 from skoopctl.errors import SkoopError
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory import InventoryHost
@@ -41,6 +42,14 @@ class _Once:
     def round_came(self, host: InventoryHost, round_: Round) -> None:
         """Pass it on."""
         self.book.round_came(host, round_)
+
+    def said(self, host: InventoryHost, said: Said) -> None:
+        """Pass it on."""
+        self.book.said(host, said)
+
+    def events_broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
+        """Pass it on."""
+        self.book.events_broken(host, error, again_in_s)
 
     def broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
         """Pass it on, and do without the host."""
@@ -98,7 +107,7 @@ async def run_once(
 
 async def _name(book: Book, config: PushConfig, around: Surroundings, journal: Journal) -> None:
     try:
-        book.name_pods(await apart(around.pods, config.kubeconfig))
+        book.name_pods(await apart(around.names, config))
     except SkoopError as error:
         journal.say("names-failed", f"pods keep the names that the nodes give: {error}")
 

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 def measured_of(config: PushConfig) -> Measured:
     """Return what series are made of."""
     return Measured(
-        config.probe_names, dict(config.additional_labels), config.limits.node_series, config.stale_s
+        config.probe_names,
+        dict(config.additional_labels),
+        config.limits.node_series,
+        config.stale_s,
+        config.event_names,
     )
 
 

@@ -13,6 +13,7 @@ from skoopctl import __version__
 from skoopctl.probes.metric import Kind
 from skoopctl.pushing.book import Book, NodeRecord, states
 from skoopctl.pushing.delivery import Delivery
+from skoopctl.sinks.loki import LokiSink
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -28,6 +29,7 @@ class Standing:
 
     book: Book
     delivery: Delivery | None = None
+    loki: LokiSink | None = None
     started: float = field(default_factory=time.time)
     config_hash: str = ""
     reloads: dict[str, int] = field(default_factory=lambda: {"ok": 0, "failed": 0})
@@ -66,6 +68,17 @@ def _of_last(value: Callable[[Any], float]) -> Callable[[Standing], Values]:
 
 def _of_gateway(value: Callable[[Delivery], float]) -> Callable[[Standing], Values]:
     return lambda standing: [((), value(standing.delivery))] if standing.delivery is not None else []
+
+
+def _of_loki(value: Callable[[LokiSink], float]) -> Callable[[Standing], Values]:
+    return lambda standing: [((), value(standing.loki))] if standing.loki is not None else []
+
+
+def _events(standing: Standing) -> Values:
+    if standing.loki is not None:
+        tally = standing.loki.tally
+        for result in ("sent", "refused", "dropped"):
+            yield (result,), getattr(tally, result)
 
 
 def _one(value: Callable[[Standing], float]) -> Callable[[Standing], Values]:
@@ -194,6 +207,30 @@ SELF_METRICS: Mapping[str, SelfMetric] = {
     ),
     "skoopctl_push_gateway_queue_length": SelfMetric(
         "Groups that wait or are being pushed.", _GAUGE, (), _of_gateway(lambda d: d.length)
+    ),
+    "skoopctl_push_loki_up": SelfMetric(
+        "1 while Loki takes events, else 0.", _GAUGE, (), _of_loki(lambda k: k.tally.up is not False)
+    ),
+    "skoopctl_push_loki_events_total": SelfMetric(
+        "Events by what became of them: sent, refused (Loki would never take them), dropped (no room to wait).",
+        _COUNTER,
+        ("result",),
+        _events,
+    ),
+    "skoopctl_push_loki_requests_total": SelfMetric(
+        "Requests to Loki.", _COUNTER, (), _of_loki(lambda k: k.tally.requests)
+    ),
+    "skoopctl_push_loki_retries_total": SelfMetric(
+        "Requests to Loki that failed and were sent again.", _COUNTER, (), _of_loki(lambda k: k.tally.retries)
+    ),
+    "skoopctl_push_loki_seconds_total": SelfMetric(
+        "Time that requests to Loki took, failed ones too.",
+        _COUNTER,
+        (),
+        _of_loki(lambda k: k.tally.seconds),
+    ),
+    "skoopctl_push_loki_queue_length": SelfMetric(
+        "Events that wait or are being sent.", _GAUGE, (), _of_loki(lambda k: k.length)
     ),
     "skoopctl_push_scrapes_total": SelfMetric(
         "Requests for /metrics, by status.",

@@ -22,6 +22,8 @@ from skoopctl.pushing.notify import Notifier
 from skoopctl.pushing.parts import Serving, delivery_of, measured_of, watch_of
 from skoopctl.pushing.self_metrics import Standing, self_page, self_registry
 from skoopctl.pushing.surroundings import Fleet, Surroundings, fingerprint
+from skoopctl.sinks.loki import LokiSink
+from skoopctl.sinks.loki_configured import loki_of
 from skoopctl.watching.fleet_watch import FleetWatch
 
 TICK_S = 1.0
@@ -53,6 +55,7 @@ class Service:
         self._registry = self_registry(self.standing)
         self.serving = Serving(self.standing, self._own_page)
         self._delivery: Delivery | None = None
+        self._loki: LokiSink | None = None
         self._watch: FleetWatch | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -69,7 +72,10 @@ class Service:
         async with asyncio.TaskGroup() as self._group:
             self._begin()
             self._notifier.ready(self._status())
-            hosts, probes = len(self.fleet.hosts), len(self.config.probe_names)
+            hosts, probes = (
+                len(self.fleet.hosts),
+                len(self.config.probe_names) + len(self.config.event_names),
+            )
             said = f"started: {hosts} nodes, {probes} probes, every {self.config.interval:g} s"
             self._journal.say("started", said, always=True)
             await self._stop.wait()
@@ -83,6 +89,7 @@ class Service:
     def _begin(self) -> None:
         self.book.set_hosts(self.fleet.hosts)
         self._set_delivery()
+        self._set_loki()
         self._serve()
         self._set_watch()
         for name, work in (
@@ -117,6 +124,10 @@ class Service:
                 self._journal.say(
                     "not-pushed", f"{left} groups did not reach the gateway any more", always=True
                 )
+        if self._loki is not None and not await self._loki.drain(max(0.5, end - loop.time() - 0.5)):
+            self._journal.say(
+                "not-sent", f"{self._loki.length} events did not reach Loki any more", always=True
+            )
         await self.serving.stop()
 
     # --- what goes on meanwhile --------------------------------------------------------------------------
@@ -158,7 +169,7 @@ class Service:
         while True:
             if self.config.kubeconfig:
                 try:
-                    cluster = await apart(self._around.pods, self.config.kubeconfig)
+                    cluster = await apart(self._around.names, self.config)
                     self.standing.names_ok = True
                     if cluster is not None:
                         self.book.name_pods(cluster)
@@ -219,6 +230,9 @@ class Service:
             self._retire_delivery()
             self.fleet = fleet
             self._set_delivery()
+        if (config.loki, fleet.cluster) != (before.loki, was.cluster):
+            self._retire_loki()
+            self._set_loki()
         if self.serving.is_prepared:
             await self._cancel("serve", 2.0, stop=self.serving.stop_serving)
             self._serve()
@@ -262,6 +276,28 @@ class Service:
             task.cancel()
 
         self._start(f"retire-{id(old)}", retire())
+
+    def _set_loki(self) -> None:
+        """Send events to where the configuration wants them."""
+        sink = loki_of(self.config.loki, self.fleet.cluster, self._journal.say)
+        self._loki = self.standing.loki = sink
+        if sink is None:
+            self.book.happened = lambda _event: None
+        else:
+            self.book.happened = sink.put
+            self._start("loki", sink.run())
+
+    def _retire_loki(self) -> None:
+        """Let events that wait go where they were meant to go, beside everything else."""
+        old, task = self._loki, self._tasks.pop("loki", None)
+        if old is None or task is None:
+            return
+
+        async def retire() -> None:
+            await old.drain(10.0)
+            task.cancel()
+
+        self._start(f"retire-loki-{id(old)}", retire())
 
     def _serve(self) -> None:
         listener = self.serving.take_over()

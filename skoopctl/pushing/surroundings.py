@@ -12,6 +12,7 @@ from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.load import Loaded
 from skoopctl.transport.base import TransportFactory
 from skoopctl.watching.asked import Asked
+from skoopctl.watching.events_asked import events_asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +23,22 @@ class Fleet:
     cluster: str
 
 
-class PodLists:
-    """The API's pods, asked for again and again. One that says the same as before is no news."""
+class Lists:
+    """The API's objects that give names, asked for again and again. What says the same as before is no news.
+
+    Series need pods. Events are between any two addresses: nodes' and services' are asked for too.
+    """
 
     def __init__(self) -> None:
         self._last = b""
 
-    def __call__(self, kubeconfig: str) -> Cluster | None:
-        """Return the pods, or nothing if they are as before. Blocks; raises `EvidenceError`."""
+    def __call__(self, config: PushConfig) -> Cluster | None:
+        """Return the objects, or nothing if they are as before. Blocks; raises `EvidenceError`."""
         from skoopctl.evidence.api import fetch_cluster  # noqa: PLC0415 - importing the client takes a second
 
-        lists = fetch_cluster(kubeconfig, kinds=("pods",))
-        digest = hashlib.sha256(lists["pods"]).digest()
+        kinds = ("pods", "nodes", "services") if config.event_names else ("pods",)
+        lists = fetch_cluster(config.kubeconfig, kinds=kinds)
+        digest = hashlib.sha256(b"".join(lists[kind] for kind in kinds)).digest()
         if digest == self._last:
             return None
         self._last = digest
@@ -42,7 +47,9 @@ class PodLists:
 
 def asked_of(config: PushConfig, rounds: int) -> Asked:
     """Return what nodes are asked for; ``rounds`` is 0 for as long as it takes."""
-    return Asked(config.probe_names, config.interval, rounds, config.sysfs)
+    # One round is over before anything could happen.
+    events = None if rounds else events_asked(config.event_names, config.interval)
+    return Asked(config.probe_names, config.interval, rounds, config.sysfs, events=events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class Surroundings:
     config: Callable[[], Loaded]
     fleet: Callable[[PushConfig], Fleet]
     transports: Callable[[], TransportFactory]
-    pods: Callable[[str], Cluster | None]
+    names: Callable[[PushConfig], Cluster | None]
     asked: Callable[[PushConfig, int], Asked] = asked_of
 
 

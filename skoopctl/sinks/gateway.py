@@ -1,29 +1,34 @@
 """A Pushgateway, for whoever pushes text that is ready: once, or over and over on one connection.
 
-PUT replaces a whole group, so that nothing stale stays in it; samples have no timestamps (the gateway refuses them),
-and no proxy of the environment is asked.
-
-Calls block, and are made in threads; each ends within its deadline whatever the gateway does: a watchdog
-shuts the socket down, so that a gateway that sends a byte a minute is no way around it.
+PUT replaces a whole group, so that nothing stale stays in it; samples have no timestamps (the gateway refuses them).
+Calls block, and are made in threads; each ends within its deadline (`connection`).
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
-import http.client
 import re
-import socket
-import ssl
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from urllib.parse import quote, urlsplit
+from http.client import HTTPResponse
+from urllib.parse import quote
 
 from skoopctl.errors import PushError
+from skoopctl.sinks.connection import Access, Connection, said
+
+__all__ = [
+    "JOB",
+    "LONGER",
+    "SMALLEST_GZIP",
+    "Access",
+    "GatewayClient",
+    "Group",
+    "Pushed",
+    "RefusedError",
+    "path_of",
+]
 
 JOB = "skoopctl"
 """The job of all our groups."""
@@ -31,34 +36,18 @@ LONGER = 6
 """How much longer than a push it may take to read the gateway's whole page."""
 SMALLEST_GZIP = 4096
 """Bytes below which compressing costs more than it saves."""
-_SAID = 200
 _MOST_LINE = 64 * 1024
 _PUSHED = re.compile(rb"^push_time_seconds\{(.*)\} ([0-9.e+]+)$")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?')
 _ESCAPED = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
 _OF_THE_BODY = frozenset({400, 413, 415, 422})
 """Answers that are about this text, not about the gateway."""
-_IDLE_CLOSED = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
-"""What a connection says that the gateway closed between two requests."""
 
 Group = Mapping[str, str]
 
 
 class RefusedError(PushError):
     """The gateway is well, and does not take this text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Where a gateway is, and how to log in. Files are read when a connection is made."""
-
-    url: str
-    user: str = ""
-    password_file: str = ""
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    timeout_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +68,7 @@ class GatewayClient:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        parts = urlsplit(access.url)
-        self._tls = parts.scheme == "https"
-        self._host, self._port = parts.hostname or "", parts.port
-        self._base = parts.path.rstrip("/")
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection = Connection(access, "the gateway")
         self._compress = True
 
     def put(self, group: Group, text: bytes) -> None:
@@ -105,7 +90,7 @@ class GatewayClient:
         """Return the groups of our job. The page is read line by line: it may be large."""
         found: list[Pushed] = []
         long = LONGER * self.access.timeout_s
-        with self._exchange("GET", f"{self._base}/metrics", None, {}, long) as answer:
+        with self._connection.exchange("GET", "/metrics", limit_s=long) as answer:
             if answer.status != 200:
                 raise self._error(answer)
             date = answer.getheader("Date")
@@ -120,107 +105,21 @@ class GatewayClient:
 
     def close(self) -> None:
         """Close the connection; also ends a call of another thread."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            _shut(connection)
-            connection.close()
+        self._connection.close()
 
     def _change(self, method: str, group: Group, body: bytes | None = None, encoding: str = "") -> None:
         headers = {"Content-Encoding": encoding} if encoding else {}
         if body is not None:
             headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
-        with self._exchange(method, self._base + path_of(group), body, headers) as answer:
+        with self._connection.exchange(method, path_of(group), body, headers) as answer:
             if not 200 <= answer.status < 300:
                 raise self._error(answer)
             answer.read()
 
-    @contextmanager
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], limit_s: float = 0.0
-    ) -> Iterator[http.client.HTTPResponse]:
-        """Send a request and yield the answer; the whole body of the block has the deadline."""
-        fresh = self._connection is None
-        late = threading.Event()
-        try:
-            try:
-                answer, timer = self._sent(method, path, body, headers, late, limit_s)
-            except _IDLE_CLOSED:
-                if fresh or late.is_set():
-                    raise
-                self.close()
-                answer, timer = self._sent(method, path, body, headers, late, limit_s)
-            try:
-                yield answer
-            finally:
-                timer.cancel()
-            if answer.isclosed() and not answer.will_close:
-                return
-            self.close()
-        except PushError:
-            self.close()
-            raise
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            raise PushError(f"{self.access.url}: {self._why(error, late=late.is_set())}") from None
-
-    def _sent(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: dict[str, str],
-        late: threading.Event,
-        limit_s: float,
-    ) -> tuple[http.client.HTTPResponse, threading.Timer]:
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = self._opened()
-
-        def expire() -> None:
-            late.set()
-            _shut(connection)
-
-        timer = threading.Timer(limit_s or self.access.timeout_s, expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            connection.request(method, path, body, {**headers, **self._login()})
-            return connection.getresponse(), timer
-        except BaseException:
-            timer.cancel()
-            raise
-
-    def _opened(self) -> http.client.HTTPConnection:
-        if not self._tls:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self.access.timeout_s)
-        context = ssl.create_default_context(cafile=self.access.ca_file or None)
-        if self.access.cert_file:
-            context.load_cert_chain(self.access.cert_file, self.access.key_file or None)
-        return http.client.HTTPSConnection(
-            self._host, self._port, timeout=self.access.timeout_s, context=context
-        )
-
-    def _login(self) -> dict[str, str]:
-        if not self.access.user:
-            return {}
-        password = Path(self.access.password_file).read_text(encoding="utf-8").partition("\n")[0]
-        token = base64.b64encode(f"{self.access.user}:{password}".encode()).decode("ascii")
-        return {"Authorization": f"Basic {token}"}
-
-    def _error(self, answer: http.client.HTTPResponse) -> PushError:
-        said = " ".join(answer.read(_SAID).decode("utf-8", "replace").split())
+    def _error(self, answer: HTTPResponse) -> PushError:
         kind = RefusedError if answer.status in _OF_THE_BODY else PushError
         reason = f"{answer.status} {answer.reason}".strip()
-        return kind(f"{self.access.url}: the gateway says {reason}: {said or 'nothing more'}")
-
-    def _why(self, error: Exception, *, late: bool) -> str:
-        if late or isinstance(error, TimeoutError):
-            return f"the gateway gave no answer within {self.access.timeout_s:g} s"
-        if isinstance(error, ssl.SSLError):
-            return f"the gateway's TLS is not as it should be: {error.reason or error}"
-        if isinstance(error, OSError) and error.filename:
-            return f"nothing was sent: {error.filename}: {error.strerror}"
-        return f"the gateway cannot be reached: {error}"
+        return kind(f"{self.access.url}: the gateway says {reason}: {said(answer) or 'nothing more'}")
 
 
 def path_of(group: Group) -> str:
@@ -242,11 +141,3 @@ def _labels(text: str) -> tuple[tuple[str, str], ...]:
         for name, value in _LABEL.findall(text)
     )
     return tuple(sorted((name, value) for name, value in pairs if value))
-
-
-def _shut(connection: http.client.HTTPConnection) -> None:
-    sock: socket.socket | None = connection.sock
-    if sock is not None:
-        with suppress(OSError):
-            # Not sock.shutdown of a TLS socket, which would unwrap it first.
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)

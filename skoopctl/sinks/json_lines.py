@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
 from skoopctl import __version__
+from skoopctl.events.as_json import event_line as event_to_text
+from skoopctl.events.event import Event
 from skoopctl.evidence.rounds import Round
 from skoopctl.probes.metric import Metric
 from skoopctl.report.jsonout import finding_to_json
 from skoopctl.watching.observation import NodeView
-from skoopctl.watching.summary import Summary
+from skoopctl.watching.summary import EventSummary, Summary
 from skoopctl.watching.table import metrics_of, place_of
 
 SCHEMA = "skoopctl.probe-run/1"
@@ -62,6 +65,11 @@ def round_to_json(view: NodeView, round_: Round, pod: tuple[str, str] | None = N
     }
 
 
+def event_to_line(event: Event) -> str:
+    """Return one event as a line: the members of ``skoopctl.event/1``, and the type."""
+    return '{"type":"event",' + event_to_text(event)[1:]
+
+
 def broken(view: NodeView) -> Json:
     """Return what is said when a node's watch breaks."""
     return {"type": "broken", "node": view.name, "state": str(view.phase), "why": view.why}
@@ -94,6 +102,28 @@ def summary_to_json(summary: Summary) -> Json:
             {"probes": list(lack.probes), "state": lack.state, "why": lack.why, "nodes": list(lack.nodes)}
             for lack in summary.lacks
         ],
+        "events": _events(summary.events) if summary.events is not None else None,
+    }
+
+
+def _events(events: EventSummary) -> Json:
+    return {
+        "told": events.told,
+        "happened": [
+            {
+                "probe": each.probe,
+                "kind": each.kind,
+                "reason": each.reason,
+                "count": each.count,
+                "places": [
+                    {"node": place.node, "namespace": place.namespace, "pod": place.pod, "count": count}
+                    for place, count in each.places
+                ],
+            }
+            for each in events.happened
+        ],
+        "took": [asdict(took) for took in events.took],
+        "lost": [{"node": node, "samples": number} for node, number in events.lost],
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
 
 from rich import box
@@ -46,7 +45,7 @@ def live_table(
     sort: str | None,
     pod: tuple[str, str] | None,
     console: Console | None = None,
-) -> AbstractContextManager[object] | None:
+) -> LiveTable | None:
     """Return the table, to be shown while it is entered; nothing where there is no terminal to show it on."""
     if console is None:
         if not sys.stderr.isatty():
@@ -54,10 +53,10 @@ def live_table(
         console = Console(stderr=True, highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         return None
-    return _LiveTable(observation, stay, thresholds, sort, pod, console)
+    return LiveTable(observation, stay, thresholds, sort, pod, console)
 
 
-class _LiveTable:
+class LiveTable:
     """Draws anew when something came, but not more often than eyes can follow."""
 
     def __init__(
@@ -91,6 +90,11 @@ class _LiveTable:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def above(self, text: str) -> None:
+        """Write text above the table; what paints it is in it already."""
+        if self._live is not None:
+            self._live.console.print(Text.from_ansi(text), end="" if text.endswith("\n\n") else "\n")
 
     def told(self, view: NodeView, round_: Round | None) -> None:
         """Take note of a change, and show it soon."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skoopctl.checks.finding import Severity
+from skoopctl.events.words import duration
 from skoopctl.report.escape import shorten
 from skoopctl.report.finding_lines import finding_lines
 from skoopctl.report.terminal import Line, Span, line, painted, wrapped
-from skoopctl.watching.summary import Biggest, Lack, NodeSummary, Summary
+from skoopctl.watching.summary import Biggest, EventSummary, Lack, NodeSummary, Summary, Took
 from skoopctl.watching.table import in_short, troublesome
 
 NODES_NAMED = 3
+PLACES_SHOWN = 3
+EVENTS_SHOWN = 20
 HEAD_WIDTH = 34
 PREFIXES = ("kubeskoop_", "skoopctl_")
 
@@ -35,6 +38,9 @@ def _lines(summary: Summary, width: int) -> Iterator[Line]:
         for each in summary.biggest:
             yield from _biggest(each, width)
         yield line(Span(f"  {_left_out(summary)}", "dim"))
+    if summary.events is not None:
+        yield line("")
+        yield from _event_lines(summary.events, width)
     if summary.lacks:
         yield line("")
         yield line(Span("Not, or not wholly, available", "bold"))
@@ -77,6 +83,53 @@ def _biggest(each: Biggest, width: int) -> Iterator[Line]:
             head, row = Span(" " * HEAD_WIDTH), ""
         row = f"{row}  {said}" if row else shorten(said, width - HEAD_WIDTH)
     yield line(head, row)
+
+
+def _event_lines(events: EventSummary, width: int) -> Iterator[Line]:
+    if not events.happened:
+        yield line(Span("No events", "good"))
+    else:
+        yield line(Span("Events, over the whole time", "bold"))
+    for each in events.happened[:EVENTS_SHOWN]:
+        places = [f"{count:,} {place}" for place, count in each.places[:PLACES_SHOWN]]
+        more = len(each.places) - len(places)
+        said = ", ".join([*places, *([f"and {more} more places"] if more else [])])
+        name = f"  {each.kind} {each.reason}".rstrip()
+        first, *rest = wrapped(said, width, rest=" " * HEAD_WIDTH)
+        if len(name) < HEAD_WIDTH - 1:
+            yield line(f"{name:<{HEAD_WIDTH}}", *first[1:])
+        else:
+            yield line(name)
+            yield line(" " * HEAD_WIDTH, *first[1:])
+        yield from rest
+    if len(events.happened) > EVENTS_SHOWN:
+        yield line(Span(f"  and {len(events.happened) - EVENTS_SHOWN} more kinds and reasons: --json", "dim"))
+    yield from _took_lines(events.took)
+    for node, number in events.lost:
+        yield line(
+            Span(f"  {node}: {number:,} samples found no room; they are counted, and not shown", "warn")
+        )
+
+
+def _took_lines(rows: tuple[Took, ...]) -> Iterator[Line]:
+    """Yield a line for each thing that takes time: of the node where it took longest."""
+    alike: dict[str, list[Took]] = {}
+    for took in rows:
+        name = " ".join(part for part in (took.probe, took.stage, took.type) if part)
+        alike.setdefault(name, []).append(took)
+    if alike:
+        yield line("")
+        yield line(Span("How long things took, on the slowest node", "bold"))
+    for name, found in alike.items():
+        worst = max(found, key=lambda each: (_or_more(each.most_ns), _or_more(each.half_ns)))
+        half, most = (
+            f"< {duration(ns)}" if ns is not None else "longer" for ns in (worst.half_ns, worst.most_ns)
+        )
+        yield line(f"  {name:<32}half {half:<10} 99 % {most:<10} of {worst.count:,}  {worst.node}")
+
+
+def _or_more(bound_ns: int | None) -> float:
+    return float("inf") if bound_ns is None else bound_ns
 
 
 def _left_out(summary: Summary) -> str:

@@ -30,8 +30,7 @@ class LocalTransport:
     def __init__(self, host: InventoryHost, become: Trials | None = None) -> None:
         self._host = host
         self._become = become if host.become and host.become_method == "sudo" else None
-        self._child: asyncio.SubprocessTransport | None = None
-        self._protocol: _Child | None = None
+        self._children: dict[_Child, asyncio.SubprocessTransport] = {}
 
     @property
     def waiting_for(self) -> str:
@@ -53,35 +52,39 @@ class LocalTransport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._end_child()
+        for protocol in list(self._children):
+            await self._end(protocol)
 
-    async def _end_child(self) -> None:
-        if self._child is None or self._protocol is None:
+    async def _end(self, protocol: _Child) -> None:
+        child = self._children.pop(protocol, None)
+        if child is None:
             return
         # A process of another user (sudo) cannot be killed, but its stdin can be closed.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._child.get_pid(), signal.SIGKILL)
+            os.killpg(child.get_pid(), signal.SIGKILL)
         with contextlib.suppress(PermissionError):
-            self._child.close()
+            child.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WAIT_S):
-                await asyncio.shield(self._protocol.exited)
-        self._child = self._protocol = None
+                await asyncio.shield(protocol.exited)
 
     async def run(self, job: Job, receiver: Receiver) -> None:
-        """Run the job's command with ``/bin/sh``."""
-        await self._end_child()  # of a job that was cancelled
+        """Run the job's command with ``/bin/sh``; several may run at once."""
         talk = SudoTalk(self._host, self._become, receiver) if self._become is not None else None
         command = command_line(self._host, job.command, talk)
         protocol = _Child(receiver, asyncio.get_running_loop(), talk)
-        child = await self._start(command, protocol)
-        stdin = cast("asyncio.WriteTransport", child.get_pipe_transport(0))
-        if talk is None:
-            stdin.write(job.stdin)
-        else:
-            await talk.hold(stdin.write, job.stdin)
-        with heartbeat(stdin.write, job.heartbeat_s):
-            await protocol.ended
+        try:
+            child = await self._start(command, protocol)
+            stdin = cast("asyncio.WriteTransport", child.get_pipe_transport(0))
+            if talk is None:
+                stdin.write(job.stdin)
+            else:
+                await talk.hold(stdin.write, job.stdin)
+            with heartbeat(stdin.write, job.heartbeat_s):
+                await protocol.ended
+        except BaseException:
+            await self._end(protocol)
+            raise
         status = child.get_returncode()
         if status is not None and status < 0:
             receiver.exit_signal = signal.Signals(-status).name.removeprefix("SIG")
@@ -105,7 +108,7 @@ class LocalTransport:
             if not starting.done():
                 await asyncio.wait([starting])
             if not starting.cancelled() and starting.exception() is None:
-                self._child, self._protocol = starting.result()[0], protocol
+                self._children[protocol] = starting.result()[0]
         try:
             return starting.result()[0]
         except OSError as error:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport.base import Deadlines, TransportFactory
 from skoopctl.watching.asked import Asked
+from skoopctl.watching.events_asked import EventsAsked
+from skoopctl.watching.events_watch import LAST_WORDS_S
 from skoopctl.watching.fleet_watch import FleetWatch
 from skoopctl.watching.observation import NodeView, Observation, Phase
 
@@ -47,6 +49,7 @@ async def watch_for(
     deadlines: Deadlines,
     forks: int | None = None,
     sysfs: str = "/sys",
+    events: EventsAsked | None = None,
 ) -> None:
     """Watch the observation's hosts until each has sent its rounds or its time is up. Closes the transports.
 
@@ -54,7 +57,7 @@ async def watch_for(
     """
     loop = asyncio.get_running_loop()
     hosts: Sequence[InventoryHost] = observation.hosts
-    asked = Asked(tuple(observation.probes), stay.interval_s, stay.rounds, sysfs)
+    asked = Asked(tuple(observation.probes), stay.interval_s, stay.rounds, sysfs, events=events)
     watch = FleetWatch(
         asked,
         observation,
@@ -84,7 +87,9 @@ def _due(view: NodeView, stay: Stay, started: float, now: float) -> bool:
     if view.phase in {Phase.ENDED, Phase.GIVEN_UP}:
         return False
     if view.first_at is not None:
-        return now < view.first_at + stay.measured_s + stay.interval_s + LATE_S
+        return now < view.first_at + stay.measured_s + stay.interval_s + LATE_S + (
+            LAST_WORDS_S if view.events else 0
+        )
     end = started + stay.measured_s
     # An attempt that began in time has deadlines of its own; a node that is down is not waited for any longer.
     trying = view.phase in {Phase.CONNECTING, Phase.CONNECTED} and view.attempt_at < end

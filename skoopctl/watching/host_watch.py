@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from skoopctl.errors import DeniedError, SkoopError, UnreachableError
 from skoopctl.evidence.rounds import Round
+from skoopctl.evidence.untrusted import parse_object
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport.backoff import Backoff
 from skoopctl.transport.base import Deadlines, Transport, TransportFactory
@@ -15,7 +16,10 @@ from skoopctl.transport.deadline import deadline
 from skoopctl.transport.verdict import unforeseen
 from skoopctl.watching.asked import Asked
 from skoopctl.watching.conversation import Conversation
+from skoopctl.watching.events_watch import LAST_WORDS_S, EventsWatch, Wanted
 from skoopctl.watching.listener import WatchListener
+
+_MAX_IDENTITY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class HostWatch:
         self._shared = shared
         self._scope: asyncio.Timeout | None = None
         self._good = False
+        self._events: EventsWatch | None = None
+        self._machine = ""
 
     def set_asked(self, asked: Asked) -> None:
         """Ask for something else: at once where a conversation is going on, on the same connection."""
@@ -102,6 +108,22 @@ class HostWatch:
                 await self._listen(transport)
 
     async def _listen(self, transport: Transport) -> None:
+        """Listen to rounds, and beside them to events, if any are asked for."""
+        shared = self._shared
+        self._events = EventsWatch(self.host, shared.listener, shared.backoff, shared.deadlines.program_s)
+        self._machine = ""
+        listening = asyncio.create_task(self._events.run(transport), name=f"events of {self.host.name}")
+        try:
+            await self._listen_to_rounds(transport)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await self._events.over.wait()
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+            self._events = None
+
+    async def _listen_to_rounds(self, transport: Transport) -> None:
         """Hold one conversation after another on one connection, each for what is asked for at its time."""
         before: Asked | None = None
         while True:
@@ -109,8 +131,10 @@ class HostWatch:
             try:
                 async with asyncio.timeout(None) as self._scope:
                     left = max(asked.rounds - self.rounds, 1) if asked.rounds else 0
-                    talk = Conversation(self.host, asked, left, self._hear)
-                    await talk.hold(transport, self._shared.deadlines.program_s)
+                    talk = asked.talk(self.host.name, left)
+                    self._want_events(asked)
+                    conversation = Conversation(self.host, talk, self._hear, asked.check(self.host.name))
+                    await conversation.hold(transport, self._shared.deadlines.program_s)
             except TimeoutError:
                 if self._scope is None or not self._scope.expired():
                     raise
@@ -127,8 +151,33 @@ class HostWatch:
                 return
             before = asked
 
+    def _want_events(self, asked: Asked) -> None:
+        """Have events listened to, once a round has told which machine it is."""
+        if self._events is None or (asked.events is not None and not self._machine):
+            return
+        if asked.events is None:
+            self._events.want(None)
+            return
+        left = max(asked.rounds - self.rounds, 0) * asked.interval_s if asked.rounds else 0.0
+        until = asyncio.get_running_loop().time() + left if asked.rounds else 0.0
+        self._events.want(Wanted(asked.events, self._machine, until))
+
     def _hear(self, round_: Round) -> None:
         self.rounds += 1
         self.ever += 1
         self._good = True
         self._shared.listener.round_came(self.host, round_)
+        if not self._machine and self._asked.events is not None:
+            self._machine = machine_of(round_)
+            self._want_events(self._asked)
+
+
+def machine_of(round_: Round) -> str:
+    """Return which machine the node is (``x86_64``), as its first round tells; "" when it does not."""
+    for change in round_.changes:
+        if change.item == "identity":
+            try:
+                return str(parse_object(change.payload, max_bytes=_MAX_IDENTITY_BYTES).get("machine", ""))
+            except ValueError:
+                return ""
+    return ""

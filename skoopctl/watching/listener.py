@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skoopctl.errors import SkoopError
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory.host import InventoryHost
 
+if TYPE_CHECKING:
+    from skoopctl.bpf.stream import Said
 
-class WatchListener(Protocol):
+
+class EventListener(Protocol):
+    """Hears of events, where any are asked for."""
+
+    def said(self, host: InventoryHost, said: Said) -> None:
+        """Hear how starting a probe went, some events, or what was counted since then."""
+        ...
+
+    def events_broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
+        """Hear why no events come now, and when it is tried again: ``None`` is not on this connection."""
+        ...
+
+
+class WatchListener(EventListener, Protocol):
     """Hears it all in the event loop, in order for each host; whoever is slow here delays all nodes."""
 
     def connecting(self, host: InventoryHost) -> None:

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING
 
 from skoopctl.checks.finding import Finding
 from skoopctl.errors import SkoopError
+from skoopctl.events.node_events import NodeEvents
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.probes.anomalies import anomalies
 from skoopctl.probes.node_series import NodeSeries
 from skoopctl.probes.rates import Rates, rates
-from skoopctl.probes.sample import Snapshot, State
+from skoopctl.probes.sample import Availability, Snapshot, State
 from skoopctl.transport.base import Answer, HostStatus
 from skoopctl.transport.verdict import status_of
 
 if TYPE_CHECKING:
+    from skoopctl.bpf.stream import Said
     from skoopctl.cluster.cluster import Cluster
+    from skoopctl.events.event import Event
 
 
 class Phase(StrEnum):
@@ -56,12 +59,19 @@ class NodeView:
     wire_bytes: int = 0
     first: Snapshot | None = None
     last: Snapshot | None = None
+    events_breaks: int = 0
+    """How often its event program broke."""
     rates: Rates | None = None
     """Between the last two rounds; of a view that is ``live`` only."""
     attempt_at: float = 0.0
     """When the last attempt to connect began, by the event loop's clock."""
+    tell: Callable[[Sequence[Event]], None] = lambda _events: None
+    """Hands on events that have names now."""
     first_at: float | None = None
     """When the first round came, by the event loop's clock."""
+
+    events: NodeEvents | None = None
+    """What its event probes have said, where any are asked for."""
 
     @property
     def name(self) -> str:
@@ -81,6 +91,7 @@ class NodeView:
     def take(self, round_: Round) -> None:
         """Take a round, and work the rates out."""
         self.series.apply(round_)
+        self.tell(self.events.round(round_, self.series) if self.events is not None else ())
         now = self.series.snapshot()
         rebooted = self.last is not None and now.mono_ns <= self.last.mono_ns
         if self.first is None or rebooted:
@@ -95,12 +106,19 @@ class NodeView:
     def name_pods(self, cluster: Cluster) -> None:
         """Name the pods by the API's objects. What was measured under other names begins anew."""
         self.series.name_pods(cluster)
+        if self.events is not None:
+            self.events.renamed(self.series)
         if self.last is None:
             return
         now = self.series.snapshot()
         if now.values.keys() != self.last.values.keys():
             self.first = self.last = now
             self.rates = None
+
+    def availability(self) -> dict[str, Availability]:
+        """Return how each probe fares there, those of events too."""
+        events = self.events.availability() if self.events is not None else {}
+        return {**self.series.availability(), **events}
 
     def findings(self, thresholds: Mapping[str, float]) -> list[Finding]:
         """Return what was not as it should be from the first round to the last."""
@@ -118,13 +136,21 @@ class Observation:
     live: bool = True
     told: Callable[[NodeView, Round | None], None] = lambda _view, _round: None
     """Is told of each change, with the round that brought it, if one did."""
+    events: Sequence[str] = ()
+    """The event probes that are asked for."""
+    happened: Callable[[NodeView, Sequence[Event]], None] = lambda _view, _events: None
+    """Is told of events, as soon as they have names."""
     nodes: dict[str, NodeView] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.nodes = {
-            host.name: NodeView(host, NodeSeries(host.name, self.probes, address=host.address), self.live)
-            for host in self.hosts
-        }
+        self.nodes = {host.name: self._view(host) for host in self.hosts}
+
+    def _view(self, host: InventoryHost) -> NodeView:
+        view = NodeView(host, NodeSeries(host.name, self.probes, address=host.address), self.live)
+        if self.events:
+            view.events = NodeEvents(host.name, self.events)
+        view.tell = lambda events: self.happened(view, events) if events else None
+        return view
 
     @property
     def measured(self) -> list[NodeView]:
@@ -146,7 +172,7 @@ class Observation:
         found: dict[tuple[str, str, str], list[str]] = {}
         for view in self.nodes.values():
             if view.rounds:
-                for probe, given in view.series.availability().items():
+                for probe, given in view.availability().items():
                     if given.state is not State.AVAILABLE:
                         found.setdefault((probe, str(given.state), given.why), []).append(view.name)
         return found
@@ -170,6 +196,21 @@ class Observation:
         view.take(round_)
         self.told(view, round_)
 
+    def said(self, host: InventoryHost, said: Said) -> None:
+        """Take what its event program says."""
+        view = self.nodes[host.name]
+        if view.events is not None:
+            view.tell(view.events.take(said))
+
+    def events_broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
+        """Note why no events come."""
+        view = self.nodes[host.name]
+        if view.events is not None:
+            again = "it is tried again" if again_in_s is not None else "it is not tried again"
+            view.events.broken(f"{str(error).removeprefix(f'{view.name}: ')}; {again}")
+            view.events_breaks += 1
+            self.told(view, None)
+
     def broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
         """Note why."""
         view = self.nodes[host.name]
@@ -179,6 +220,8 @@ class Observation:
 
     def ended(self, host: InventoryHost) -> None:
         """Note it."""
+        view = self.nodes[host.name]
+        view.tell(view.events.rest() if view.events is not None else ())
         self._enter(host, Phase.ENDED)
 
     def _enter(self, host: InventoryHost, phase: Phase) -> None:

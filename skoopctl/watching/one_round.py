@@ -6,11 +6,14 @@ import asyncio
 
 from skoopctl.transport.base import Deadlines, TransportFactory
 from skoopctl.watching.asked import Asked
+from skoopctl.watching.events_asked import events_asked
 from skoopctl.watching.fleet_watch import FleetWatch
 from skoopctl.watching.observation import NodeView, Observation, Phase
 
 LOOK_S = 0.05
-_INTERVAL_S = 1.0
+TRIAL_S = 1.0
+"""How often event probes tell what they count, while it is tried whether they can be had."""
+_INTERVAL_S = TRIAL_S = 1.0
 _DONE = frozenset({Phase.ENDED, Phase.GIVEN_UP, Phase.BROKEN})
 
 
@@ -23,7 +26,12 @@ async def ask_once(
 ) -> None:
     """Ask the observation's hosts for one round each, at most ``deadlines.run_s`` long. Closes the transports."""
     watch = FleetWatch(
-        Asked(tuple(observation.probes), _INTERVAL_S, rounds=1),
+        Asked(
+            tuple(observation.probes),
+            _INTERVAL_S,
+            rounds=1,
+            events=events_asked(observation.events, TRIAL_S),
+        ),
         observation,
         transports=transports,
         deadlines=deadlines,
@@ -46,4 +54,9 @@ async def ask_once(
 
 
 def _answered(view: NodeView) -> bool:
-    return view.rounds > 0 or view.phase in _DONE
+    """Return whether all is known of a node: its round, and how its event probes fare."""
+    if view.phase in _DONE:
+        return True
+    events = view.events
+    told = events is None or view.events_breaks > 0 or len(events.setups) == len(events.probes)
+    return view.rounds > 0 and told

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from skoopctl.bpf.events import BpfEvent, Delay
-from skoopctl.bpf.histogram import Histogram
-from skoopctl.bpf.program import BpfRequest
+from skoopctl.bpf.events import BpfEvent
+from tests.kernel.bpf_delays import HOUR_US, asked, delay_of, row
 from tests.kernel.bpf_pair import ADDRESSES, Pair, Side, pair
 from tests.kernel.bpf_watch import Watch
 
@@ -26,35 +25,12 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="loading programs needs root"),
 ]
 
-HOUR_US = 3_600_000_000
-ENOUGH_S = 60.0
-"""Longer than any test waits: the program ends with its standard input."""
-
 
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Pair]:
     """Return a pair of namespaces for the tests of this file."""
     with pair("l") as made:
         yield made
-
-
-def asked(probe: str, *namespaces: int, duration_s: float = ENOUGH_S, **thresholds_us: int) -> BpfRequest:
-    """Return a request for one probe with some thresholds in microseconds."""
-    named = {f"{probe}.{name}": value for name, value in thresholds_us.items()}
-    return BpfRequest((probe,), duration_s, namespaces, thresholds_us=named)
-
-
-def delay_of(event: BpfEvent) -> Delay:
-    """Return how long an event took."""
-    assert event.delay is not None
-    return event.delay
-
-
-def row(watch: Watch, probe: str, stage: str, of: str = "") -> Histogram:
-    """Return one histogram of a probe that has ended."""
-    found = [each for each in watch.counts[probe].histograms if (each.stage, each.type) == (stage, of)]
-    assert found, f"nothing was counted of {stage} {of}: {watch.counts[probe].histograms}"
-    return found[0]
 
 
 def datagrams(wire: Pair, port: int, times: int = 1, family: int = 4) -> int:

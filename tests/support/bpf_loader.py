@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import pytest
 from bpf.build import CLANGS, compile_object
 from skoopctl.bpf.artefact import Artefact
 from skoopctl.bpf.lowering import lower
-from skoopctl.bpf.program import BACKENDS, LOADER_FILES, PROGRAM_FILES
+from skoopctl.bpf.program import BACKENDS, LOADER_FILES, PROGRAM_FILES, SOURCE_FILES, SOURCES_STAND_ON
 from skoopctl.evidence.payload import joined
 
 ARCHITECTURE = os.uname().machine
@@ -28,10 +29,12 @@ needs_kernel_types = pytest.mark.skipif(not KERNEL_TYPES.exists(), reason="this 
 
 @cache
 def loader() -> SimpleNamespace:
-    """Return the loader's functions and classes."""
+    """Return the functions and classes of the loader, and of the probes that need none."""
     names: dict[str, object] = {}
-    more = tuple(file for backend in BACKENDS.values() for file in backend.files)
-    exec(compile(joined(PROGRAM_FILES + LOADER_FILES + more), "loader", "exec", dont_inherit=True), names)  # noqa: S102
+    below = dict.fromkeys(chain.from_iterable(backend.files for backend in BACKENDS.values()))
+    sources = chain.from_iterable(SOURCE_FILES.values())
+    files = (*PROGRAM_FILES, *LOADER_FILES, *below, *SOURCES_STAND_ON, *sources)
+    exec(compile(joined(files), "loader", "exec", dont_inherit=True), names)  # noqa: S102
     return SimpleNamespace(**names)
 
 

@@ -47,7 +47,7 @@ def recall(scene: Scene) -> Tracking | None:
     packet.source_ports = Ports.of(entry.original.source_port)
     where = scene.netns
     scene.evidence.append(Evidence("conntrack", entry.text, "conntrack", node=where.host, netns=where.inode))
-    known = _entry(entry)
+    known = entry_of(entry)
     scene.connections.entries.append(known)
     state = CtState.ESTABLISHED if known.seen_reply else CtState.NEW
     return Tracking(state, known)
@@ -112,7 +112,8 @@ def _pick(scene: Scene, found: list[Connection]) -> Connection | None:
     return [*groups.values()][picked - 1][0] if picked else None
 
 
-def _entry(entry: Connection) -> Entry:
+def entry_of(entry: Connection) -> Entry:
+    """Return a connection that a node had as one of a walk's own."""
     return Entry(
         original=_tuple(entry.protocol, entry.original),
         reply=_tuple(entry.protocol, entry.reply),

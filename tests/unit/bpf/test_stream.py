@@ -96,6 +96,16 @@ def test_counts_have_the_names_that_came_before() -> None:
     assert (counts.ignored, counts.lost, counts.cost["on_kfree_skb"]) == (5, 1, (7, 9000))
 
 
+def test_flows_may_have_sums_behind_their_count() -> None:
+    """Bytes, packets, retransmits and round trip stand behind the count; without them they are 0."""
+    key = ROWS["flows"][0][0]
+    meta = {**COUNTS, "flows": [[key, 1, 2000, 30, 4, 55], [key, 7]]}
+    counts = Stream().take(meta, body_of(meta))
+    assert isinstance(counts, Counts)
+    sums = [(each.count, each.bytes, each.packets, each.retransmits, each.rtt_us) for each in counts.flows]
+    assert sums == [(1, 2000, 30, 4, 55), (7, 0, 0, 0, 0)]
+
+
 @pytest.mark.parametrize(
     "meta",
     [
@@ -109,6 +119,9 @@ def test_counts_have_the_names_that_came_before() -> None:
         {**COUNTS, "totals": [[1, 2, 3, 99, 5]]},
         {**COUNTS, "totals": [[1, 2, 3, 1, -5]]},
         {**COUNTS, "flows": [["00", 1]]},
+        {**COUNTS, "flows": [[ROWS["flows"][0][0]]]},
+        {**COUNTS, "flows": [[ROWS["flows"][0][0], 1, -2]]},
+        {**COUNTS, "flows": [[ROWS["flows"][0][0], 1, 2, 3, 4, 5, 6]]},
         {**COUNTS, "health": {}},
         {**SYMBOLS, "names": {"1": 2}},
         {**SELF_TEST, "result": "fine"},

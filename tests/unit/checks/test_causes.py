@@ -10,7 +10,7 @@ import pytest
 
 from skoopctl import dataplane
 from skoopctl.checks import remedy as search
-from skoopctl.checks.catalogue import DOCS
+from skoopctl.checks.catalogue import DOCS, EVENTS
 from skoopctl.checks.catalogue.metrics import METRICS
 from skoopctl.checks.cause import cause_of
 from skoopctl.checks.diagnose import Question, diagnose
@@ -52,6 +52,9 @@ NOT_PRODUCED |= dict.fromkeys(
 )
 NOT_PRODUCED |= dict.fromkeys(
     (doc.id for doc in METRICS), "counters tell it: tests/unit/probes/test_anomalies.py"
+)
+NOT_PRODUCED |= dict.fromkeys(
+    (doc.id for doc in EVENTS), "events tell it: tests/unit/events/test_anomalies.py"
 )
 """Findings of the catalogue that no case produces, with the reason."""
 

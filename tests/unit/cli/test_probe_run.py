@@ -17,6 +17,7 @@ from skoopctl.cli import main
 from skoopctl.cli.app import app
 from skoopctl.cli.probe_options import chosen_metric, chosen_pod, chosen_probes, chosen_thresholds
 from skoopctl.errors import UnreachableError, UsageError
+from skoopctl.events.catalogue import EVENT_PROBES
 from skoopctl.inventory import InventoryHost
 from skoopctl.probes.catalogue import DEFAULT_PROBES, PROBES
 from skoopctl.sinks.live_table import live_table
@@ -82,10 +83,11 @@ def test_list_hosts_asks_nobody(
 
 
 def test_probes_are_all_some_or_those_that_cost_little() -> None:
-    """Names that are repeated count once."""
-    assert chosen_probes([]) == DEFAULT_PROBES
-    assert chosen_probes(["tcp", "all"]) == tuple(PROBES)
-    assert chosen_probes(["udp", "tcp", "udp"]) == ("udp", "tcp")
+    """Names that are repeated count once; probes of metrics and of events are told apart."""
+    assert chosen_probes([]) == (DEFAULT_PROBES, ())
+    assert chosen_probes(["tcp", "all"]) == (tuple(PROBES), tuple(EVENT_PROBES))
+    assert chosen_probes(["udp", "tcp", "udp"]) == (("tcp", "udp"), ())
+    assert chosen_probes(["tcpreset", "packetloss", "udp"]) == (("udp",), ("packetloss", "tcpreset"))
 
 
 @pytest.mark.parametrize("name", ["tcp_retranssegs", "kubeskoop_tcp_retranssegs"])
@@ -108,7 +110,7 @@ def test_flags_are_read() -> None:
 @pytest.mark.parametrize(
     ("args", "incomplete", "offered"),
     [
-        (["probe", "run"], "tcp", {"tcp", "tcpext", "tcpsummary"}),
+        (["probe", "run"], "tcp", {"tcp", "tcpext", "tcpsummary", "tcpreset", "tcpretrans", "tcpconnect"}),
         (["probe", "run", "--sort"], "udp_rcv", {"udp_rcvbuferrors"}),
         (["probe", "run", "--threshold"], "rese", {"resets=10"}),
     ],

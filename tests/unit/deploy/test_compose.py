@@ -99,6 +99,47 @@ def test_prometheus_loads_our_rules_and_scrapes_the_gateway() -> None:
     assert job["static_configs"] == [{"targets": ["pushgateway:9091"]}]
 
 
+LOKI = {
+    "auth_enabled": {},
+    "server": {"http_listen_port", "log_level"},
+    "common": {"instance_addr", "path_prefix", "replication_factor", "ring", "storage"},
+    "schema_config": {"configs"},
+    "limits_config": {"retention_period", "allow_structured_metadata", "volume_enabled"},
+    "compactor": {"working_directory", "retention_enabled", "delete_request_store"},
+    "analytics": {"reporting_enabled"},
+}
+"""Keys of Loki's configuration that are used here; it refuses to start with one that it does not know."""
+
+
+def test_loki_has_a_configuration_that_keeps_and_deletes() -> None:
+    """Everything that it writes is in its volume, structured metadata can be kept, and old lines are deleted."""
+    (option,) = SERVICES["loki"]["command"]
+    mounts = _mounts("loki")
+    config = _read(DEPLOY / mounts[option.removeprefix("-config.file=")])
+    assert set(config) == set(LOKI)
+    for name, keys in LOKI.items():
+        assert not keys or set(config[name]) == keys
+    (schema,) = config["schema_config"]["configs"]
+    assert (schema["store"], schema["schema"], schema["index"]["period"]) == ("tsdb", "v13", "24h")
+    written = [config["common"]["path_prefix"], config["compactor"]["working_directory"]]
+    written += config["common"]["storage"]["filesystem"].values()
+    assert mounts["/loki"] in COMPOSE["volumes"]
+    assert [path for path in written if Path("/loki") not in (Path(path), *Path(path).parents)] == []
+    assert config["compactor"]["retention_enabled"]
+    days = int(config["limits_config"]["retention_period"].removesuffix("h")) // 24
+    assert f"--storage.tsdb.retention.time={days}d" in SERVICES["prometheus"]["command"]
+    assert config["analytics"]["reporting_enabled"] is False
+    port = config["server"]["http_listen_port"]
+    assert SERVICES["loki"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+def test_push_sends_events_to_the_loki_that_is_there() -> None:
+    """The example's address is a service of the file, and Grafana asks the same one."""
+    url = _read(DEPLOY / "push.yaml")["loki"]["url"]
+    sources = _read(PROVISIONING / "datasources/skoopctl.yaml")["datasources"]
+    assert [source["url"] for source in sources if source["type"] == "loki"] == [url]
+
+
 def test_grafana_finds_our_dashboards_and_data_sources() -> None:
     """Provisioning names services that exist, and the folder where the dashboards are mounted."""
     sources = _read(PROVISIONING / "datasources/skoopctl.yaml")["datasources"]

@@ -215,7 +215,7 @@ def test_noise_before_the_first_frame_is_skipped_within_limits() -> None:
     reader.feed(b"Welcome!\n" * 100 + HELLO[:3])
     reader.feed(HELLO[3:])
     assert [each.number for each in reader.feed(one_round(b""))] == [1]
-    with pytest.raises(EvidenceError, match="no round within"):
+    with pytest.raises(EvidenceError, match="no frame within"):
         RoundReader("h").feed(b"x" * (MOST_NOISE + 100))
 
 
@@ -225,7 +225,7 @@ def test_what_comes_after_the_end_is_not_kept() -> None:
     assert len(rounds) == 1
     assert reader.ended
     assert reader.feed(b"x" * 1000) == []
-    assert not reader._coming
+    assert not reader._arriving.waiting
 
 
 def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

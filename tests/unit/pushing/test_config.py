@@ -36,6 +36,20 @@ gateway:
   on-stop: delete
   service: shard-1
   prune: false
+loki:
+  url: https://loki:3100
+  token-file: token
+  tenant: team-a
+  ca-file: ca.pem
+  cert-file: client.pem
+  key-file: client.key
+  timeout: 4
+  labels: {site: berlin}
+  structured-metadata: true
+  batch: 500
+  batch-bytes: 100000
+  batch-wait: 0.5
+  queue: 5000
 listen:
   address: 0.0.0.0:9102
   user: prometheus
@@ -75,6 +89,7 @@ def whole(folder: Path) -> Path:
         "hosts.yaml",
         "admin.conf",
         "secret",
+        "token",
         "ca.pem",
         "client.pem",
         "client.key",
@@ -107,6 +122,15 @@ def test_every_key_is_read_and_files_stand_beside_it(tmp_path: Path) -> None:
         "delete",
         "shard-1",
         False,
+    )
+    assert config.loki is not None
+    assert config.loki.token_file == str(tmp_path / "token")
+    assert (config.loki.tenant, config.loki.labels) == ("team-a", {"site": "berlin"})
+    assert (config.loki.batch, config.loki.batch_bytes, config.loki.batch_wait, config.loki.queue) == (
+        500,
+        100_000,
+        0.5,
+        5000,
     )
     assert config.listen is not None
     assert config.listen.cert_file == str(tmp_path / "page.pem")
@@ -155,7 +179,28 @@ def test_every_key_is_read_and_files_stand_beside_it(tmp_path: Path) -> None:
             "the probe tcp has no argument 'x'",
         ),
         ("listen: {}\n", "push.yaml: nobody is asked"),
-        ("inventories: [a]\n", "push.yaml: series go nowhere"),
+        ("inventories: [a]\n", "push.yaml: series and events go nowhere"),
+        (
+            "inventories: [a]\nloki:\n  url: http://l\n  labels: {type: x}\n",
+            "push.yaml:4: loki.labels.type: the label 'type' is there already: choose another name",
+        ),
+        (
+            "inventories: [a]\nloki:\n  url: http://l\n  labels: {a-b: x}\n",
+            "push.yaml:4: loki.labels.a-b: expected a label's name, found 'a-b'",
+        ),
+        (
+            "inventories: [a]\nloki:\n  url: http://l\n  user: u\n  password-file: p\n  token-file: t\n",
+            "push.yaml:2: loki: user and token-file exclude each other",
+        ),
+        (
+            'inventories: [a]\nloki:\n  url: http://l\n  tenant: "a\\r\\nX: y"\n',
+            "push.yaml:4: loki.tenant: expected a tenant of at most 150",
+        ),
+        (
+            "inventories: [a]\nloki:\n  url: http://l\n  token-file: gone\n",
+            "push.yaml: loki.token-file: there is no such file",
+        ),
+        ("inventories: [a]\nloki: {}\n", "push.yaml:2: loki.url is missing"),
         (
             "inventories: [a]\nlisten: {address: '0.0.0.0:1'}\n",
             "others can reach 0.0.0.0:1, and nothing keeps them out",
@@ -262,7 +307,7 @@ def test_the_schema_takes_what_is_taken_and_refuses_the_rest() -> None:
     whole = yaml.safe_load(WHOLE)
     jsonschema.validate(whole, schema)
     jsonschema.validate({**whole, "additional-labels": ["a=b"]}, schema)
-    for wrong in ({"probes": ["tcpp"]}, {"intervall": 1}, {"interval": 0}):
+    for wrong in ({"probes": ["tcpp"]}, {"intervall": 1}, {"interval": 0}, {"loki": {}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**whole, **wrong}, schema)
 
@@ -278,6 +323,7 @@ def test_the_example_works() -> None:
     config = load_config(Wanted(ROOT / "deploy/push.yaml")).config
     assert isinstance(config, PushConfig)
     assert config.gateway is not None
+    assert config.loki is not None
 
 
 def test_an_error_is_of_the_configuration_s_kind(tmp_path: Path) -> None:

@@ -87,12 +87,12 @@ def test_the_configuration_in_the_manifest_is_taken(tmp_path: Path) -> None:
     assert kubeconfig["users"][0]["user"] == {"tokenFile": "/var/run/secrets/skoopctl/token"}
 
 
-def test_it_may_list_nodes_and_pods_and_nothing_else() -> None:
+def test_it_may_list_what_has_addresses_and_nothing_else() -> None:
     """The rights are those that push needs."""
     (rule,) = the("ClusterRole")["rules"]
     assert (rule["apiGroups"], rule["resources"], rule["verbs"]) == (
         [""],
-        ["nodes", "pods"],
+        ["nodes", "pods", "services"],
         ["list", "watch"],
     )
 

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as families
 
+from skoopctl.events.catalogue import EVENT_PROBES
 from skoopctl.probes.catalogue import PROBES
 from skoopctl.pushing.self_metrics import SELF_METRICS, Standing, self_page, self_registry
 from skoopctl.pushing.shown import ShownNodes
@@ -143,7 +144,7 @@ async def test_status_has_kubeskoop_s_shape() -> None:
     states = {row["name"]: row["state"] for row in found["inuse_probes"]["metrics"]}
     assert states["softnet"] == "Running"
     assert set(states) == {"netdev", "softnet"}
-    assert found["available_probes"] == {"event": [], "metrics": list(PROBES)}
+    assert found["available_probes"] == {"event": list(EVENT_PROBES), "metrics": list(PROBES)}
 
 
 async def test_health_is_503_with_why_when_rounds_stop() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from skoopctl.bpf.stream import Said
 from skoopctl.errors import EvidenceError, SkoopError
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory import InventoryHost
@@ -125,6 +126,16 @@ class Heard:
     def round_came(self, host: InventoryHost, round_: Round) -> None:
         """Note its number."""
         self._note(host, f"round {round_.number}")
+
+    def said(self, host: InventoryHost, said: Said) -> None:
+        """Note what its event program says."""
+        self._note(host, f"said {type(said).__name__}")
+
+    def events_broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
+        """Note it, and why."""
+        self._note(host, "events broken")
+        self.errors.setdefault(host.name, []).append(error)
+        self.waits.setdefault(host.name, []).append(again_in_s)
 
     def broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
         """Note it, and why."""

@@ -1,0 +1,272 @@
+"""Probes that are no eBPF: sockets in network namespaces, which stay where they were made.
+
+Namespaces are looked for now and then. One that nobody lives in any more and nothing points to is left at once: a
+socket would keep it, and the devices in it, alive.
+"""
+import posix
+import struct
+import time
+import _socket as sockets
+
+LOOK_S = 2.0
+MOST_SPACES = 1024
+READS_A_TURN = 1024  # of one socket in a turn
+MOST_TOTALS, MOST_FLOWS = 10000, 8192
+ROWS_PER_S = 2000
+MEMINFO, MEMINFO_BYTES, DROPS_AT = 55, 36, 32  # SO_MEMINFO, Linux 4.12; SK_MEMINFO_DROPS
+RCVBUF, RCVBUFFORCE = 8, 33
+FIRST_BITS, SLOTS = 9, 32  # bpf/latency.h
+FLOW_KEY = struct.Struct("<IBBBxHH16s16s")  # struct flow_key of bpf/record.h, with ports in host order
+FAMILY_NUMBERS = {4: 2, 6: 10}
+
+
+class Spaces:
+    """The namespaces that are watched: those that are wanted, or all."""
+
+    def __init__(self, wanted):
+        self.wanted = set(wanted)
+        self.home = posix.open("/proc/self/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
+        self.root = root_inode()
+        self.opened = set()
+        self.left_out = self.hidden = 0
+        self.probes = []
+        self.session = None
+        self.due = 0.0
+
+    def start(self, probes, session):
+        """Start probes; return those that work."""
+        raise_open_files()
+        self.session = session
+        begun = time.monotonic()
+        for asked in probes:
+            try:
+                self.probes.append(SOURCE_CLASSES[asked["source"]](asked, self))
+            except Outcome as outcome:
+                session.refuse(asked, outcome)
+        if self.probes:
+            self.follow()
+        for probe in self.probes:
+            probe.ms = (time.monotonic() - begun) * 1e3
+            probe.tell_setup(session)
+        self.probes = [probe for probe in self.probes if probe.sockets]
+        return self.probes
+
+    def follow(self):
+        """Watch what is new, leave what has ended; return whether there was any."""
+        now = time.monotonic()
+        if now < self.due:
+            return False
+        self.due = now + LOOK_S
+        found, self.hidden = find_namespaces()
+        order = sorted((inode for inode in found if not self.wanted or inode in self.wanted), key=lambda inode: (inode != self.root, inode not in self.opened, inode))
+        self.left_out = max(0, len(order) - MOST_SPACES)
+        order = order[:MOST_SPACES]
+        gone = self.opened.difference(order)
+        fresh = [inode for inode in order if inode not in self.opened]
+        for probe in self.probes:
+            for inode in gone:
+                probe.leave(inode)
+        self.opened.difference_update(gone)
+        for inode in fresh:
+            self.visit(found[inode])
+        for probe in self.probes:
+            if probe.state and probe.state != probe.how():
+                probe.tell_setup(self.session)
+        return bool(gone or fresh)
+
+    def visit(self, space):
+        """Have all probes open their sockets in a namespace. One that has ended meanwhile is as if it had not been found."""
+        space.open()
+        trouble = space.trouble
+        if not trouble:
+            try:
+                enter(space.descriptor)
+            except OSError as error:
+                trouble = from_errno(error.errno, "setns")
+            finally:
+                posix.close(space.descriptor)
+        elif trouble.status == "absent":
+            return
+        self.opened.add(space.inode)
+        try:
+            for probe in self.probes:
+                probe.join(space.inode, trouble)
+        finally:
+            enter(self.home)
+
+
+class SourceProbe:
+    """One probe by sockets. A class of it has ``open`` and ``read``."""
+
+    def __init__(self, asked, spaces):
+        self.asked, self.spaces = asked, spaces
+        self.name = asked["name"]
+        self.sockets = {}  # descriptor: (inode, socket)
+        self.refused = {}  # inode: why it cannot be watched
+        self.totals, self.flows = {}, {}
+        self.pending = []
+        self.sampled = self.unsent = self.uncounted = self.gone_lost = 0
+        self.room, self.room_at = ROWS_PER_S, time.monotonic()
+        self.detached, self.spent = False, 0.0
+        self.ms, self.state = 0.0, None  # how starting went, when that was told
+
+    @property
+    def descriptors(self):
+        """What is readable when something came."""
+        return list(self.sockets)
+
+    def join(self, inode, trouble):
+        """Open sockets in the current namespace."""
+        try:
+            if trouble:
+                raise trouble
+            for made in self.open(inode):
+                self.sockets[made.fileno()] = inode, made
+            self.refused.pop(inode, None)
+        except Outcome as outcome:
+            self.refused[inode] = outcome
+        except OSError as error:
+            self.refused[inode] = from_errno(error.errno, self.asked["hooks"][0][1])
+        except Exception as error:
+            # What one probe does not expect of this kernel is no reason to lose the others.
+            self.refused[inode] = Outcome("failed", "%s: %s" % (type(error).__name__, error))
+
+    def leave(self, inode):
+        """Close the sockets in a namespace."""
+        self.refused.pop(inode, None)
+        for descriptor in [descriptor for descriptor, pair in self.sockets.items() if pair[0] == inode]:
+            made = self.sockets.pop(descriptor)[1]
+            self.read(inode, made)
+            self.gone_lost += drops_of(made)
+            made.close()
+
+    def forward(self, session, ready):
+        """Read what is readable, and send what there is."""
+        whole, begun = True, time.process_time()
+        for descriptor in ready.intersection(self.sockets):
+            inode, made = self.sockets[descriptor]
+            whole = self.read(inode, made) and whole
+        if whole and not self.detached:
+            self.pass_time()
+        rows, self.pending = self.pending, []
+        session.rows(self, rows)
+        self.spent += time.process_time() - begun
+
+    def attached(self):
+        """Return whether it listens."""
+        return not self.detached
+
+    def spent_ns(self, _by):
+        """Return what reading has cost this process; what the kernel does for the sockets is not in it."""
+        return self.spent * 1e9
+
+    def pass_time(self):
+        """Do what is due when there is nothing left to read; most have nothing."""
+        return None
+
+    def count(self, netns, kind, reason=0, times=1):
+        """Count an event."""
+        key = netns, reason, kind
+        if key not in self.totals and len(self.totals) >= MOST_TOTALS:
+            self.uncounted += times
+            return
+        self.totals[key] = self.totals.get(key, 0) + times
+
+    def tell(self, row):
+        """Keep an event for the workstation, as far as there may be so many."""
+        now = time.monotonic()
+        self.room = min(ROWS_PER_S, self.room + (now - self.room_at) * ROWS_PER_S)
+        self.room_at = now
+        if self.room < 1:
+            self.unsent += 1
+            return
+        self.room -= 1
+        self.sampled += 1
+        self.pending.append(row)
+
+    def lost(self):
+        """Return how many messages found no room in the sockets' queues."""
+        return self.gone_lost + sum(drops_of(made) for _, made in self.sockets.values())
+
+    def detach(self):
+        """Read what is left, and close all sockets."""
+        for inode in set(inode for inode, _ in self.sockets.values()):
+            self.leave(inode)
+        self.detached = True
+
+    def how(self):
+        """Return status and detail: what of the namespaces can be watched."""
+        watched = len(set(inode for inode, _ in self.sockets.values()))
+        troubles = []
+        if self.refused:
+            first = min(self.refused.values(), key=lambda outcome: outcome.detail)
+            troubles.append("%d of %d namespaces cannot be watched: %s" % (len(self.refused), watched + len(self.refused), first.detail))
+        if self.spaces.left_out:
+            troubles.append("%d namespaces more than %d are not watched" % (self.spaces.left_out, MOST_SPACES))
+        if not watched:
+            return "unavailable", "; ".join(troubles) or "none of the namespaces that are asked for is here"
+        return "degraded" if troubles else "ok", "; ".join(troubles)
+
+    def tell_setup(self, session):
+        """Tell how starting went, for people and programs; and again when that changes, by namespaces that came or went."""
+        self.state = status, detail = self.how()
+        if self.spaces.hidden and not self.spaces.wanted:
+            detail = (detail and detail + "; ") + "the namespaces of %d processes may not be read" % self.spaces.hidden
+        row = {"program": "", "hook": self.asked["backend"], "status": "failed" if status == "unavailable" else "ok", "detail": detail}
+        hooks = [dict(row, what=what, target=by) for what, by in self.asked["hooks"]]
+        session.send("setup", {"probe": self.name, "status": status, "detail": detail, "backend": self.asked["backend"], "buffer": "socket", "hooks": hooks, "ms": {"all": self.ms}, "names": {}})
+
+    def counts(self):
+        """Return everything that was counted."""
+        return {
+            "probe": self.name,
+            "totals": [[0] + list(key) + [number] for key, number in self.totals.items()],
+            "flows": self.flow_rows(),
+            "health": {"sampled": self.sampled, "lost": self.lost(), "uncounted": self.uncounted, "unsent": self.unsent},
+            "cost": {},
+            "latencies": self.latencies(),
+        }
+
+    def flow_rows(self):
+        """Return what was counted between two ends."""
+        return [[bytes_to_hex(key), number] for key, number in self.flows.items()]
+
+    def latencies(self):
+        """Return the rows of the histograms."""
+        return []
+
+
+def drops_of(made):
+    """Return how many messages a socket had no room for; 0 before Linux 4.12, which does not tell."""
+    try:
+        return struct.unpack_from("=I", made.getsockopt(1, MEMINFO, MEMINFO_BYTES), DROPS_AT)[0]
+    except (OSError, struct.error):
+        return 0
+
+
+def widen(made, size):
+    """Give a socket a longer queue."""
+    try:
+        made.setsockopt(1, RCVBUFFORCE, size)
+    except OSError:
+        made.setsockopt(1, RCVBUF, size)
+
+
+def slot_of(latency_ns):
+    """Return the slot of a histogram that a time belongs to."""
+    return min(SLOTS - 1, max(0, latency_ns.bit_length() - FIRST_BITS))
+
+
+def address_of(packed):
+    """Return 4 or 16 bytes as an address."""
+    return sockets.inet_ntop(2 if len(packed) == 4 else 10, packed)
+
+
+def raise_open_files():
+    """Lift the limit of open files as far as it goes without a privilege."""
+    try:
+        from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+
+        setrlimit(RLIMIT_NOFILE, (getrlimit(RLIMIT_NOFILE)[1],) * 2)
+    except (ImportError, OSError, ValueError):
+        pass

@@ -1,0 +1,86 @@
+"""The probes of a plan: they are watched after the hosts were asked, and their events go where the plan says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from skoopctl.cluster.cluster import load_cluster
+from skoopctl.runs.probed import Probed, may_be_watched, probed_of
+from skoopctl.sinks.loki_configured import loki_of
+from skoopctl.sinks.loki_for_a_while import account, sending
+from skoopctl.watching.events_asked import events_asked
+from skoopctl.watching.for_a_while import Stay, watch_for
+from skoopctl.watching.observation import NodeView, Observation
+
+if TYPE_CHECKING:
+    from skoopctl.events.event import Event
+    from skoopctl.evidence.bundle import Bundle
+    from skoopctl.inventory import InventoryHost
+    from skoopctl.plans.model import Plan
+    from skoopctl.sinks.loki import LokiSink
+    from skoopctl.transport.base import Deadlines
+    from skoopctl.transport.choice import RealTransports
+
+
+async def watch_probes(
+    plan: Plan,
+    all_hosts: Sequence[InventoryHost],
+    hosts: Sequence[InventoryHost],
+    bundle: Bundle,
+    *,
+    transports: RealTransports,
+    deadlines: Deadlines,
+    cluster: str,
+    quiet: bool,
+) -> Probed:
+    """Watch a plan's probes on those of ``hosts`` that let us in. A refused login is not tried a second time."""
+    stay = Stay(plan.probe_duration, plan.probe_interval)
+    shows = sys.stderr.isatty() and not quiet
+    if shows:
+        sys.stderr.write(f"\r\x1b[Kwatching {', '.join(plan.probes)} for {stay.measured_s:g} s")
+        sys.stderr.flush()
+    asked = [host for host in hosts if may_be_watched(bundle.results[host.name])]
+    events = plan.probes_of_events
+    observation = Observation(plan.probes_of_metrics, asked, live=False, events=events)
+    if bundle.cluster:
+        observation.name_pods(load_cluster(bundle.cluster))
+    part = plan.push.loki if plan.push is not None and events else None
+    sink = loki_of(part, cluster, lambda _word, line: click.echo(f"skoopctl: {line}", err=True))
+    into_loki(observation, sink)
+    async with sending(sink):
+        await watch_for(
+            stay,
+            observation,
+            transports=transports,
+            deadlines=deadlines,
+            forks=plan.forks,
+            events=events_asked(events, stay.interval_s),
+        )
+    if shows:
+        sys.stderr.write("\r\x1b[K")
+    say_account(sink)
+    return probed_of(observation, plan, [host.name for host in all_hosts], len(hosts))
+
+
+def into_loki(observation: Observation, sink: LokiSink | None) -> None:
+    """Put what is observed into a sink too."""
+    if sink is None:
+        return
+    put, before = sink.put, observation.happened
+
+    def happened(view: NodeView, events: Sequence[Event]) -> None:
+        before(view, events)
+        for event in events:
+            put(event)
+
+    observation.happened = happened
+
+
+def say_account(sink: LokiSink | None) -> None:
+    """Say what did not arrive."""
+    if sink is not None and (said := account(sink)):
+        click.echo(f"skoopctl: {said}", err=True)

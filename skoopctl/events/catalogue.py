@@ -1,0 +1,33 @@
+"""Event probes by name, beside the probes of metrics: what is chosen on a command line or in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from skoopctl.bpf.catalogue import PROBES as EVENT_PROBES
+from skoopctl.errors import UsageError
+from skoopctl.probes.catalogue import PROBES
+
+__all__ = ["EVENT_PROBES", "known_names", "parted"]
+
+
+def known_names() -> tuple[str, ...]:
+    """Return the names of all probes, those of metrics first."""
+    return (*PROBES, *EVENT_PROBES)
+
+
+def parted(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the probes of metrics and those of events that are named, each once, in the catalogues' order.
+
+    Raises UsageError for a name that is not there, with the nearest that are.
+    """
+    wanted = set(names)
+    known = known_names()
+    for name in sorted(wanted.difference(known)):
+        near = get_close_matches(name, known, 2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+        raise UsageError(f"there is no probe {name!r}", hint=hint)
+    return tuple(name for name in PROBES if name in wanted), tuple(
+        name for name in EVENT_PROBES if name in wanted
+    )

@@ -1,0 +1,169 @@
+"""Names in place of a node's numbers: whose a namespace or a socket is, what an address is, which device it was."""
+
+from __future__ import annotations
+
+import errno
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from skoopctl.bpf.events import BpfEvent
+from skoopctl.cluster.cluster import Cluster, Identity, IdentityKind
+from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.surroundings import Surroundings
+from skoopctl.evidence.untrusted import printable
+from skoopctl.probes.pod_names import UNKNOWN, Whose
+
+PROTOCOLS = {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "ICMPv6", 132: "SCTP"}
+TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
+"""From the lowest bit on."""
+TCP_STATES = (
+    "",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "NEW_SYN_RECV",
+)
+"""include/net/tcp_states.h."""
+REUSED = "its namespace's number was another namespace's before or after"
+
+
+class Owner(NamedTuple):
+    """Whose it was: a pod, or the node itself where both are empty."""
+
+    namespace: str = ""
+    pod: str = ""
+    doubt: str = ""
+
+
+class Naming:
+    """Names of one node, as its last round and the API have them."""
+
+    def __init__(self, node: str, whose: Whose, cluster: Cluster | None, around: Surroundings) -> None:
+        self.node = node
+        self._whose = whose
+        self._cluster = cluster
+        self._around = around
+        self._addresses: dict[str, tuple[EndKind, str, str, str]] = {}
+
+    def owner(self, netns: int, cookie: int = 0, cgroup: int = 0, *, late: bool = False) -> Owner | None:
+        """Return whose a namespace is, and of the host's, whose a socket in it.
+
+        None where the last round does not tell, and the next one may; with ``late`` there is no next one, and None
+        means that it is not this node's.
+        """
+        if not netns:
+            return Owner()
+        if netns == self._whose.host:
+            return self._on_host(cgroup)
+        name = (self._whose.by_netns or {}).get(netns)
+        known = self._around.cookies.get(netns, 0)
+        if name is not None and (not cookie or not known or cookie == known):
+            return Owner(*name)
+        if not late or (name is None and not self._around.whole_machine):
+            return None
+        doubt = REUSED if name is not None else "it ended before a round saw it, or it is no pod's"
+        return Owner(UNKNOWN, f"netns-{netns}", doubt)
+
+    def _on_host(self, cgroup: int) -> Owner:
+        uid = self._around.cgroups.get(cgroup, "")
+        return Owner(*(self._whose.by_uid or {}).get(uid, ("", ""))) if uid else Owner()
+
+    def end(self, address: str, port: int, owner: Owner) -> End | None:
+        """Return what an address is; a loopback address is whoever used it."""
+        if not address:
+            return None
+        found = self._addresses.get(address)
+        if found is None:
+            found = self._addresses[address] = self._told(address)
+        if found[0] is EndKind.UNKNOWN and is_loopback(address):
+            kind = EndKind.POD if owner.pod else EndKind.NODE
+            return End(address, port, kind, owner.namespace, owner.pod or self.node, self.node)
+        return End(address, port, *found)
+
+    def _told(self, address: str) -> tuple[EndKind, str, str, str]:
+        known = self._cluster.whois(address) if self._cluster is not None else None
+        return _end_of(known) if known is not None else (EndKind.UNKNOWN, "", "", "")
+
+    def event(self, raw: BpfEvent, owner: Owner, backend: str) -> Event:
+        """Return an event with names."""
+        delay = raw.delay
+        devices = self._around.devices.get(raw.netns) or {}
+        details: dict[str, str | int] = {"disk": delay.device} if delay is not None and delay.device else {}
+        return Event(
+            probe=raw.probe,
+            kind=raw.kind,
+            node=self.node,
+            wall_ns=raw.wall_ns,
+            mono_ns=raw.mono_ns,
+            backend=backend,
+            namespace=owner.namespace,
+            pod=owner.pod,
+            doubt=owner.doubt,
+            netns=raw.netns,
+            cgroup=raw.cgroup,
+            device=devices.get(raw.ifindex, ""),
+            ifindex=raw.ifindex,
+            ethertype=raw.ethertype,
+            protocol=protocol_name(raw.protocol) if raw.family else "",
+            source=self.end(raw.source, raw.source_port, owner),
+            destination=self.end(raw.destination, raw.destination_port, owner),
+            tcp_flags=flag_names(raw.tcp_flags),
+            tcp_state=TCP_STATES[raw.tcp_state] if raw.tcp_state < len(TCP_STATES) else str(raw.tcp_state),
+            length=raw.length,
+            reason=raw.reason_name,
+            function=raw.function,
+            hook=raw.hook,
+            error=error_name(raw.error),
+            latency_ns=delay.latency_ns if delay is not None else None,
+            cpu=delay.cpu if delay is not None else None,
+            pid=delay.pid if delay is not None else 0,
+            task=delay.task if delay is not None else "",
+            calls=raw.calls,
+            fragment=raw.fragment,
+            undecided=raw.undecided,
+            details=details,
+        )
+
+
+def _end_of(known: Identity) -> tuple[EndKind, str, str, str]:
+    if known.kind is IdentityKind.NODE:
+        return EndKind.NODE, "", known.name, known.node
+    if known.kind in {IdentityKind.POD, IdentityKind.SERVICE}:
+        namespace, _, name = known.name.partition("/")
+        kind = EndKind.POD if known.kind is IdentityKind.POD else EndKind.SERVICE
+        return kind, namespace, name, known.node
+    return EndKind.UNKNOWN, "", "", known.node
+
+
+def protocol_name(number: int) -> str:
+    """Return a protocol's name, or its number."""
+    return PROTOCOLS.get(number, str(number))
+
+
+@lru_cache(maxsize=256)
+def flag_names(bits: int) -> str:
+    """Return TCP's flags as ``SYN,ACK``."""
+    return ",".join(name for bit, name in enumerate(TCP_FLAGS) if bits >> bit & 1)
+
+
+def error_name(error: int) -> str:
+    """Return an errno, which the kernel gives below zero, by its name."""
+    return errno.errorcode.get(abs(error), str(abs(error))) if error else ""
+
+
+@lru_cache(maxsize=4096)
+def is_loopback(address: str) -> bool:
+    """Return whether an address is a machine's or a pod's own."""
+    try:
+        return ip_address(printable(address, 60)).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,75 @@
+"""Which events nodes are asked for, beside their rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from skoopctl.transport.base import Job
+from skoopctl.watching.conversation import Talk
+
+if TYPE_CHECKING:
+    from skoopctl.bpf.stream import Said
+
+QUIET_S = 10.0
+"""How long counts may be late beyond two intervals before the program counts as silent."""
+LONGEST_COUNTS_S = 10.0
+BURST_BYTES = 32 << 20
+BYTES_S = 8 << 20
+"""Of events, before compression: some 40,000 of them a second."""
+ARCHITECTURES = ("x86_64", "aarch64")
+
+
+@dataclass(frozen=True, slots=True)
+class EventsAsked:
+    """Which probes, and how often what they count is told, which is their sign of life too."""
+
+    probes: tuple[str, ...]
+    counts_s: float
+    thresholds_us: tuple[tuple[str, int], ...] = ()
+    """From when on things are told, as ``PROBE.THRESHOLD``, in microseconds."""
+    lease_s: float = 60.0
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """What rounds bring besides, so that events can be given to pods and devices."""
+        from skoopctl.events.surroundings import ITEMS  # noqa: PLC0415
+
+        return ITEMS
+
+    @property
+    def silence_s(self) -> float:
+        """How long nothing may come."""
+        return 2 * self.counts_s + QUIET_S
+
+    def talk(self, host: str, architecture: str, duration_s: float) -> Talk[Said]:
+        """Return a conversation with ``host``; a duration of 0 is without end."""
+        from skoopctl.bpf.reader import EventReader  # noqa: PLC0415
+
+        return Talk(_job(self, architecture, duration_s), EventReader(host), self.silence_s, "messages")
+
+
+def events_asked(probes: Sequence[str], interval_s: float) -> EventsAsked | None:
+    """Return what is asked for beside rounds that come at an interval; nothing where no probe of events is."""
+    return EventsAsked(tuple(probes), min(interval_s, LONGEST_COUNTS_S)) if probes else None
+
+
+@lru_cache(maxsize=16)
+def _job(asked: EventsAsked, architecture: str, duration_s: float) -> Job:
+    """Return the job that all hosts of one architecture are sent: joining and packing takes some 50 ms."""
+    from skoopctl.bpf.program import BpfRequest, bpf_job  # noqa: PLC0415 - reads the built programs
+
+    return bpf_job(
+        BpfRequest(
+            asked.probes,
+            duration_s,
+            counts_s=asked.counts_s,
+            total_bytes=BURST_BYTES,
+            bytes_s=BYTES_S,
+            lease_s=asked.lease_s,
+            thresholds_us=dict(asked.thresholds_us),
+        ),
+        architecture,
+    )

@@ -1,0 +1,202 @@
+"""``skoopctl probe run`` with event probes in the lab: a real cause each, and the event that it must give."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import jsonschema
+import pytest
+
+from skoopctl.lab import Lab
+from skoopctl.lab.commands import run_in
+from skoopctl.lab.hand import Hand
+from skoopctl.sinks.json_lines import schema
+from tests.lab.running_lab import skoopctl
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+CALLER, SERVER, NODE = "tools/web-c", "tools/web-a", "node2-c4"
+CLOSED, OPEN = 4444, 8080
+Json = dict[str, Any]
+
+
+def programs() -> set[int]:
+    """Return the ids of the eBPF programs that the kernel has loaded."""
+    listed = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True, text=True)
+    return {program["id"] for program in json.loads(listed.stdout or "[]")}
+
+
+@dataclass
+class Run:
+    """One ``probe run --json``, read while it goes on."""
+
+    process: subprocess.Popen[str]
+    lines: list[Json] = field(default_factory=list)
+    starting: threading.Event = field(default_factory=threading.Event)
+    reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def read(self) -> None:
+        """Read its lines until it ends."""
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            line = json.loads(text)
+            self.lines.append(line)
+            rounds = [each for each in self.lines if each["type"] == "round"]
+            if len(rounds) >= 2 * len(self.lines[0]["nodes"]):
+                self.starting.set()
+
+    def end(self) -> None:
+        """Kill it, and close its pipes."""
+        self.process.kill()
+        self.reader.join(10)
+        self.process.communicate()
+
+    @property
+    def events(self) -> list[Json]:
+        """The events that came."""
+        return [line for line in self.lines if line["type"] == "event"]
+
+    @property
+    def summary(self) -> Json:
+        """The last line."""
+        assert self.lines[-1]["type"] == "summary"
+        return self.lines[-1]
+
+
+@contextmanager
+def watching(*probes: str, seconds: int = 8) -> Iterator[Run]:
+    """Watch the lab; the block begins when event probes run everywhere, and leaving it waits for the end."""
+    asked = ("probe", "run", *probes, "-d", f"{seconds}s", "--interval", "1s", "--json", "--fail-on", "fatal")
+    run = Run(skoopctl(*asked))
+    try:
+        assert run.starting.wait(60), "no rounds came"
+        yield run
+        run.reader.join(60)
+        assert run.process.wait(10) == 0
+    finally:
+        run.end()
+
+
+def told(run: Run, kind: str, **wanted: object) -> list[Json]:
+    """Return the events of a kind that have these values."""
+    return [
+        event
+        for event in run.events
+        if event["kind"] == kind and all(event.get(name) == value for name, value in wanted.items())
+    ]
+
+
+def test_a_healthy_idle_lab_tells_nothing(lab: Lab) -> None:
+    """Without traffic there is neither an event nor a count, and every line is as its schema says."""
+    assert lab.nodes
+    with watching("packetloss", "tcpreset", "tcpretrans", "tcpconnect", seconds=6) as run:
+        pass
+    assert run.events == []
+    assert run.summary["events"]["happened"] == []
+    for line in run.lines:
+        jsonschema.validate(line, schema())
+
+
+def test_the_manuals_example_drop_has_both_nodes_and_the_hook(lab: Lab) -> None:
+    """A DROP rule of INPUT is told where it drops, between whom, and in which hook; nobody else tells it."""
+    lab.apply_fault("input-drop")
+    try:
+        with watching("packetloss", "tcpreset") as run, Hand(lab.source(NODE)) as hand:
+            hand.ask("call", to=["192.168.3.86", 9100], count=1, timeout_s=1)
+    finally:
+        lab.undo_fault("input-drop")
+    events = told(run, "packet-loss", protocol="TCP")
+    assert events
+    for event in events:
+        jsonschema.validate(event, schema())
+        assert (event["node"], event["reason"], event["hook"]) == ("node1-c4", "NETFILTER_DROP", "INPUT")
+        assert (event["source_kind"], event["source_name"]) == ("node", NODE)
+        assert (event["destination_name"], event["destination_port"]) == ("node1-c4", 9100)
+        assert (event["device"], event["tcp_flags"], event["backend"]) == ("ens192", "SYN", "core")
+    (lost,) = [each for each in run.summary["events"]["happened"] if each["kind"] == "packet-loss"]
+    assert lost["reason"] == "NETFILTER_DROP"
+    assert {place["node"] for place in lost["places"]} == {"node1-c4"}
+    assert lost["count"] >= len(events)
+
+
+def test_a_closed_port_of_a_pod_is_a_drop_and_a_reset_in_that_pod(lab: Lab) -> None:
+    """The pod that nobody listens in tells both; the caller's pod tells the reset that it got. All have names."""
+    with watching("packetloss", "tcpreset", "tcpconnect") as run, Hand(lab.source(CALLER)) as hand:
+        found = hand.ask("call", to=[lab.source(SERVER).address, CLOSED], count=3, timeout_s=5)
+    assert found["refused"] == 3
+    for kind, pod in (("packet-loss", SERVER), ("reset-no-socket", SERVER), ("reset-received", CALLER)):
+        events = told(run, kind)
+        assert len(events) == 3, (kind, run.events)
+        assert {f"{event['namespace']}/{event['pod']}" for event in events} == {pod}
+    assert {event["reason"] for event in told(run, "packet-loss")} == {"NO_SOCKET"}
+    for event in told(run, "reset-no-socket"):
+        ends = [f"{event[f'{side}_namespace']}/{event[f'{side}_name']}" for side in ("source", "destination")]
+        assert ends == [SERVER, CALLER]
+        assert event["source_port"] == CLOSED
+    failed = told(run, "connect-failed")
+    assert {(event["error"], f"{event['namespace']}/{event['pod']}") for event in failed} == {
+        ("ECONNREFUSED", CALLER)
+    }
+    counted = {each["kind"]: each["count"] for each in run.summary["events"]["happened"]}
+    assert counted["reset-no-socket"] == counted["packet-loss"] == counted["connect-failed"] == 3
+
+
+def test_a_lossy_rule_makes_retransmits_of_the_callers_pod(lab: Lab) -> None:
+    """What a rule in the server's pod drops is sent again by the caller, and each is told with its flow."""
+    rule = [
+        "INPUT",
+        "-p",
+        "tcp",
+        "--dport",
+        str(OPEN),
+        "-m",
+        "statistic",
+        "--mode",
+        "nth",
+        "--every",
+        "3",
+        "--packet",
+        "0",
+    ]
+    server = lab.source(SERVER)
+    run_in(server.netns, ["iptables-nft", "-A", *rule, "-j", "DROP"])
+    try:
+        with watching("packetloss", "tcpretrans") as run, Hand(lab.source(CALLER)) as hand:
+            hand.ask("call", to=[server.address, OPEN], count=4, timeout_s=5)
+    finally:
+        run_in(server.netns, ["iptables-nft", "-D", *rule, "-j", "DROP"])
+    drops = told(run, "packet-loss", reason="NETFILTER_DROP", hook="INPUT")
+    assert drops
+    assert {f"{event['namespace']}/{event['pod']}" for event in drops} == {SERVER}
+    again = [event for event in run.events if event["kind"].startswith("retransmit")]
+    assert {f"{event['namespace']}/{event['pod']}" for event in again} <= {SERVER, CALLER}
+    assert any(event["destination_name"] == "web-a" for event in again)
+
+
+def test_nothing_is_left_when_skoopctl_is_killed(lab: Lab) -> None:
+    """After SIGKILL the programs are gone from the kernel within some seconds, on all nodes."""
+    assert lab.nodes
+    before = programs()
+    run = Run(skoopctl("probe", "run", "packetloss", "tcpreset", "-d", "60s", "--interval", "1s", "--json"))
+    assert run.starting.wait(60)
+    assert len(programs() - before) >= 4
+    run.end()
+    _until(lambda: not programs() - before, 10)
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -1,0 +1,147 @@
+"""Event probes in ``skoopctl push``: to a receiver of Loki's protocol, to the page, and through kills and reloads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests.services.loki_receiver import Receiver, loki_receiver
+from tests.services.push_process import Pushing, pushing
+from tests.services.servers import free_port, wait_until
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="eBPF programs take root"),
+    pytest.mark.timeout(180),
+]
+
+PROBES: list[Any] = ["softnet", "packetloss", "tcpreset"]
+RESETS = re.compile(
+    r'^skoopctl_events_total\{k8s_node="n1",.*probe="tcpreset",type="reset-no-socket"\} (\d+)$', re.MULTILINE
+)
+
+
+@pytest.fixture
+def loki() -> Iterator[Receiver]:
+    """Run a receiver; whatever was against the protocol fails the test."""
+    with loki_receiver() as running:
+        yield running
+    assert running.problems == []
+
+
+def loaders(service: Pushing) -> dict[int, set[int]]:
+    """Return the service's node programs that have eBPF programs, with the ids of these."""
+    found = {}
+    for pid in service.programs():
+        ids = set()
+        for file in Path(f"/proc/{pid}/fdinfo").glob("*"):
+            with contextlib.suppress(OSError):
+                ids |= set(map(int, re.findall(r"^prog_id:\s+(\d+)$", file.read_text(), re.MULTILINE)))
+        if ids:
+            found[pid] = ids
+    return found
+
+
+def loaded() -> set[int]:
+    """Return the ids of the eBPF programs that the kernel has."""
+    listed = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True, text=True)
+    return {each["id"] for each in json.loads(listed.stdout or "[]")}
+
+
+def watching(folder: Path, loki: Receiver) -> AbstractContextManager[Pushing]:
+    """Run push over this machine with event probes."""
+    return pushing(folder, ("n1",), probes=PROBES, loki={"url": loki.url, "batch-wait": 0.1}, cluster="ev")
+
+
+def page(service: Pushing) -> str:
+    """Return the page."""
+    with urlopen(f"{service.url}/metrics", timeout=10) as answer:  # noqa: S310 - our own server on loopback
+        return str(answer.read().decode())
+
+
+def status(service: Pushing) -> dict[str, str]:
+    """Return the states of event probes, as /status tells them."""
+    with urlopen(f"{service.url}/status", timeout=10) as answer:  # noqa: S310 - the same
+        return {row["name"]: row["state"] for row in json.load(answer)["inuse_probes"]["event"]}
+
+
+def knock(port: int) -> None:
+    """Connect to a port of this machine that nobody listens on."""
+    with socket.socket() as client:
+        assert client.connect_ex(("127.0.0.1", port))
+
+
+def resets(service: Pushing) -> int:
+    """Return how many resets without a socket the page counts, of whoever."""
+    return sum(map(int, RESETS.findall(page(service))))
+
+
+def has_come(loki: Receiver, port: int) -> bool:
+    """Knock, and tell whether Loki has an event of it: programs may not be attached yet."""
+    knock(port)
+    return any(entry.event.get("source_port") == port for entry in loki.entries)
+
+
+def test_events_arrive_with_names_and_are_counted(loki: Receiver, tmp_path: Path) -> None:
+    """What happens is a line in Loki, with few labels, and a series on the page; /status names the probes."""
+    port = free_port()
+    with watching(tmp_path, loki) as service:
+        wait_until(lambda: has_come(loki, port), "an event of a refused connection")
+        mine = [entry for entry in loki.entries if entry.event.get("source_port") == port]
+        for entry in mine:
+            assert entry.labels.keys() == {"job", "cluster", "node", "type"}
+            assert (entry.labels["node"], entry.labels["cluster"]) == ("n1", "ev")
+            assert entry.event["source_kind"] == "node"
+        assert {entry.labels["type"] for entry in mine} <= {"reset-no-socket", "reset-received"}
+        wait_until(lambda: resets(service) > 0, "the counts to be on the page")
+        text = page(service)
+        assert re.search(
+            r'^kubeskoop_packetloss_total\{k8s_node="n1",protocol="TCP",src="127.0.0.1",', text, re.MULTILINE
+        )
+        assert 'skoopctl_event_probe_up{k8s_node="n1",probe="packetloss",state="available"} 1' in text
+        assert status(service) == {"packetloss": "Running", "tcpreset": "Running"}
+        ids = set().union(*loaders(service).values())
+        assert ids
+        assert service.stop()[0] == 0
+    wait_until(lambda: not ids & loaded(), "the programs to be gone")
+
+
+def test_a_killed_event_program_comes_again_and_counts_go_on(loki: Receiver, tmp_path: Path) -> None:
+    """SIGKILL to the program on the node costs what happened meanwhile, no round, and no count goes back."""
+    port = free_port()
+    with watching(tmp_path, loki) as service:
+        wait_until(lambda: has_come(loki, port), "an event")
+        wait_until(lambda: resets(service) > 0, "counts")
+        before, seen = resets(service), len(loki.entries)
+        (pid,) = loaders(service)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "no events" in service.log, "the break to be said")
+        wait_until(lambda: has_come(loki, port) and len(loki.entries) > seen, "an event after it")
+        wait_until(lambda: resets(service) > before, "counts to go on")
+        assert "rounds come" in service.log
+        assert service.log.count("rounds come") == 1
+
+
+def test_a_reload_takes_event_probes_away(loki: Receiver, tmp_path: Path) -> None:
+    """After SIGHUP with fewer probes the kernel has no program of ours any more, and rounds go on."""
+    port = free_port()
+    with watching(tmp_path, loki) as service:
+        wait_until(lambda: has_come(loki, port), "an event")
+        ids = set().union(*loaders(service).values())
+        assert ids
+        service.write(probes=["softnet"], loki=None)
+        service.signal(signal.SIGHUP)
+        wait_until(lambda: not ids & loaded(), "the programs to be gone")
+        wait_until(lambda: "kubeskoop_softnet_processed" in page(service), "rounds of what is left")
+        assert status(service) == {}

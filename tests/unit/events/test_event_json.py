@@ -1,0 +1,141 @@
+"""Events as flat JSON: what is known, exactly, and nothing else; always as the published schema says."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skoopctl.events.as_json import event_line, event_to_json, rfc3339, schema
+from skoopctl.events.event import End, EndKind, Event
+from tests.unit.events.made_events import DROP, bare, made
+
+TEXTS = st.text(max_size=20)
+NUMBERS = st.integers(0, 2**63)
+ENDS = st.none() | st.builds(
+    End,
+    address=TEXTS,
+    port=st.integers(0, 65_535),
+    kind=st.sampled_from(EndKind),
+    namespace=TEXTS,
+    name=TEXTS,
+    node=TEXTS,
+)
+EVENTS = st.builds(
+    Event,
+    probe=TEXTS.filter(bool),
+    kind=TEXTS.filter(bool),
+    node=TEXTS,
+    wall_ns=st.integers(-(2**63), 2**64),
+    mono_ns=NUMBERS,
+    backend=TEXTS,
+    namespace=TEXTS,
+    pod=TEXTS,
+    doubt=TEXTS,
+    netns=NUMBERS,
+    protocol=TEXTS,
+    source=ENDS,
+    destination=ENDS,
+    reason=TEXTS,
+    latency_ns=st.none() | NUMBERS,
+    cpu=st.none() | st.integers(0, 4096),
+    calls=st.lists(TEXTS, max_size=3).map(tuple),
+    fragment=st.booleans(),
+    details=st.dictionaries(st.from_regex(r"[a-z_]{1,9}", fullmatch=True), TEXTS | NUMBERS, max_size=3),
+)
+
+
+def test_a_full_event_is_one_flat_object() -> None:
+    """Each field has its name, ends are written out, and numbers are numbers."""
+    assert event_to_json(DROP) == {
+        "time": "2023-11-14T22:13:20.123456789Z",
+        "wall_ns": 1_700_000_000_123_456_789,
+        "mono_ns": 5_000_000_000,
+        "node": "node1",
+        "probe": "packetloss",
+        "kind": "packet-loss",
+        "backend": "core",
+        "namespace": "shop",
+        "pod": "web-0",
+        "reason": "NETFILTER_DROP",
+        "hook": "INPUT",
+        "function": "nf_hook_slow",
+        "protocol": "TCP",
+        "tcp_flags": "SYN",
+        "length": 60,
+        "device": "eth0",
+        "ifindex": 2,
+        "ethertype": 2048,
+        "netns": 4026532000,
+        "cgroup": 77,
+        "source_address": "10.244.1.5",
+        "source_port": 43210,
+        "source_kind": "pod",
+        "source_namespace": "shop",
+        "source_name": "web-0",
+        "source_node": "node1",
+        "destination_address": "192.168.1.2",
+        "destination_port": 8080,
+        "destination_kind": "node",
+        "destination_name": "node2",
+        "destination_node": "node2",
+        "calls": ["nf_hook_slow", "ip_local_deliver"],
+    }
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    """An event without anything has its times, its node and what it is."""
+    assert set(event_to_json(bare())) == {"time", "wall_ns", "mono_ns", "node", "probe", "kind", "backend"}
+
+
+@pytest.mark.parametrize("name", ["cpu", "latency_ns"])
+def test_nought_is_a_value_where_none_is_not_known(name: str) -> None:
+    """The first CPU is 0, and something may take no time that a clock can show."""
+    assert event_to_json(bare(**{name: 0}))[name] == 0
+
+
+def test_what_one_probe_alone_tells_cannot_be_taken_for_something_else() -> None:
+    """Its names have a prefix, and nought is a value: no error is rcode 0."""
+    found = event_to_json(bare(details={"kind": "A", "rcode": 0}))
+    assert (found["kind"], found["details_kind"], found["details_rcode"]) == ("packet-loss", "A", 0)
+
+
+@given(EVENTS)
+def test_every_event_is_as_the_schema_says(event: Event) -> None:
+    """Whatever a node tells, the line is one line, and a program that trusts the schema can read it."""
+    line = event_line(event)
+    assert "\n" not in line
+    found = json.loads(line)
+    jsonschema.validate(found, schema())
+    assert found["wall_ns"] == event.wall_ns
+
+
+def test_the_schema_takes_nothing_else() -> None:
+    """A field that it does not know, and one that is missing, are mistakes."""
+    jsonschema.Draft202012Validator.check_schema(schema())
+    for wrong in ({"severity": "high"}, {"source_port": 0}, {"pod": ""}, {"latency_ns": "5 ms"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**event_to_json(DROP), **wrong}, schema())
+
+
+@pytest.mark.parametrize(
+    ("wall_ns", "wanted"),
+    [
+        (0, "1970-01-01T00:00:00.000000000Z"),
+        (1, "1970-01-01T00:00:00.000000001Z"),
+        (253_402_300_799_999_999_999, "9999-12-31T23:59:59.999999999Z"),
+        (253_402_300_800_000_000_000, ""),
+        (-1, ""),
+    ],
+)
+def test_times_have_every_nanosecond(wall_ns: int, wanted: str) -> None:
+    """No digit is lost on the way through floats; a time that no calendar has is none."""
+    assert rfc3339(wall_ns) == wanted
+
+
+def test_letters_of_all_languages_stay_readable() -> None:
+    """Names are not escaped beyond what JSON needs."""
+    assert '"pod":"wéb"' in event_line(made(pod="wéb"))
