@@ -31,6 +31,16 @@ descriptors: when the program ends, even by SIGKILL, programs and maps are gone.
   where they do not tell, the program is tried with fewer and fewer. Without the ring buffer there are perf buffers.
 - **What cannot be had is told**, with the errno and the verifier's words. A probe is *degraded* while one useful hook
   lives, and *unavailable* with one reason otherwise: lockdown, missing BTF, missing privilege.
+- **Attached is not firing.** Before a probe counts, a second instance of it must see two things that are made to
+  happen on the node's own loopback, in the node's own network namespace: a datagram to a port where nobody reads, and
+  a connection that is refused. Both ports are held meanwhile, nothing leaves the machine, and of all counters only
+  the kernel's own have one more (`UdpNoPorts`, `TcpOutRsts`). Each probe's result is `ok`, `silent` (it is *degraded*
+  then), or `none` where nothing harmless provokes it, or loopback is down or filtered. `BpfRequest.selftest` turns it
+  off.
+- **No probe costs more than its budget.** The kernel measures what programs take, for 1 s of every 10 s
+  (`BPF_ENABLE_STATS`; before 5.8 it is worked out from the number of events). A probe that is over its budget, 2 % of
+  all CPUs unless `BpfRequest.budget` says otherwise, in two slices in a row is detached; what it counted is kept, and
+  the node says so, with the measured share.
 - **Counts in maps, samples in buffers.** Every event is counted. A sample that found no room is in `lost`, counted by
   the program itself: what came and what was lost are together all that happened. Kinds of which there may be very many
   are only counted, and say so.
@@ -53,6 +63,32 @@ long as it worked, so that a flood costs the node a quarter of a CPU, and messag
 ended are told once more. No module is loaded: where one is not there, the probe is unavailable.
 """
 
+_BACKENDS = """\
+## Backends
+
+Each probe is started by the first backend that can; which one it is, why the better ones could not, and what it
+cannot tell are in `Setup` (`backend`, `passed`, `missing`). `BpfRequest.backend` asks for one alone.
+
+| backend | needs | tells |
+|---|---|---|
+| `core` | BTF, root | everything |
+| `bcc` | BCC and the kernel's headers ([`skoopctl node prepare`](node.md)), root | everything of `packetloss`, \
+`tcpreset` and `tcpretrans`, but which retransmissions are tail loss probes |
+| `tracefs` | a mounted tracefs, root | each event of `packetloss` (reason, function, protocol), and of `tcpreset` \
+and `tcpretrans` (both ends); no namespace, and of a dropped packet neither ends nor netfilter hook |
+| `proc` | root | counts of `packetloss`, `tcpreset` and `tcpretrans` by namespace and reason, from the kernel's \
+counters; nothing of what rules drop |
+
+- `bcc` is for kernels without BTF. A child of the node program, with BCC of the node's own Python, compiles the same
+  sources against the headers, within 60 s, 1 GiB of addresses and nice 19, loads them, hands over the descriptors and
+  ends: what clang takes is gone before the probe runs. It takes seconds (about 3 s a probe natively, against some
+  5 ms), and headers that are only in the kernel (`kheaders`) are not used, because BCC would unpack them into /tmp.
+- `tracefs` makes an instance of the kernel's tracing for each probe, `skoopctl-BOOT-PID.START-PROBE`, with 512 KB a
+  CPU, and removes it at its end. SIGKILL would leave it: so a shell of its own process group waits for the program's
+  end and removes it then, and every start removes those whose process is gone. Fields, and the names of reasons, are
+  those of the event's `format` on the node. tracefs that is not mounted is not mounted.
+- `proc` gives counters the kernel's names of reasons where they count the same thing, and their own name otherwise.
+"""
 _NOTES = {
     "conntrackevents": """\
 It looks at the host's namespace, and at others where they are named. Source and destination are the first direction's;
@@ -145,6 +181,7 @@ def page() -> str:
         *table,
         "",
         *sections,
+        _BACKENDS,
         _UNWANTED.rstrip(),
         *unwanted,
         "",

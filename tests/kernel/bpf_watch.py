@@ -19,7 +19,7 @@ from typing import IO, Self
 from skoopctl.bpf.catalogue import PROBES
 from skoopctl.bpf.events import Batch, BpfEvent
 from skoopctl.bpf.program import BpfRequest, bpf_job, bpf_source
-from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, Setup, Stream
+from skoopctl.bpf.stream import BPF_FRAME, Counts, Detached, Said, SelfTest, Setup, Stream
 from skoopctl.evidence.frames import DIGEST_BYTES, HEADER, MAGIC, Frame, FrameKind, read_frame
 
 PATIENCE_S = 30.0
@@ -115,6 +115,16 @@ class Watch:
         return {said.probe: said for said in self.said if isinstance(said, Setup)}
 
     @property
+    def tests(self) -> dict[str, SelfTest]:
+        """What each probe's self-test gave."""
+        return {said.probe: said for said in self.said if isinstance(said, SelfTest)}
+
+    @property
+    def detached(self) -> dict[str, Detached]:
+        """The probes that were taken off."""
+        return {said.probe: said for said in list(self.said) if isinstance(said, Detached)}
+
+    @property
     def counts(self) -> dict[str, Counts]:
         """What each probe counted; after the end."""
         return {said.probe: said for said in self.said if isinstance(said, Counts)}
@@ -161,6 +171,7 @@ def main() -> None:
     parser.add_argument("probes", nargs="*", default=list(PROBES))
     parser.add_argument("--duration", type=float, default=10.0)
     parser.add_argument("--buffers", default="auto")
+    parser.add_argument("--backend", default="auto")
     parser.add_argument("--netns", type=int, action="append", default=[])
     parser.add_argument("--threshold", action="append", default=[], help="PROBE.THRESHOLD=MICROSECONDS")
     asked = parser.parse_args()
@@ -170,6 +181,7 @@ def main() -> None:
         asked.duration,
         tuple(asked.netns),
         buffers=asked.buffers,
+        backend=asked.backend,
         stats=True,
         thresholds_us=thresholds,
     )

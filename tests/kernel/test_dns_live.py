@@ -235,7 +235,9 @@ def test_a_namespace_that_comes_later_is_watched() -> None:
 
 def test_no_ebpf_is_needed(wire: Pair) -> None:
     """Without the kernel's types and CAP_BPF, DNS is watched all the same, and eBPF beside it is unavailable."""
-    request = BpfRequest(("dns", "tcpretrans"), ENOUGH_S, (wire.client.inode,), btf="/nowhere/vmlinux")
+    request = BpfRequest(
+        ("dns", "tcpretrans"), ENOUGH_S, (wire.client.inode,), btf="/nowhere/vmlinux", backend="core"
+    )
     with Watch(request, ("setpriv", "--bounding-set", "-bpf,-perfmon")) as watch:
         ask(wire.client, 4, ADDRESSES[4][1], query("nx"))
         watch.first(lambda e: e.kind == "dns-nxdomain", "the error")
