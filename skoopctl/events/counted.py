@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from skoopctl.bpf.histogram import Histogram
-from skoopctl.bpf.stream import Counts, FlowCount, Setup, Total
+from skoopctl.bpf.stream import Counts, Setup, Total
 from skoopctl.events.naming import Owner
 
 MOST_TALLIES = 20_000
