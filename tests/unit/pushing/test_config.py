@@ -268,7 +268,7 @@ def test_kubeskoop_s_probes_and_labels_are_taken_over(tmp_path: Path) -> None:
     assert loaded.config.probe_names == ("tcp", "conntrack")
     assert loaded.config.additional_labels == {"team": "${labels:team}", "zone": "a"}
     notes = "\n".join(loaded.notes)
-    for named in ("debugmode", "port", "enableController", "event", "the probe flow"):
+    for named in ("debugmode", "port", "enableController", "event"):
         assert f"{named} is not taken over" in notes
 
 
