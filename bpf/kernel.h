@@ -132,7 +132,9 @@ struct sk_buff {
 	u64 skb_mstamp_ns; // since 4.20: when TCP handed it over, or is to be sent
 } RELOCATED;
 
+// The numbers are each kernel's own.
 enum skb_drop_reason {
 	SKB_CONSUMED = 1,                // since 6.4
 	SKB_DROP_REASON_QUEUE_PURGE = 2, // a socket was closed with data in its queue: nothing got lost on its way
+	SKB_DROP_REASON_NETFILTER_DROP = 3, // since 5.18
 };

@@ -42,7 +42,7 @@ int on_kfree_skb(u64 *ctx)
 	event->kind = PACKET_LOSS;
 	event->location = ctx[1];
 	event->mono_ns = bpf_ktime_get_ns();
-	count(event);
+	count_apart(event, is_reason(event->reason, SKB_DROP_REASON_NETFILTER_DROP));
 	bpf_get_stack(ctx, loss.stack, sizeof(loss.stack), 0);
 	sample(ctx, &loss, sizeof(loss));
 	return 0;

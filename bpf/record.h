@@ -89,7 +89,7 @@ struct flow_key {
 	u8 kind;
 	u8 family;
 	u8 protocol;
-	u8 unused;
+	u8 filtered; // rules of netfilter dropped it
 	u16 source_port;
 	u16 destination_port;
 	u8 source[16];
@@ -157,7 +157,7 @@ static __always_inline int is_wanted(u32 netns)
 	return bpf_map_lookup_elem(&wanted, &netns) != 0;
 }
 
-static __always_inline void count(const struct record *event)
+static __always_inline void count_apart(const struct record *event, u8 filtered)
 {
 	struct total_key total = {
 		.location = event->location,
@@ -175,6 +175,8 @@ static __always_inline void count(const struct record *event)
 	};
 	u64 zero = 0, one = 1, *value;
 
+	if (filtered)
+		flow.filtered = 1;
 	value = bpf_map_lookup_elem(&totals, &total);
 	if (!value) {
 		bpf_map_update_elem(&totals, &total, &zero, BPF_NOEXIST);
@@ -193,6 +195,11 @@ static __always_inline void count(const struct record *event)
 		__sync_fetch_and_add(value, 1);
 	else
 		bpf_map_update_elem(&flows, &flow, &one, 0);
+}
+
+static __always_inline void count(const struct record *event)
+{
+	count_apart(event, 0);
 }
 
 static __always_inline void sample(void *ctx, void *event, u64 size)

@@ -42,7 +42,8 @@ descriptors: when the program ends, even by SIGKILL, programs and maps are gone.
   all CPUs unless `BpfRequest.budget` says otherwise, in two slices in a row is detached; what it counted is kept, and
   the node says so, with the measured share.
 - **Counts in maps, samples in buffers.** Every event is counted. A sample that found no room is in `lost`, counted by
-  the program itself: what came and what was lost are together all that happened.
+  the program itself: what came and what was lost are together all that happened. Kinds of which there may be very many
+  are only counted, and say so.
 - Reasons have the names of the node's own kernel; functions are named by its `/proc/kallsyms`. The netfilter hook of
   a drop is known by the calls that led there, and is empty where they do not tell.
 
@@ -57,8 +58,9 @@ Some probes are no eBPF and need no BTF and no CAP_BPF, but stand in the same ta
 sockets, one in each network namespace that is asked for, or in all. New namespaces are found within two seconds, so
 that the first moments of a pod may be missed; one that nobody lives in any more is left as soon, because a socket
 keeps it alive. Their messages that found no room are `lost`, as the kernel counts them for the socket (Linux 4.12);
-more than 2,000 events a second are counted but not sent (`unsent`). No module is loaded: where one is not there,
-the probe is unavailable.
+more than 2,000 events a second are counted but not sent (`unsent`). Between turns the program rests three times as
+long as it worked, so that a flood costs the node a quarter of a CPU, and messages. Counts of a namespace that has
+ended are told once more. No module is loaded: where one is not there, the probe is unavailable.
 """
 
 _BACKENDS = """\
@@ -88,7 +90,7 @@ counters; nothing of what rules drop |
 - `proc` gives counters the kernel's names of reasons where they count the same thing, and their own name otherwise.
 """
 _NOTES = {
-    "conntrack": """\
+    "conntrackevents": """\
 It looks at the host's namespace, and at others where they are named. Source and destination are the first direction's;
 details have the other one's (`reply_source`, `reply_source_port`, `reply_destination`, `reply_destination_port`: where
 they differ, there is NAT), `state` of TCP, `status`, `timeout_s`, `mark`, `zone`, `id`, and at the end `packets` and
@@ -105,7 +107,7 @@ Flows have growth since the beginning of the run: `count` connections with these
 without what was sent again, `packets` (segments, those without payload too), `retransmits` of what was sent, and the
 socket's last `rtt_us`. `flow-sent` has the namespace's own end as source, `flow-received` its peer: of a connection
 with both ends on watched nodes, the one's sent is the other's received. The largest flows are told; how many were not
-is in `uncounted`.
+is in `uncounted`. Flows that ended an hour ago are told no more.
 
 TCP alone: other sockets count no bytes. A connection that has ended may have a byte more received, the peer's FIN. One
 that its own end resets (`SO_LINGER` 0) has what the last snapshot saw, because its socket forgets its numbers; the
@@ -128,7 +130,8 @@ Not seen: DNS over TCP, TLS or HTTPS, other ports than 53, fragments behind the 
 and what a proxy in the pod's own namespace takes away before it leaves.
 
 The tap does not switch on promiscuous mode. While it is open the kernel makes a second head for every packet that a
-device of the namespace sends, before the filter throws it away.
+device of the namespace sends, before the filter throws it away; in an A/B of datagrams over a veth (3 us each) that
+was below the noise. A query and its answer, seen at both ends, cost the node program some 45 us of CPU.
 
 """,
 }
@@ -154,8 +157,8 @@ _HOOKS = """\
 _ADDING = """\
 ## Adding a probe
 
-For one that is no eBPF, a file `remote/ev_NAME.py` with a class of `SourceProbe` (`remote/ev_source.py`), its row with
-`source`, its file in `SOURCE_FILES` of `skoopctl/bpf/program.py`, and a paragraph in `docs/ebpf.py`.
+For one that is no eBPF, a file `ev_NAME.py` in `remote/` with a class of `SourceProbe` (`remote/ev_source.py`),
+its row with `source`, its file in `SOURCE_FILES` of `skoopctl/bpf/program.py`, and a paragraph in `docs/ebpf.py`.
 
 By eBPF, a source in `bpf/NAME.bpf.c` that fills in `struct record` of `bpf/record.h`, a row in the catalogue,
 `make bpf`, `make docs`, and a test in `tests/kernel` that provokes the real cause. Structs hold only the fields that
@@ -227,7 +230,7 @@ def _section(probe: BpfProbe) -> list[str]:
 
 
 def _counted(kind: EventKind) -> str:
-    return "" if kind.sampled else "; it is only counted, by namespace"
+    return "" if kind.sampled else "; it is only counted"
 
 
 def _compatible(kind: EventKind) -> str:

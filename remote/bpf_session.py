@@ -9,6 +9,7 @@ BATCH = struct.Struct("=IIqQ")  # version, size of a record, wall clock minus mo
 BATCH_VERSION = 1
 BATCH_RECORDS = 4096
 ROWS_AT_ONCE = 1000
+BREATH_S, LONG_BREATH_S = 0.005, 0.25
 NAMES_AT_ONCE = 400  # a frame's description has 64 KiB at most
 ROWS_BYTES = 8 << 20  # of counts; they stand in the frame's body, for a description would not hold them
 SOURCE_CLASSES = {}  # probes that are no eBPF: their class by the name of their source; ev_*.py fill it in
@@ -109,29 +110,30 @@ class Session:
         due = time.monotonic() + pause if pause else until
         budget = Budget(self.request, self.stats >= 0)
         while self.probes:
-            now = time.monotonic()
+            now, spent = time.monotonic(), time.process_time()
             if now >= until:
                 break
-            for probe, share in budget.step(now, self.live()):
+            for probe, share in budget.step(now, self.budgeted()):
                 self.take_off(probe, share, budget)
-                waiting = self.waiting()
             if now >= due:
                 self.tell_counts()
                 due = now + pause
             found = waiting.poll(max(1, min(until - now, due - now, budget.due - now, self.request["interval_s"]) * 1e3))
             self.take(set(descriptor for descriptor, _ in found))
-            if self.spaces and self.spaces.follow():
-                waiting = self.waiting()
+            if self.spaces:
+                if self.spaces.follow():
+                    waiting = self.waiting()
+                # Sockets wake up for each message: taken together they cost a third, and a quarter of a CPU is the most.
+                time.sleep(min(LONG_BREATH_S, max(BREATH_S, 3 * (time.process_time() - spent))))
         budget.close()
 
-    def live(self):
-        """Return the probes that are not taken off."""
-        return [probe for probe in self.probes if probe.attached()]
+    def budgeted(self):
+        """Return the probes that have a budget and are not taken off. Sockets have a limit of their own, see `run`."""
+        by_sockets = self.spaces.probes if self.spaces else ()
+        return [probe for probe in self.probes if probe not in by_sockets and probe.attached()]
 
     def take_off(self, probe, share, budget):
         """Detach a probe that costs too much; what it counted until now is kept."""
-        if self.spaces and probe in self.spaces.probes:
-            self.spaces.probes.remove(probe)
         probe.detach()
         self.send("detached", {"probe": probe.name, "reason": "overhead", "share": share, "budget": budget.limit, "by": budget.by})
 
@@ -153,6 +155,7 @@ class Session:
         for first in range(0, len(rows), ROWS_AT_ONCE):
             part = rows[first:first + ROWS_AT_ONCE]
             text = to_json({"rows": part}).encode()
+            self.refill()
             if len(text) > self.room:
                 probe.unsent += len(part)
                 continue

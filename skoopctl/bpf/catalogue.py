@@ -345,7 +345,8 @@ _SOCKET = BpfProbe(
     notes=(
         "A read ends the wait of all that was there; what is left waits anew since then. One byte of the queue that "
         "is sent is watched at a time, and the next one is the last that was written by then. So no wait is told "
-        "longer than it was, and a queue that never gets empty is measured all the same."
+        "longer than it was, and a queue that never gets empty is measured all the same. Of more than 16,384 sockets "
+        "those that were busy last are watched."
     ),
     cost="some 220 ns when data comes, 190 ns a read, 160 ns a write, 150 ns a packet that leaves",
 )
@@ -396,7 +397,8 @@ _KERNEL = BpfProbe(
     notes=(
         "What comes in may wait for netfilter, for a program that has it decide (NFQUEUE), and for the socket while a "
         "program is in a system call for it; what goes out for netfilter, and for the neighbour's address. TCP's own "
-        "stamp is that of the first packet of those that it sends at once: those behind it seem a little slower."
+        "stamp is that of the first packet of those that it sends at once: those behind it seem a little slower. "
+        "A packet has one of 65,536 places by its address; one whose place another has taken meanwhile is not counted."
     ),
     cost="some 100 ns a packet that comes in, 130 ns when it is at its socket, 200 ns one that leaves (by the stamp)",
 )
@@ -432,7 +434,7 @@ _VIRTIO = BpfProbe(
     ),
 )
 _CONNTRACK = BpfProbe(
-    name="conntrack",
+    name="conntrackevents",
     title="connections that conntrack begins, changes and ends, with both directions, NAT and state",
     hooks=(
         Hook(
@@ -466,7 +468,7 @@ _DNS = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(110, "dns-answer", "", "an answer came in time and without an error: counted only"),
+        EventKind(110, "dns-answer", "", "an answer came in time and without an error", sampled=False),
         EventKind(111, "dns-answer-slow", "", "an answer came without an error, after long"),
         EventKind(112, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
         EventKind(113, "dns-nxdomain", "", "there is no such name"),
@@ -487,7 +489,7 @@ _DNS = BpfProbe(
 )
 _FLOW = BpfProbe(
     name="flow",
-    title="bytes and packets of TCP connections, as their sockets count them; counted only",
+    title="bytes and packets of TCP connections, as their sockets count them",
     hooks=(
         Hook(
             "connections that are there, at the beginning and whenever counts are sent",
@@ -503,8 +505,14 @@ _FLOW = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(120, "flow-sent", "", "what a socket sent to its peer"),
-        EventKind(121, "flow-received", "", "what a socket received from its peer, with the peer as source"),
+        EventKind(120, "flow-sent", "", "what a socket sent to its peer", sampled=False),
+        EventKind(
+            121,
+            "flow-received",
+            "",
+            "what a socket received from its peer, with the peer as source",
+            sampled=False,
+        ),
     ),
     source="flow",
     backend="netlink",
@@ -530,3 +538,4 @@ PROBES = {
     )
 }
 KINDS = {kind.number: kind for probe in PROBES.values() for kind in probe.kinds}
+NUMBERS = {kind.name: number for number, kind in KINDS.items()}

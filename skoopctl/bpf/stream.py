@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from skoopctl.bpf.calls import function_of, is_loss
@@ -29,7 +29,7 @@ _STATUSES = frozenset(("ok", "degraded", "unavailable"))
 _HOOK_STATUSES = frozenset(("ok", "absent", "denied", "failed"))
 _OUTCOMES = frozenset(("absent", "denied", "failed", "timeout"))
 _RESULTS = frozenset(("ok", "silent", "none"))
-_FLOW = struct.Struct("<IBBBxHH16s16s")
+_FLOW = struct.Struct("<IBBBBHH16s16s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,8 @@ class FlowCount:
     retransmits: int = 0
     rtt_us: int = 0
     """As the socket measured it last; 0 where it did not."""
+    netfilter: bool = field(default=False, kw_only=True)
+    """Whether these were dropped by rules of netfilter; never on kernels without reasons (before 5.18)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,16 +298,17 @@ def _flow(key: str, count: int, *sums: int) -> FlowCount:
     packed = bytes.fromhex(key)
     if len(packed) != _FLOW.size:
         raise ValueError("a flow's key is cut")
-    netns, kind, family, protocol, source_port, destination_port, source, destination = _FLOW.unpack(packed)
+    netns, kind, family, protocol, filtered, source_port, destination_port, *ends = _FLOW.unpack(packed)
     return FlowCount(
         KINDS[kind].name,
         netns,
         protocol,
-        address_text(family, source),
+        address_text(family, ends[0]),
         source_port,
-        address_text(family, destination),
+        address_text(family, ends[1]),
         destination_port,
         *(_number(value) for value in (count, *sums)),
+        netfilter=bool(filtered),
     )
 
 

@@ -82,7 +82,12 @@ class Watch:
     def __enter__(self) -> Self:
         end = time.monotonic() + PATIENCE_S
         while not self.started.wait(0.05):
-            if self.process.poll() is not None or time.monotonic() > end:
+            ended = self.process.poll() is not None
+            if ended:
+                self.reader.join(PATIENCE_S)
+                if self.started.is_set():
+                    break
+            if ended or time.monotonic() > end:
                 self.process.kill()
                 assert self.process.stderr is not None
                 said = self.process.stderr.read().decode()

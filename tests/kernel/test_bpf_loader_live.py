@@ -246,9 +246,32 @@ def test_what_finds_no_room_is_counted(wire: Pair, buffers: str) -> None:
     assert counts.sampled + counts.lost == sum(total.count for total in counts.totals) + counts.ignored
     assert len(watch.events) + watch.ignored == counts.sampled
     assert len(ours) <= flood - (counts.lost - counts.ignored), "what is no loss may be lost too"
-    assert [
-        (flow.destination_port, flow.count) for flow in counts.flows if flow.destination_port == 7011
-    ] == [(7011, flood)]
+    assert [(flow.netfilter, flow.count) for flow in counts.flows if flow.destination_port == 7011] == [
+        (True, flood)
+    ]
+
+
+def test_drops_by_rules_are_counted_apart_from_others_of_the_same_flow(wire: Pair) -> None:
+    """Datagrams of one flow that a rule drops and that nobody listens for are two rows."""
+    with (
+        Watch(asked(wire, "packetloss", duration_s=4.0)) as watch,
+        contextlib.closing(wire.client.socket(6, socket.SOCK_DGRAM)) as sender,
+    ):
+
+        def lose(times: int, so_far: int) -> None:
+            for _ in range(times):
+                sender.sendto(b"x", (ADDRESSES[6][1], 7017))
+            lost = to_port("packet-loss", 7017, wire.server.inode)
+            watch.until(lambda: sum(map(lost, watch.events)) == so_far, "the losses")
+
+        with wire.server.rule(6, "INPUT", "-p", "udp", "--dport", "7017", "-j", "DROP"):
+            lose(3, 3)
+        lose(2, 5)
+        watch.wait()
+    rows = {
+        row.netfilter: row.count for row in watch.counts["packetloss"].flows if row.destination_port == 7017
+    }
+    assert rows == {True: 3, False: 2}
 
 
 def test_counts_come_again_and_again(wire: Pair) -> None:

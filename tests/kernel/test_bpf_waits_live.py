@@ -186,6 +186,24 @@ def test_connections_without_data_wait_for_nothing(wire: Pair) -> None:
     assert (watch.events, counts.totals, counts.histograms) == ([], (), ())
 
 
+def test_what_a_socket_has_waited_for_ends_with_it(wire: Pair) -> None:
+    """Data that nobody reads before a socket is closed is no wait of a later socket in the same memory."""
+    with Watch(asked("socketlatency", wire.server.inode, duration_s=4.0)) as watch:
+        for _ in range(30):
+            with connection(wire, 4, 7211) as (near, far):
+                near.sendall(b"never read")
+                assert far.recv(10, socket.MSG_PEEK) == b"never read"
+        dawdle(LONG_S)
+        for _ in range(30):
+            with connection(wire, 4, 7212) as (near, far):
+                near.sendall(b"x")
+                assert far.recv(10) == b"x"
+        watch.wait()
+    assert watch.ended_whole
+    assert [event for event in watch.events if event.destination_port == 7212] == []
+    assert row(watch, "socketlatency", "read").count >= 30
+
+
 def test_only_wanted_namespaces_are_measured(wire: Pair) -> None:
     """A probe that is asked about the client's namespace says nothing of the server's slow reader."""
     request = asked("socketlatency", wire.client.inode, duration_s=2.0, slow=0, very_slow=HOUR_US)

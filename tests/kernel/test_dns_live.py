@@ -245,6 +245,28 @@ def test_no_ebpf_is_needed(wire: Pair) -> None:
     assert statuses == {"dns": ("ok", "packet"), "tcpretrans": ("unavailable", "core")}
 
 
+UNPRIVILEGED = {
+    "no CAP_SYS_ADMIN": (("setpriv", "--bounding-set", "-sys_admin"), "setns: EPERM"),
+    "no CAP_NET_RAW": (
+        ("setpriv", "--bounding-set", "-net_raw"),
+        "packet socket, classic BPF: UDP port 53: EPERM",
+    ),
+    "nobody": (("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"), "EPERM"),
+}
+
+
+@pytest.mark.parametrize("who", UNPRIVILEGED)
+def test_a_missing_privilege_is_told(wire: Pair, who: str) -> None:
+    """What may not be done makes the probe unavailable, names what the kernel refused, and ends the program well."""
+    prefix, said = UNPRIVILEGED[who]
+    with Watch(asked(wire.client.inode, duration_s=1.0), prefix) as watch:
+        watch.wait()
+    setup = watch.setups["dns"]
+    assert (watch.ended_whole, setup.status) == (True, "unavailable")
+    assert setup.detail.startswith("1 of 1 namespaces cannot be watched: ")
+    assert said in setup.detail
+
+
 def test_a_namespace_that_is_not_here_is_told() -> None:
     """Where none of the namespaces is here that are asked for, the probe is unavailable and says so."""
     with Watch(asked(1, duration_s=5.0)) as watch:
