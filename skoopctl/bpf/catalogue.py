@@ -514,6 +514,10 @@ _FLOW = BpfProbe(
             sampled=False,
         ),
     ),
+    metrics=(
+        EventMetric("kubeskoop_flow_bytes", (120, 121), TUPLE_LABELS, of="bytes"),
+        EventMetric("kubeskoop_flow_packets", (120, 121), TUPLE_LABELS, of="packets"),
+    ),
     source="flow",
     backend="netlink",
 )

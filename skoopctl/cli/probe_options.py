@@ -57,7 +57,8 @@ def complete_threshold(_ctx: click.Context, _param: click.Parameter, incomplete:
 
     defaults = {name: each.default for name, each in THRESHOLDS.items()}
     defaults |= {name: each.default for name, each in EVENT_THRESHOLDS.items()}
-    return [f"{name}={default:g}" for name, default in defaults.items() if name.startswith(incomplete)]
+    offered = (f"{name}={default:g}" for name, default in defaults.items())
+    return [each for each in offered if each.startswith(incomplete)]
 
 
 def chosen_probes(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skoopctl.watching.events_asked import events_asked
+from skoopctl.watching.events_asked import EventsHow, events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
 from skoopctl.watching.observation import NodeView, Observation, Phase
 from skoopctl.watching.summary import Summary, summary_of
@@ -48,6 +48,7 @@ class Session:
     pod: tuple[str, str] | None = None
     sysfs: str = "/sys"
     loki: LokiPart | None = None
+    how: EventsHow = field(default_factory=EventsHow)
 
     def watch(self, transports: RealTransports, *, as_json: bool, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`.
@@ -142,7 +143,7 @@ class Session:
                     deadlines=self.deadlines,
                     forks=self.forks,
                     sysfs=self.sysfs,
-                    events=events_asked(self.events, self.stay.interval_s),
+                    events=events_asked(self.events, self.stay.interval_s, self.how),
                 )
         except asyncio.CancelledError:
             if lines is not None and lines.reader_gone:

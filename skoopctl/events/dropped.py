@@ -86,17 +86,20 @@ class Answer:
         return self.reason
 
 
-def rules_that_drop(model: Snapshot, events: Iterable[Event]) -> Mapping[DropKey, Answer]:
+def rules_that_drop(
+    model: Snapshot, events: Iterable[Event], names: Mapping[str, str] | None = None
+) -> Mapping[DropKey, Answer]:
     """Return what dropped the packets of events whose reason is NETFILTER_DROP, by `key_of`.
 
-    ``model`` is a collection of the nodes from after the events. Each different packet is looked up once, the most
+    ``model`` is a collection of the nodes from after the events; ``names`` are its hosts' names by the nodes' names in
+    events, where they are known to differ. Each different packet is looked up once, the most
     frequent first, and at most `MAX_KEYS`; the rest is unknown, and says so.
     """
     counted = Counter(key for event in events if (key := key_of(event)) is not None)
     found: dict[DropKey, Answer] = {}
     for place, (key, _) in enumerate(counted.most_common()):
         if place < MAX_KEYS:
-            found[key] = _answer(model, key)
+            found[key] = _answer(model, key, names or {})
         else:
             found[key] = _unknown(f"not looked up: there are more than {MAX_KEYS:,} different packets")
     return found
@@ -106,8 +109,8 @@ def _unknown(reason: str) -> Answer:
     return Answer(Said.UNKNOWN, reason=reason)
 
 
-def _answer(model: Snapshot, key: DropKey) -> Answer:
-    host = _host_of(model, key.node)
+def _answer(model: Snapshot, key: DropKey, names: Mapping[str, str]) -> Answer:
+    host = _host_of(model, names.get(key.node, key.node))
     if host is None:
         return _unknown(f"{key.node} was not collected")
     if not key.hook:

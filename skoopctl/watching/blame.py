@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,10 +42,9 @@ async def blame(
     silent = [name for name in dropping if not bundle.results[name].collected]
     snapshot = snapshot_of(bundle)
     # Events have the API's names of nodes, a collection has the inventory's.
-    names = {name: observation.nodes[name].series.label for name in snapshot.hosts}
-    model = replace(snapshot, hosts={names[name]: host for name, host in snapshot.hosts.items()})
+    names = {observation.nodes[name].series.label: name for name in snapshot.hosts}
     for name, events in dropping.items():
-        observation.nodes[name].answers = rules_that_drop(model, events)
+        observation.nodes[name].answers = rules_that_drop(snapshot, events, names)
     return f"the rules of {', '.join(silent)} could not be collected" if silent else ""
 
 

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
-from tests.support.logql import Log, LogQLError, answer, parse, shown
+from tests.support.logql import Log, LogQLError, answer, answers, parse, shown
 
 PATH = "/loki/api/v1/push"
 MOST_BODY = 4 * 1024 * 1024
@@ -275,9 +275,9 @@ def answered(path: str, given: Mapping[str, str], entries: list[Stored]) -> dict
         return {"resultType": "vector", "result": vector}
     start, end, step = (float(given[name]) for name in ("start", "end", "step"))
     series: dict[frozenset[tuple[str, str]], list[list[object]]] = {}
-    for number in range(int((end - start) / step) + 1):
-        at = start + number * step
-        for labels, value in answer(node, entries, round(at * 1e9)).items():
+    times = [start + number * step for number in range(int((end - start) / step) + 1)]
+    for at, found in zip(times, answers(node, entries, [round(at * 1e9) for at in times]), strict=True):
+        for labels, value in found.items():
             series.setdefault(labels, []).append([at, f"{value:g}"])
     matrix = [{"metric": dict(labels), "values": values} for labels, values in series.items()]
     return {"resultType": "matrix", "result": matrix}

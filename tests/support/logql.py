@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,7 +33,7 @@ _OVER_LINES = {"count_over_time", "rate"}
 _OVER_VALUES: dict[str, Callable[[list[float]], float]] = {"max_over_time": max}
 _FIELD = re.compile(r"\{\{(if )?\.(\w+)\}\}|\{\{end\}\}")
 _MARKED = re.compile(r"\{\{if \.(\w+)\}\}((?:(?!\{\{if ).)*?)\{\{end\}\}", re.DOTALL)
-_VALUE = re.compile(r"\{\{\.(\w+)\}\}")
+_WORD = re.compile(r"\{\{\.(\w+)\}\}")
 
 
 class LogQLError(ValueError):
@@ -254,35 +255,56 @@ def shown(log: Log, lines: Iterable[Line]) -> list[tuple[int, str, dict[str, str
 
 def answer(node: Over | Fold, lines: Iterable[Line], at_ns: int) -> Vector:
     """Return what an instant query gives at a time."""
-    kept = list(lines)
+    return answers(node, lines, [at_ns])[0]
+
+
+def answers(node: Over | Fold, lines: Iterable[Line], at_ns: Sequence[int]) -> list[Vector]:
+    """Return what a query gives at each of some times, the earliest first."""
     if isinstance(node, Over):
-        return _over(node, kept, at_ns)
-    inner = answer(node.inner, kept, at_ns)
+        return _over(node, lines, at_ns)
+    inner = answers(node.inner, lines, at_ns)
     if node.name == "topk":
-        most = sorted(inner.items(), key=lambda row: -row[1])[: node.most]
-        return dict(most)
+        return [dict(sorted(each.items(), key=lambda row: -row[1])[: node.most]) for each in inner]
+    return [_folded(node, each) for each in inner]
+
+
+def _folded(node: Fold, vector: Vector) -> Vector:
     groups: dict[Labels, list[float]] = {}
-    for labels, value in inner.items():
-        kept_labels = frozenset((name, text) for name, text in labels if name in node.by)
-        groups.setdefault(kept_labels, []).append(value)
+    for labels, value in vector.items():
+        kept = frozenset((name, text) for name, text in labels if name in node.by)
+        groups.setdefault(kept, []).append(value)
     return {labels: _FOLD[node.name](values) for labels, values in groups.items()}
 
 
-def _over(node: Over, lines: Iterable[Line], at_ns: int) -> Vector:
-    begin = at_ns - round(node.seconds * 1e9)
-    groups: dict[Labels, list[float]] = {}
-    for wall_ns, _, labels, value in _run(node.log, lines):
-        if begin < wall_ns <= at_ns:
-            without = {
-                name: text
-                for name, text in labels.items()
-                if name != node.log.unwraps and (node.by is None or name in node.by)
-            }
-            groups.setdefault(frozenset(without.items()), []).append(value)
+def _over(node: Over, lines: Iterable[Line], at_ns: Sequence[int]) -> list[Vector]:
+    """Run the lines through the stages once, and take of each time those of its window."""
+    rows = sorted(
+        ((wall_ns, _series(node, labels), value) for wall_ns, _, labels, value in _run(node.log, lines)),
+        key=lambda row: row[0],
+    )
+    times = [wall_ns for wall_ns, _, _ in rows]
+    found = []
+    for at in at_ns:
+        groups: dict[Labels, list[float]] = {}
+        window = slice(bisect_right(times, at - round(node.seconds * 1e9)), bisect_right(times, at))
+        for _, labels, value in rows[window]:
+            groups.setdefault(labels, []).append(value)
+        found.append({labels: _value(node, values) for labels, values in groups.items()})
+    return found
+
+
+def _series(node: Over, labels: Mapping[str, str]) -> Labels:
+    return frozenset(
+        (name, text)
+        for name, text in labels.items()
+        if name != node.log.unwraps and (node.by is None or name in node.by)
+    )
+
+
+def _value(node: Over, values: list[float]) -> float:
     if node.name in _OVER_VALUES:
-        return {labels: _OVER_VALUES[node.name](values) for labels, values in groups.items()}
-    per = node.seconds if node.name == "rate" else 1.0
-    return {labels: len(values) / per for labels, values in groups.items()}
+        return _OVER_VALUES[node.name](values)
+    return len(values) / (node.seconds if node.name == "rate" else 1.0)
 
 
 def _run(log: Log, lines: Iterable[Line]) -> Iterator[tuple[int, str, dict[str, str], float]]:
@@ -329,4 +351,4 @@ def _parsed(line: Line, labels: Mapping[str, str]) -> dict[str, str]:
 
 def _written(text: str, labels: Mapping[str, str]) -> str:
     shown_parts = _MARKED.sub(lambda found: found[2] if labels.get(found[1]) else "", text)
-    return _VALUE.sub(lambda found: labels.get(found[1], ""), shown_parts)
+    return _WORD.sub(lambda found: labels.get(found[1], ""), shown_parts)

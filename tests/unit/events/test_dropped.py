@@ -166,6 +166,14 @@ def test_a_node_is_found_by_its_other_names(name: str) -> None:
     assert answer(snapshot, replace(loss(box), node="another")).said is Said.UNKNOWN
 
 
+def test_names_of_nodes_may_be_given() -> None:
+    """Who knows a node by both its names says so; nothing in the snapshot has to tell it then."""
+    box = node(DROP)
+    happened = replace(loss(box), node="of-the-api")
+    (found,) = rules_that_drop(model(box), [happened], {"of-the-api": NODE}).values()
+    assert found.said is Said.RULE
+
+
 def test_a_kernel_without_reasons_is_asked_too() -> None:
     """Before 5.17 a drop has no reason; that rules did it is known by the hook."""
     box = node(DROP)
