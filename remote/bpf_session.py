@@ -48,7 +48,7 @@ class Session:
         if self.request["selftest"]:
             self.rehearse(probes)
         for asked in probes:
-            begun = time.monotonic()
+            begun, before = time.monotonic(), self.ms.get("btf", 0.0)
             probe, passed = self.begun(asked, self.request["namespaces"])
             if probe is None:
                 self.refuse_by(asked, passed)
@@ -56,7 +56,7 @@ class Session:
             setup = probe.setup()
             setup["passed"] = passed
             probe.types = None  # 15 MB
-            setup["ms"]["all"] = (time.monotonic() - begun) * 1e3
+            setup["ms"]["all"] = (time.monotonic() - begun) * 1e3 - (self.ms.get("btf", 0.0) - before)
             setup["ms"].update(self.ms)
             self.probes.append(probe)
             self.tell_start(setup)
@@ -113,9 +113,8 @@ class Session:
             now, spent = time.monotonic(), time.process_time()
             if now >= until:
                 break
-            for probe, share in budget.step(now, self.live()):
+            for probe, share in budget.step(now, self.budgeted()):
                 self.take_off(probe, share, budget)
-                waiting = self.waiting()
             if now >= due:
                 self.tell_counts()
                 due = now + pause
@@ -128,14 +127,13 @@ class Session:
                 time.sleep(min(LONG_BREATH_S, max(BREATH_S, 3 * (time.process_time() - spent))))
         budget.close()
 
-    def live(self):
-        """Return the probes that are not taken off."""
-        return [probe for probe in self.probes if probe.attached()]
+    def budgeted(self):
+        """Return the probes that have a budget and are not taken off. Sockets have a limit of their own, see `run`."""
+        by_sockets = self.spaces.probes if self.spaces else ()
+        return [probe for probe in self.probes if probe not in by_sockets and probe.attached()]
 
     def take_off(self, probe, share, budget):
         """Detach a probe that costs too much; what it counted until now is kept."""
-        if self.spaces and probe in self.spaces.probes:
-            self.spaces.probes.remove(probe)
         probe.detach()
         self.send("detached", {"probe": probe.name, "reason": "overhead", "share": share, "budget": budget.limit, "by": budget.by})
 

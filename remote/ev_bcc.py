@@ -18,7 +18,6 @@ HEADERS = ("/lib/modules/%s/source", "/lib/modules/%s/build")
 COMPILER_BYTES = 1 << 30  # of addresses, for the child
 REASON_FILES = ("net/dropreason-core.h", "net/dropreason.h", "net/rstreason.h", "linux/skbuff.h")
 EVENT_FILES = {"kfree_skb": "skb", "tcp_send_reset": "tcp", "tcp_retransmit_skb": "tcp"}
-ENUMERATORS = ("SKB_CONSUMED", "SKB_DROP_REASON_QUEUE_PURGE")
 # What newer kernels have: where it is declared, between which words, and what reads it.
 NEWER = (
     ("net/net_namespace.h", "struct net {", "u64 net_cookie;", "BPF_CORE_READ(net, net_cookie)"),
@@ -90,6 +89,12 @@ def enumerators(text):
     return found
 
 
+def asked_about(text):
+    """Return the enumerators that a text asks for with ``is_reason(value, NAME)``, some of which kernels lack."""
+    pairs = [part.partition(")")[0].split(",") for part in text.split("is_reason(")[1:]]
+    return sorted(set(pair[1].strip() for pair in pairs if len(pair) == 2 and pair[1].strip().isupper()))
+
+
 class Bcc:
     """BCC and the headers of this kernel."""
 
@@ -154,8 +159,8 @@ class BccProbe(BpfProbe):
         most = max(arity.values())
         reasons = dict((word, number) for number, word in types.names_of(asked["reasons"]).items())
         flags = ["-Dskoop_args_%d=%d" % (level, int(level <= most)) for level in (3, 4)]
-        flags += ["-DHAS_%s=%d" % (word, int(word in reasons)) for word in ENUMERATORS]
-        flags += ["-DVALUE_%s=%s" % (word, reasons.get(word, 0)) for word in ENUMERATORS]
+        for word in asked_about(text):
+            flags += ["-DHAS_%s=%d" % (word, int(word in reasons)), "-DVALUE_%s=%s" % (word, reasons.get(word, 0))]
         flags += ["-w", "-D__TARGET_ARCH_%s" % ("x86" if posix.uname().machine == "x86_64" else "arm64")]
         programs = [[program["name"], program["hook"]] for program in asked["programs"] if program["hook"] in ("raw_tp", "kprobe")]
         order = {"text": text, "flags": flags, "programs": programs, "maps": list(TABLES_GIVEN), "memory": COMPILER_BYTES, "timeout_s": int(timeout_s)}

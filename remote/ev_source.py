@@ -114,7 +114,7 @@ class SourceProbe:
         self.pending = []
         self.sampled = self.unsent = self.uncounted = self.gone_lost = 0
         self.room, self.room_at = ROWS_PER_S, time.monotonic()
-        self.detached, self.spent = False, 0.0
+        self.detached = False
         self.ms, self.state = 0.0, None  # how starting went, when that was told
 
     @property
@@ -155,7 +155,7 @@ class SourceProbe:
 
     def forward(self, session, ready):
         """Read what is readable, and send what there is."""
-        whole, begun = True, time.process_time()
+        whole = True
         for descriptor in ready.intersection(self.sockets):
             inode, made = self.sockets[descriptor]
             whole = self.read(inode, made) and whole
@@ -163,15 +163,6 @@ class SourceProbe:
             self.pass_time(0 if whole else BEHIND_NS)
         rows, self.pending = self.pending, []
         session.rows(self, rows)
-        self.spent += time.process_time() - begun
-
-    def attached(self):
-        """Return whether it listens."""
-        return not self.detached
-
-    def spent_ns(self, _by):
-        """Return what reading has cost this process; what the kernel does for the sockets is not in it."""
-        return self.spent * 1e9
 
     def pass_time(self, behind_ns):
         """Do what is due, ``behind_ns`` later while there is more to read; most have nothing."""

@@ -121,6 +121,16 @@ def test_bcc_sees_what_the_built_programs_see(
     }
     assert {kind for kind, *_ in core.kinds_of_events} == {"packet-loss", "reset-no-socket", "reset-received"}
     assert bcc.kinds_of_events == core.kinds_of_events
+    apart = [
+        {
+            (flow.kind, flow.source, flow.destination, flow.destination_port, flow.netfilter)
+            for flow in each.counts["packetloss"].flows
+            if flow.destination_port in {4444, 4445, 4446}
+        }
+        for each in (core, bcc)
+    ]
+    assert apart[0] == apart[1]
+    assert {row[-1] for row in apart[0] if row[3] == 4446} == {True}, "what the rule drops is counted apart"
     for seen in (core, bcc):
         for counts in seen.counts.values():
             assert (

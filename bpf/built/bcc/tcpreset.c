@@ -116,7 +116,7 @@ struct flow_key {
 	u8 kind;
 	u8 family;
 	u8 protocol;
-	u8 unused;
+	u8 filtered; 
 	u16 source_port;
 	u16 destination_port;
 	u8 source[16];
@@ -157,7 +157,7 @@ static __always_inline int is_wanted(u32 netns)
 	return wanted.lookup(&netns) != 0;
 }
 
-static __always_inline void count(const struct record *event)
+static __always_inline void count_apart(const struct record *event, u8 filtered)
 {
 	struct total_key total = {
 		.location = event->location,
@@ -175,6 +175,8 @@ static __always_inline void count(const struct record *event)
 	};
 	u64 zero = 0, one = 1, *value;
 
+	if (filtered)
+		flow.filtered = 1;
 	value = totals.lookup(&total);
 	if (!value) {
 		totals.insert(&total, &zero);
@@ -193,6 +195,11 @@ static __always_inline void count(const struct record *event)
 		__sync_fetch_and_add(value, 1);
 	else
 		flows.update(&flow, &one);
+}
+
+static __always_inline void count(const struct record *event)
+{
+	count_apart(event, 0);
 }
 
 static __always_inline void sample(void *ctx, void *event, u64 size)

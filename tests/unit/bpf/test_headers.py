@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from skoopctl.bpf.artefact import bcc_source
 from tests.support.bpf_loader import loader
 
 SKB_EVENTS = """
@@ -74,6 +75,16 @@ def test_reasons_have_the_numbers_of_the_compiler(types: Any) -> None:
         "21": "SKB_DROP_REASON_NEXT",
     }
     assert types.names_of("sk_rst_reason") == {}
+
+
+def test_reasons_that_kernels_may_lack_are_found_in_the_text() -> None:
+    """Each enumerator that a probe asks for is found, so that a kernel without it compiles the same text."""
+    assert loader().asked_about(bcc_source("packetloss")) == [
+        "SKB_CONSUMED",
+        "SKB_DROP_REASON_NETFILTER_DROP",
+        "SKB_DROP_REASON_QUEUE_PURGE",
+    ]
+    assert loader().asked_about(bcc_source("tcpreset")) == []
 
 
 def test_a_field_of_another_type_is_none(types: Any) -> None:
