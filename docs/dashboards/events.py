@@ -13,6 +13,7 @@ LINES = '| json | __error__="" | namespace=~"$namespace"'
 SPAN, STEP = "$__range", "$__interval"
 ANY = 'type=~"$type"'
 DROPS = 'type="packet-loss"'
+DNS = 'type=~"dns-.+"'
 SHOWN = 20
 NODES = 'cluster=~"$cluster",k8s_node=~"$node"'
 PODS = f'{NODES},k8s_namespace=~"$namespace"'
@@ -51,14 +52,16 @@ def _number(title: str, about: str, which: str) -> Panel:
     )
 
 
-def _most(title: str, about: str, which: str, columns: tuple[tuple[str, str], ...], more: str = "") -> Panel:
+def _most(
+    title: str, about: str, which: str, columns: tuple[tuple[str, str], ...], more: str = "", width: int = 12
+) -> Panel:
     by = ", ".join(name for name, _ in columns)
     return Panel(
         title,
         about,
         (Query(f"topk({SHOWN}, {counted(which, by, more)})", "events"),),
         kind=Kind.TABLE,
-        width=12,
+        width=width,
         height=9,
         columns=columns,
         sort="events",
@@ -277,6 +280,40 @@ WHY = Row(
 )
 
 
+NAMES = Row(
+    "Names (DNS)",
+    (
+        _most(
+            "Names that were not answered well",
+            "What was asked for, by whom, and what came: an error, no such name, no answer, or one that took long. "
+            "Many names that are not there are the search list's (ndots); no answer is a lost packet or a server that "
+            "is too busy.",
+            DNS,
+            (
+                ("namespace", "namespace"),
+                ("pod", "pod"),
+                ("type", "type"),
+                ("details_name", "name"),
+                ("details_type", "asked for"),
+                ("details_rcode", "code"),
+                ("destination_name", "server"),
+            ),
+            width=16,
+        ),
+        Panel(
+            "Answers that were not well",
+            "Queries a second that got no answer, an error, no such name, or an answer after long.",
+            (Query(f"sum by (type) (rate({lines(DNS)} [{STEP}]))", "{{type}}"),),
+            unit="ops",
+            width=8,
+            height=9,
+            empty="no such event",
+            events=True,
+        ),
+    ),
+)
+
+
 def _meanings() -> str:
     rows = [
         f"| `{kind.name}` | {kind.tells} | [{probe.name}]($docs/ebpf.md#{probe.name}) | {kind.compatible or '-'} |"
@@ -322,5 +359,5 @@ BOARD = Board(
             "namespace", "k8s_namespace", 'kubeskoop_netdev_rxbytes{k8s_pod!=""}', "Namespace", all=True
         ),
     ),
-    (GLANCE, RATES, WHY, EACH),
+    (GLANCE, RATES, WHY, NAMES, EACH),
 )

@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[3]
 BOARD = board_of(ROOT / "reports/grafana/skoopctl-events.json")
 ASKED = log_queries(BOARD)
 STREAMS = {"job", "cluster", "node", "type"}
-FIELDS = STREAMS | {"__error__"} | set(schema()["properties"])
+DETAILS = {"name": "no.such.name.", "type": "AAAA", "rcode": "NXDOMAIN", "tries": 1}
+"""Of DNS, as the node tells them (remote/ev_dns.py)."""
+FIELDS = STREAMS | {"__error__"} | set(schema()["properties"]) | {f"details_{name}" for name in DETAILS}
 ALL = {
     "cluster": ".*",
     "node": ".*",
@@ -68,6 +70,7 @@ EVENTS = (
     ),
     made(probe="tcpreset", kind="reset-active", node="node2", namespace="other", pod="web-1", mono_ns=50),
     made(probe="tcpretrans", kind="retransmit-synack", mono_ns=60),
+    made(probe="dns", kind="dns-nxdomain", details=DETAILS, mono_ns=70),
 )
 LINES = [stored(event) for event in EVENTS]
 END_NS = WALL_NS + 60_000_000_000
@@ -130,7 +133,7 @@ def test_a_table_s_columns_are_what_its_query_groups_by(asked: Asked) -> None:
 @pytest.mark.parametrize(
     ("panel", "wanted"),
     [
-        ("Events", 16),
+        ("Events", 17),
         ("Packets dropped", 8),
         ("Resets", 1),
         ("Sent again", 1),
@@ -181,6 +184,22 @@ def test_failures_are_told_by_errno_and_destination() -> None:
     }
 
 
+def test_names_are_told_with_who_asked_and_what_came() -> None:
+    """A name that is not there, with the type that was asked for and the code of the answer."""
+    columns = (
+        "pod",
+        "namespace",
+        "type",
+        "details_name",
+        "details_type",
+        "details_rcode",
+        "destination_name",
+    )
+    assert rows("Names that were not answered well", *columns) == {
+        ("web-0", "shop", "dns-nxdomain", "no.such.name.", "AAAA", "NXDOMAIN", "node2"): 1
+    }
+
+
 def test_the_longest_latency_of_each_type_is_shown() -> None:
     """Events without a latency do not count."""
     assert rows("Longest latencies", "type", "node") == {
@@ -190,12 +209,12 @@ def test_the_longest_latency_of_each_type_is_shown() -> None:
 
 
 def test_rates_are_by_second() -> None:
-    """Sixteen events in a minute, by the node."""
+    """Seventeen events in a minute, by the node."""
     node = query("Events by node")
     assert not isinstance(node, Log)
     found = answer(node, LINES, WALL_NS + 1_000_000_000)
     assert found == {
-        frozenset({("node", "node1")}): pytest.approx(14 / 60),
+        frozenset({("node", "node1")}): pytest.approx(15 / 60),
         frozenset({("node", "node2")}): pytest.approx(2 / 60),
     }
 
