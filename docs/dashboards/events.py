@@ -6,6 +6,8 @@ from docs.dashboards.network import WINDOW
 from docs.dashboards.nodes import TO_ROW
 from docs.dashboards.parts import NOTE, WRONG, Board, Kind, Panel, Query, Row, Variable
 from skoopctl.bpf.catalogue import PROBES
+from skoopctl.events.reasons import DROP_REASONS
+from skoopctl.events.thresholds import EVENT_THRESHOLDS
 
 OURS = 'job="skoopctl",cluster=~"$cluster",node=~"$node"'
 LINES = '| json | __error__="" | namespace=~"$namespace"'
@@ -148,8 +150,8 @@ RATES = Row(
         ),
         Panel(
             "Packets dropped, by reason",
-            "Packets that kernels dropped, a second, by the kernel's own reason, counted on the nodes. What a reason "
-            "means stands in docs/ebpf.md.",
+            "Packets that kernels dropped, a second, by the kernel's own reason, counted on the nodes. What each "
+            "means stands in the last row, which is closed.",
             (Query(f"sum by (reason) ({_grows('skoopctl_packet_drops_total', PODS)})", "{{reason}}"),),
             unit="pps",
             width=12,
@@ -314,13 +316,34 @@ NAMES = Row(
 )
 
 
+def _finding(kind: str) -> str:
+    """Return a link to the finding that a kind of events becomes, where it becomes exactly one."""
+    found = {row.finding for row in EVENT_THRESHOLDS.values() if kind in row.kinds}
+    return _linked(found.pop()) if len(found) == 1 else "-"
+
+
+def _linked(finding: str) -> str:
+    return f"[{finding}]($docs/findings.md#{finding})"
+
+
 def _meanings() -> str:
     rows = [
-        f"| `{kind.name}` | {kind.tells} | [{probe.name}]($docs/ebpf.md#{probe.name}) | {kind.compatible or '-'} |"
+        f"| `{kind.name}` | {kind.tells} | {_finding(kind.name)} | [{probe.name}]($docs/ebpf.md#{probe.name}) "
+        f"| {kind.compatible or '-'} |"
         for probe in PROBES.values()
         for kind in probe.kinds
     ]
-    return "\n".join(["| type | what happened | probe | KubeSkoop's type |", "|---|---|---|---|", *rows])
+    head = "| type | what happened | finding | probe | KubeSkoop's type |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def _reasons() -> str:
+    rows = [
+        f"| `{reason.name}` | {reason.means} | {'it happens where all is well' if reason.noise else reason.cause} "
+        f"| {_linked(reason.subject.value.finding) if reason.subject and not reason.noise else '-'} |"
+        for reason in DROP_REASONS.values()
+    ]
+    return "\n".join(["| reason | means | usual cause | finding |", "|---|---|---|---|", *rows])
 
 
 EACH = Row(
@@ -338,13 +361,29 @@ EACH = Row(
         ),
         Panel(
             "What each type means",
-            "The kinds of events that there are, the probe that sees each, and KubeSkoop's name for it.",
+            "The kinds of events that there are, the finding that many of them are, the probe, and KubeSkoop's name.",
             kind=Kind.TEXT,
             width=24,
             height=12,
             text=_meanings(),
         ),
     ),
+)
+
+REASONS = Row(
+    "The kernel's reasons for drops",
+    (
+        Panel(
+            "What each reason means",
+            "Every reason that kernels from 5.17 to 6.18 have for dropping a packet, what usually causes it, and the "
+            "finding that it is. `skoopctl explain` says what to look at.",
+            kind=Kind.TEXT,
+            width=24,
+            height=20,
+            text=_reasons(),
+        ),
+    ),
+    collapsed=True,
 )
 
 BOARD = Board(
@@ -359,5 +398,5 @@ BOARD = Board(
             "namespace", "k8s_namespace", 'kubeskoop_netdev_rxbytes{k8s_pod!=""}', "Namespace", all=True
         ),
     ),
-    (GLANCE, RATES, WHY, NAMES, EACH),
+    (GLANCE, RATES, WHY, NAMES, EACH, REASONS),
 )

@@ -12,8 +12,10 @@ import pytest
 from docs.dashboards.asked import Asked, board_of, filled, log_queries, panels
 from docs.dashboards.events import SHOWN
 from skoopctl.bpf.catalogue import PROBES
+from skoopctl.checks.catalogue import DOCS
 from skoopctl.events.as_json import schema, told_line
 from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.reasons import DROP_REASONS
 from tests.services.loki_receiver import Stored
 from tests.support.logql import Fold, Labels, Log, LogQLError, Over, Vector, answer, names, parse, shown
 from tests.unit.events.made_events import WALL_NS, bare, made
@@ -242,15 +244,31 @@ def test_metadata_beside_a_line_changes_no_answer() -> None:
     assert answer(node, beside, END_NS) == answer(node, LINES, END_NS)
 
 
+def written(title: str) -> str:
+    """Return a panel's Markdown."""
+    (panel,) = (p for p in panels(BOARD) if p["title"] == title)
+    return str(panel["options"]["content"])
+
+
 def test_each_kind_of_the_catalogue_is_explained() -> None:
     """The table of meanings has a row for each, with a link to its probe in the documentation."""
-    (panel,) = (p for p in panels(BOARD) if p["type"] == "text")
-    found = re.findall(
-        r"^\| `([\w-]+)` \| .+ \| \[(\w+)\]\(\$docs/ebpf\.md#\2\) \|",
-        panel["options"]["content"],
-        re.MULTILINE,
-    )
+    row = r"^\| `([\w-]+)` \| .+ \| .+ \| \[(\w+)\]\(\$docs/ebpf\.md#\2\) \|"
+    found = re.findall(row, written("What each type means"), re.MULTILINE)
     assert found == [(kind.name, probe.name) for probe in PROBES.values() for kind in probe.kinds]
+
+
+def test_each_reason_of_the_kernel_is_explained() -> None:
+    """Every reason for a drop has its row with what it means."""
+    found = re.findall(r"^\| `(\w+)` \| (.+?) \|", written("What each reason means"), re.MULTILINE)
+    assert found == [(reason.name, reason.means) for reason in DROP_REASONS.values()]
+
+
+@pytest.mark.parametrize("title", ["What each type means", "What each reason means"])
+def test_tables_lead_to_findings_that_exist(title: str) -> None:
+    """Each link to a finding names one that the documentation has."""
+    linked = set(re.findall(r"\(\$docs/findings\.md#([\w-]+)\)", written(title)))
+    assert len(linked) > 5
+    assert linked <= set(DOCS)
 
 
 @pytest.mark.parametrize(
