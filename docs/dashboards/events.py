@@ -6,6 +6,8 @@ from docs.dashboards.network import WINDOW
 from docs.dashboards.nodes import TO_ROW
 from docs.dashboards.parts import NOTE, WRONG, Board, Kind, Panel, Query, Row, Variable
 from skoopctl.bpf.catalogue import PROBES
+from skoopctl.events.reasons import DROP_REASONS
+from skoopctl.events.thresholds import EVENT_THRESHOLDS
 
 OURS = 'job="skoopctl",cluster=~"$cluster",node=~"$node"'
 LINES = '| json | __error__="" | namespace=~"$namespace"'
@@ -13,6 +15,7 @@ LINES = '| json | __error__="" | namespace=~"$namespace"'
 SPAN, STEP = "$__range", "$__interval"
 ANY = 'type=~"$type"'
 DROPS = 'type="packet-loss"'
+DNS = 'type=~"dns-.+"'
 SHOWN = 20
 NODES = 'cluster=~"$cluster",k8s_node=~"$node"'
 PODS = f'{NODES},k8s_namespace=~"$namespace"'
@@ -51,14 +54,16 @@ def _number(title: str, about: str, which: str) -> Panel:
     )
 
 
-def _most(title: str, about: str, which: str, columns: tuple[tuple[str, str], ...], more: str = "") -> Panel:
+def _most(
+    title: str, about: str, which: str, columns: tuple[tuple[str, str], ...], more: str = "", width: int = 12
+) -> Panel:
     by = ", ".join(name for name, _ in columns)
     return Panel(
         title,
         about,
         (Query(f"topk({SHOWN}, {counted(which, by, more)})", "events"),),
         kind=Kind.TABLE,
-        width=12,
+        width=width,
         height=9,
         columns=columns,
         sort="events",
@@ -145,8 +150,8 @@ RATES = Row(
         ),
         Panel(
             "Packets dropped, by reason",
-            "Packets that kernels dropped, a second, by the kernel's own reason, counted on the nodes. What a reason "
-            "means stands in docs/ebpf.md.",
+            "Packets that kernels dropped, a second, by the kernel's own reason, counted on the nodes. What each "
+            "means stands in the last row, which is closed.",
             (Query(f"sum by (reason) ({_grows('skoopctl_packet_drops_total', PODS)})", "{{reason}}"),),
             unit="pps",
             width=12,
@@ -277,13 +282,68 @@ WHY = Row(
 )
 
 
+NAMES = Row(
+    "Names (DNS)",
+    (
+        _most(
+            "Names that were not answered well",
+            "What was asked for, by whom, and what came: an error, no such name, no answer, or one that took long. "
+            "Many names that are not there are the search list's (ndots); no answer is a lost packet or a server that "
+            "is too busy.",
+            DNS,
+            (
+                ("namespace", "namespace"),
+                ("pod", "pod"),
+                ("type", "type"),
+                ("details_name", "name"),
+                ("details_type", "asked for"),
+                ("details_rcode", "code"),
+                ("destination_name", "server"),
+            ),
+            width=16,
+        ),
+        Panel(
+            "Answers that were not well",
+            "Queries a second that got no answer, an error, no such name, or an answer after long.",
+            (Query(f"sum by (type) (rate({lines(DNS)} [{STEP}]))", "{{type}}"),),
+            unit="ops",
+            width=8,
+            height=9,
+            empty="no such event",
+            events=True,
+        ),
+    ),
+)
+
+
+def _finding(kind: str) -> str:
+    """Return a link to the finding that a kind of events becomes, where it becomes exactly one."""
+    found = {row.finding for row in EVENT_THRESHOLDS.values() if kind in row.kinds}
+    return _linked(found.pop()) if len(found) == 1 else "-"
+
+
+def _linked(finding: str) -> str:
+    return f"[{finding}]($docs/findings.md#{finding})"
+
+
 def _meanings() -> str:
     rows = [
-        f"| `{kind.name}` | {kind.tells} | [{probe.name}]($docs/ebpf.md#{probe.name}) | {kind.compatible or '-'} |"
+        f"| `{kind.name}` | {kind.tells} | {_finding(kind.name)} | [{probe.name}]($docs/ebpf.md#{probe.name}) "
+        f"| {kind.compatible or '-'} |"
         for probe in PROBES.values()
         for kind in probe.kinds
     ]
-    return "\n".join(["| type | what happened | probe | KubeSkoop's type |", "|---|---|---|---|", *rows])
+    head = "| type | what happened | finding | probe | KubeSkoop's type |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def _reasons() -> str:
+    rows = [
+        f"| `{reason.name}` | {reason.means} | {'it happens where all is well' if reason.noise else reason.cause} "
+        f"| {_linked(reason.subject.value.finding) if reason.subject and not reason.noise else '-'} |"
+        for reason in DROP_REASONS.values()
+    ]
+    return "\n".join(["| reason | means | usual cause | finding |", "|---|---|---|---|", *rows])
 
 
 EACH = Row(
@@ -301,13 +361,29 @@ EACH = Row(
         ),
         Panel(
             "What each type means",
-            "The kinds of events that there are, the probe that sees each, and KubeSkoop's name for it.",
+            "The kinds of events that there are, the finding that many of them are, the probe, and KubeSkoop's name.",
             kind=Kind.TEXT,
             width=24,
             height=12,
             text=_meanings(),
         ),
     ),
+)
+
+REASONS = Row(
+    "The kernel's reasons for drops",
+    (
+        Panel(
+            "What each reason means",
+            "Every reason that kernels from 5.17 to 6.18 have for dropping a packet, what usually causes it, and the "
+            "finding that it is. `skoopctl explain` says what to look at.",
+            kind=Kind.TEXT,
+            width=24,
+            height=20,
+            text=_reasons(),
+        ),
+    ),
+    collapsed=True,
 )
 
 BOARD = Board(
@@ -322,5 +398,5 @@ BOARD = Board(
             "namespace", "k8s_namespace", 'kubeskoop_netdev_rxbytes{k8s_pod!=""}', "Namespace", all=True
         ),
     ),
-    (GLANCE, RATES, WHY, EACH),
+    (GLANCE, RATES, WHY, NAMES, EACH, REASONS),
 )

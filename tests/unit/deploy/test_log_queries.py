@@ -12,8 +12,10 @@ import pytest
 from docs.dashboards.asked import Asked, board_of, filled, log_queries, panels
 from docs.dashboards.events import SHOWN
 from skoopctl.bpf.catalogue import PROBES
+from skoopctl.checks.catalogue import DOCS
 from skoopctl.events.as_json import schema, told_line
 from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.reasons import DROP_REASONS
 from tests.services.loki_receiver import Stored
 from tests.support.logql import Fold, Labels, Log, LogQLError, Over, Vector, answer, names, parse, shown
 from tests.unit.events.made_events import WALL_NS, bare, made
@@ -22,7 +24,9 @@ ROOT = Path(__file__).parents[3]
 BOARD = board_of(ROOT / "reports/grafana/skoopctl-events.json")
 ASKED = log_queries(BOARD)
 STREAMS = {"job", "cluster", "node", "type"}
-FIELDS = STREAMS | {"__error__"} | set(schema()["properties"])
+DETAILS = {"name": "no.such.name.", "type": "AAAA", "rcode": "NXDOMAIN", "tries": 1}
+"""Of DNS, as the node tells them (remote/ev_dns.py)."""
+FIELDS = STREAMS | {"__error__"} | set(schema()["properties"]) | {f"details_{name}" for name in DETAILS}
 ALL = {
     "cluster": ".*",
     "node": ".*",
@@ -68,6 +72,7 @@ EVENTS = (
     ),
     made(probe="tcpreset", kind="reset-active", node="node2", namespace="other", pod="web-1", mono_ns=50),
     made(probe="tcpretrans", kind="retransmit-synack", mono_ns=60),
+    made(probe="dns", kind="dns-nxdomain", details=DETAILS, mono_ns=70),
 )
 LINES = [stored(event) for event in EVENTS]
 END_NS = WALL_NS + 60_000_000_000
@@ -130,7 +135,7 @@ def test_a_table_s_columns_are_what_its_query_groups_by(asked: Asked) -> None:
 @pytest.mark.parametrize(
     ("panel", "wanted"),
     [
-        ("Events", 16),
+        ("Events", 17),
         ("Packets dropped", 8),
         ("Resets", 1),
         ("Sent again", 1),
@@ -181,6 +186,22 @@ def test_failures_are_told_by_errno_and_destination() -> None:
     }
 
 
+def test_names_are_told_with_who_asked_and_what_came() -> None:
+    """A name that is not there, with the type that was asked for and the code of the answer."""
+    columns = (
+        "pod",
+        "namespace",
+        "type",
+        "details_name",
+        "details_type",
+        "details_rcode",
+        "destination_name",
+    )
+    assert rows("Names that were not answered well", *columns) == {
+        ("web-0", "shop", "dns-nxdomain", "no.such.name.", "AAAA", "NXDOMAIN", "node2"): 1
+    }
+
+
 def test_the_longest_latency_of_each_type_is_shown() -> None:
     """Events without a latency do not count."""
     assert rows("Longest latencies", "type", "node") == {
@@ -190,12 +211,12 @@ def test_the_longest_latency_of_each_type_is_shown() -> None:
 
 
 def test_rates_are_by_second() -> None:
-    """Sixteen events in a minute, by the node."""
+    """Seventeen events in a minute, by the node."""
     node = query("Events by node")
     assert not isinstance(node, Log)
     found = answer(node, LINES, WALL_NS + 1_000_000_000)
     assert found == {
-        frozenset({("node", "node1")}): pytest.approx(14 / 60),
+        frozenset({("node", "node1")}): pytest.approx(15 / 60),
         frozenset({("node", "node2")}): pytest.approx(2 / 60),
     }
 
@@ -223,15 +244,31 @@ def test_metadata_beside_a_line_changes_no_answer() -> None:
     assert answer(node, beside, END_NS) == answer(node, LINES, END_NS)
 
 
+def written(title: str) -> str:
+    """Return a panel's Markdown."""
+    (panel,) = (p for p in panels(BOARD) if p["title"] == title)
+    return str(panel["options"]["content"])
+
+
 def test_each_kind_of_the_catalogue_is_explained() -> None:
     """The table of meanings has a row for each, with a link to its probe in the documentation."""
-    (panel,) = (p for p in panels(BOARD) if p["type"] == "text")
-    found = re.findall(
-        r"^\| `([\w-]+)` \| .+ \| \[(\w+)\]\(\$docs/ebpf\.md#\2\) \|",
-        panel["options"]["content"],
-        re.MULTILINE,
-    )
+    row = r"^\| `([\w-]+)` \| .+ \| .+ \| \[(\w+)\]\(\$docs/ebpf\.md#\2\) \|"
+    found = re.findall(row, written("What each type means"), re.MULTILINE)
     assert found == [(kind.name, probe.name) for probe in PROBES.values() for kind in probe.kinds]
+
+
+def test_each_reason_of_the_kernel_is_explained() -> None:
+    """Every reason for a drop has its row with what it means."""
+    found = re.findall(r"^\| `(\w+)` \| (.+?) \|", written("What each reason means"), re.MULTILINE)
+    assert found == [(reason.name, reason.means) for reason in DROP_REASONS.values()]
+
+
+@pytest.mark.parametrize("title", ["What each type means", "What each reason means"])
+def test_tables_lead_to_findings_that_exist(title: str) -> None:
+    """Each link to a finding names one that the documentation has."""
+    linked = set(re.findall(r"\(\$docs/findings\.md#([\w-]+)\)", written(title)))
+    assert len(linked) > 5
+    assert linked <= set(DOCS)
 
 
 @pytest.mark.parametrize(
