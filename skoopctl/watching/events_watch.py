@@ -95,6 +95,9 @@ class EventsWatch:
         except TimeoutError:
             if self._scope is None or not self._scope.expired():
                 raise
+        except DeniedError as error:
+            said = f"no second exec on the connection, which event probes need: {error.message.removeprefix(self._host.name + ': ')}"
+            return DeniedError(self._host.name, said, hint="is MaxSessions 1 in the server's sshd_config?")
         except SkoopError as error:
             return error
         except Exception as fault:  # noqa: BLE001 - a fault of ours here must not cost the rounds
