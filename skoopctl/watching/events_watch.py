@@ -96,7 +96,8 @@ class EventsWatch:
             if self._scope is None or not self._scope.expired():
                 raise
         except DeniedError as error:
-            said = f"no second exec on the connection, which event probes need: {error.message.removeprefix(self._host.name + ': ')}"
+            why = error.message.removeprefix(f"{self._host.name}: ")
+            said = f"no second exec on the connection, which event probes need: {why}"
             return DeniedError(self._host.name, said, hint="is MaxSessions 1 in the server's sshd_config?")
         except SkoopError as error:
             return error
