@@ -1,4 +1,4 @@
-"""Build the eBPF programs: clang for each source and architecture, then what a node needs of the object.
+"""Build the eBPF programs: clang for each source and architecture, then what a node needs of it; and texts for BCC.
 
 ``make bpf`` writes ``bpf/built/``; ``--out FOLDER`` another folder, ``--objects FOLDER`` keeps the objects too. The
 same sources and the same clang give the same bytes.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from skoopctl.bpf.artefact import ARCHITECTURES
 from skoopctl.bpf.lowering import lower
+from skoopctl.bpf.rendering import BCC_PROBES, rendered
 from skoopctl.errors import BpfObjectError
 
 HERE = Path(__file__).resolve().parent
@@ -82,6 +83,12 @@ def main() -> None:
                 path = folder / f"{source.name.removesuffix('.bpf.c')}.json"
                 path.write_text(text, encoding="utf-8")
                 print(f"{path.parent.name}/{path.name}: {len(text)} bytes")
+    folder = asked.out / "bcc"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in BCC_PROBES:
+        text = rendered(name, HERE)
+        (folder / f"{name}.c").write_text(text, encoding="utf-8")
+        print(f"bcc/{name}.c: {len(text)} bytes")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ enum kind {
 	RESET_ACTIVE = 11,
 	RESET_PROCESS = 12,
 	RESET_RECEIVED = 13,
+	RESET_SENT = 14, // by counters only: remote/ev_proc.py
 	RETRANSMIT = 20,
 	RETRANSMIT_PROBE = 21,
 	RETRANSMIT_SYNACK = 22,

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from docs.pages import write_or_check
+from skoopctl.events.metrics import EVENT_METRICS
 from skoopctl.probes.catalogue import DEAR, PROBES, READINGS
 from skoopctl.probes.metric import Probe, Scope
 from skoopctl.probes.reading import Reading
@@ -97,7 +98,25 @@ def page() -> str:
     note = "\\* only on request: it costs more than the others together.\n"
     thresholds = [_threshold(each) for each in THRESHOLDS.values()]
     rows = [*head, *map(_probe, PROBES.values()), "", note]
-    return _OPENING + "\n".join([*rows, *sections, _ANOMALIES]) + "\n".join([*thresholds, ""]) + _of_push()
+    head_part = _OPENING + "\n".join([*rows, *sections]) + "\n" + _of_events()
+    return head_part + _ANOMALIES + "\n".join([*thresholds, ""]) + _of_push()
+
+
+def _of_events() -> str:
+    rows = [
+        "## Of events",
+        "",
+        "What the event probes count ([ebpf.md](ebpf.md)). Nodes count for themselves: samples that were lost are in",
+        "these numbers. Names that KubeSkoop has are its own. All have `k8s_node`, so that all nodes fit on one page,",
+        "and ports are 0.",
+        "",
+        "| metric | kind | labels | what | from |",
+        "|---|---|---|---|---|",
+    ]
+    for metric in EVENT_METRICS.values():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} | {metric.source} |")
+    return "\n".join([*rows, "", ""])
 
 
 def _of_push() -> str:

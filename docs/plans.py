@@ -11,6 +11,7 @@ from pathlib import Path
 from docs.keys import tables
 from docs.pages import write_or_check
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
+from skoopctl.events.thresholds import EVENT_THRESHOLDS
 from skoopctl.plans import model
 from skoopctl.plans.load import builtin_plans, load_plan
 from skoopctl.plans.loki_part import LokiPart
@@ -102,6 +103,10 @@ def page() -> str:
     text += "".join(
         f"| `{t.name}` | {t.default:,.7g} {t.unit} | {t.severity.word} | `{t.finding}` |\n"
         for t in PROBE_THRESHOLDS.values()
+    )
+    text += "".join(
+        f"| `{t.name}` | {t.default:,.7g} {t.unit} | {t.severity.word} | `{t.finding}` |\n"
+        for t in EVENT_THRESHOLDS.values()
     )
     text += "\n## Plans that come with skoopctl\n\n| name | for | inspections |\n|---|---|---|\n"
     for name in builtin_plans():

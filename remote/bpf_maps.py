@@ -2,7 +2,7 @@
 import posix
 import struct
 
-MAP_CREATE_, MAP_LOOKUP, MAP_UPDATE, MAP_NEXT = 0, 1, 2, 4
+MAP_CREATE_, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT = 0, 1, 2, 3, 4
 HASH, PERF_EVENT_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 4, 6, 27
 PER_CPU = (5, 6, 10)
 
@@ -46,6 +46,14 @@ class Maps:
         key, value = bytearray(key), bytearray(value)
         attr = struct.pack("=IIQQQ", self.fds[name], 0, self.bpf.address(key), self.bpf.address(value), 0)
         self.bpf.call(MAP_UPDATE, bytearray(attr))
+
+    def drop(self, name, key):
+        """Delete one entry; it may be gone already."""
+        key = bytearray(key)
+        try:
+            self.bpf.call(MAP_DELETE, bytearray(struct.pack("=IIQQQ", self.fds[name], 0, self.bpf.address(key), 0, 0)))
+        except OSError:
+            pass
 
     def get(self, name, key):
         """Return one value, of all CPUs one behind the other where each has its own; None when there is no such entry."""

@@ -7,8 +7,9 @@ import posix
 import struct
 import time
 
-OBJ_INFO_, ENABLE_STATS = 15, 32
+OBJ_INFO_ = 15
 INFO_BYTES, RUN_TIME_AT, RUN_COUNT_AT = 216, 192, 200
+KIND_AT = 48
 RECORD_BYTES = 96  # bpf/record.h: struct record; behind it are addresses of calls, or how long it took
 ROWS_TOLD = 10000
 
@@ -148,6 +149,22 @@ class BpfProbe:
         self.loaded[program["name"]] = descriptor
         self.levels[program["target"]] = level
 
+    def attached(self):
+        """Return whether a program of it is on its hook."""
+        return bool(self.links)
+
+    def provable(self):
+        """Return what the self-test makes it see: numbers of kinds, and whether there are histograms."""
+        return set(self.asked["proof"])
+
+    def kinds_seen(self, stimulus):
+        """Return the kinds of the records that came of what the self-test did."""
+        return set(bytearray(record)[KIND_AT] for record in self.records() if stimulus.is_ours(record))
+
+    def has_measured(self):
+        """Return whether anything is in the histograms."""
+        return any(map(any, self.latencies()))
+
     @property
     def descriptors(self):
         """What is readable when there are records."""
@@ -180,6 +197,17 @@ class BpfProbe:
             found[name] = list(struct.unpack_from("=Q", info, RUN_COUNT_AT) + struct.unpack_from("=Q", info, RUN_TIME_AT))
         return found
 
+    def spent_ns(self, by):
+        """Return what its programs have cost, as the kernel measured it; or, by its events, what they must have cost."""
+        if by == "events":
+            sampled, lost, _ = self.maps.sums("health")
+            return (sampled + lost + sum(sum(row[:-1]) for row in self.latencies())) * EVENT_NS
+        return sum(ns for _, ns in self.cost().values())
+
+    def latencies(self):
+        """Return the histograms, row by row."""
+        return self.maps.columns("latencies") if "latencies" in self.maps.rows else []
+
     def detach(self):
         """Take the programs off their hooks; what they counted stays readable."""
         self.drop_links(0)
@@ -190,11 +218,24 @@ class BpfProbe:
             posix.close(descriptor)
         del self.links[first:]
 
+    def close(self):
+        """Let go of everything, at once."""
+        self.detach()
+        for descriptor in self.loaded.values():
+            posix.close(descriptor)
+        self.loaded = {}
+        if isinstance(self.buffer, PerfBuffers):
+            for descriptor in self.buffer.descriptors:
+                posix.close(descriptor)
+        self.buffer = None
+        self.maps.close()
+
     def setup(self):
         """Return how attaching went, for people and programs."""
         return {
             "probe": self.name,
             "status": "degraded" if self.degraded else "ok",
+            "detail": next((row["detail"] for row in self.hooks if row["status"] != "ok"), "") if self.degraded else "",
             "backend": "core",
             "buffer": "ring" if self.settings.get("ring") else "perf",
             "hooks": self.hooks,
@@ -208,8 +249,7 @@ class BpfProbe:
         flows = [[bytes_to_hex(key)] + list(struct.unpack("=Q", value)) for key, value in self.maps.items("flows", ROWS_TOLD)]
         sampled, lost, uncounted = self.maps.sums("health")
         health = {"sampled": sampled, "lost": lost, "uncounted": uncounted, "unsent": self.unsent}
-        latencies = self.maps.columns("latencies") if "latencies" in self.maps.rows else []
-        return {"probe": self.name, "totals": totals, "flows": flows, "health": health, "cost": self.cost(), "latencies": latencies}
+        return {"probe": self.name, "totals": totals, "flows": flows, "health": health, "cost": self.cost(), "latencies": self.latencies()}
 
 
 def bytes_to_hex(data):

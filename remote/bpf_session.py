@@ -1,5 +1,4 @@
 """Probes of one request: what they all need, attaching them, sending what they see, and the end."""
-import errno
 import posix
 import struct
 import time
@@ -8,12 +7,11 @@ from select import POLLIN, poll
 BPF_FRAME = 16
 BATCH = struct.Struct("=IIqQ")  # version, size of a record, wall clock minus monotonic clock, samples lost until now
 BATCH_VERSION = 1
-MEMLOCK = 8
 BATCH_RECORDS = 4096
 ROWS_AT_ONCE = 1000
+BREATH_S, LONG_BREATH_S = 0.005, 0.25
 NAMES_AT_ONCE = 400  # a frame's description has 64 KiB at most
 ROWS_BYTES = 8 << 20  # of counts; they stand in the frame's body, for a description would not hold them
-STATS_RUN_TIME = 0
 SOURCE_CLASSES = {}  # probes that are no eBPF: their class by the name of their source; ev_*.py fill it in
 
 
@@ -22,7 +20,6 @@ class Session:
 
     def __init__(self, request, send):
         self.request, self.send = request, send
-        self.bpf = Loader()
         self.symbols = Symbols()
         self.probes = []
         self.ms = {}
@@ -30,102 +27,115 @@ class Session:
         self.filled = time.monotonic()
         self.stats = -1
         self.spaces = None
+        self.backends, self.tested = [], {}
 
-    def start(self):
+    def start(self, backends):
         """Start everything that can be; what is asked for and cannot be had is told, one clear outcome each."""
         programs = [asked for asked in self.request["probes"] if asked["source"] not in SOURCE_CLASSES]
         if programs:
-            self.start_programs(programs)
+            self.start_programs(programs, backends)
         others = [asked for asked in self.request["probes"] if asked["source"] in SOURCE_CLASSES]
         if others:
             self.spaces = Spaces(self.request["namespaces"])
             self.probes += self.spaces.start(others, self)
 
-    def start_programs(self, probes):
-        """Load and attach the programs of some probes."""
-        try:
-            types = self.prepare(probes)
-        except Outcome as outcome:
-            for asked in probes:
-                self.refuse(asked, outcome)
-            return
+    def start_programs(self, probes, backends):
+        """Start every probe by the first backend that can.
+
+        All self-tests are over before anything counts, so that no probe sees another one's.
+        """
+        self.backends = [make(self) for make in backends]
+        if self.request["selftest"]:
+            self.rehearse(probes)
         for asked in probes:
-            begun = time.monotonic()
-            try:
-                probe = BpfProbe(self.bpf, types, asked, self.request["buffers"], self.request["namespaces"])
-                works = probe.attach()
-            except Outcome as outcome:
-                self.refuse(asked, outcome)
-                continue
-            except (IndexError, ValueError):
-                self.refuse(asked, Outcome("failed", "the kernel's types (BTF) are damaged"))
-                continue
-            except OSError as error:
-                outcome = from_errno(error.errno, "bpf")
-                if error.errno == errno.EPERM:
-                    outcome.detail += " (CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN before 5.8; RLIMIT_MEMLOCK before 5.11)"
-                self.refuse(asked, outcome)
+            begun, before = time.monotonic(), self.ms.get("btf", 0.0)
+            probe, passed = self.begun(asked, self.request["namespaces"])
+            if probe is None:
+                self.refuse_by(asked, passed)
                 continue
             setup = probe.setup()
+            setup["passed"] = passed
             probe.types = None  # 15 MB
-            setup["ms"]["all"] = (time.monotonic() - begun) * 1e3
+            setup["ms"]["all"] = (time.monotonic() - begun) * 1e3 - (self.ms.get("btf", 0.0) - before)
             setup["ms"].update(self.ms)
-            if works:
-                self.probes.append(probe)
-            else:
-                setup["status"] = "unavailable"
-                probe.maps.close()
-            self.send("setup", setup)
+            self.probes.append(probe)
+            self.tell_start(setup)
+        self.backends = []
 
-    def refuse(self, asked, outcome):
+    def begun(self, asked, namespaces):
+        """Return a probe that is attached, or None, and [backend, status, detail, hooks] of those that could not."""
+        passed = []
+        for backend in self.backends:
+            try:
+                return backend.start(asked, namespaces), passed
+            except Outcome as outcome:
+                passed.append([backend.name, outcome.status, outcome.detail, outcome.payload or []])
+        return None, passed
+
+    def rehearse(self, asked_for):
+        """Test every probe in our own namespace, and take it off again."""
+        own = posix.stat("/proc/self/ns/net").st_ino
+        probes = []
+        for asked in asked_for:
+            probe, _ = self.begun(asked, [own]) if asked["proof"] else (None, None)
+            if probe is not None:
+                probes.append(probe)
+        self.tested = rehearse(probes)
+        for probe in probes:
+            probe.close()
+
+    def tell_start(self, setup):
+        """Send how starting a probe went, and what its self-test gave."""
+        result, detail, elapsed = self.tested.get(setup["probe"], ("none", "nothing harmless makes it see something", 0.0))
+        if result == "silent":
+            setup["status"] = "degraded"
+            setup["detail"] = "; ".join(filter(None, (setup["detail"], detail)))
+        self.send("setup", setup)
+        if self.request["selftest"]:
+            self.send("selftest", {"probe": setup["probe"], "result": result, "detail": detail, "ms": elapsed})
+
+    def refuse_by(self, asked, passed):
+        """Tell that a probe cannot be had at all, in the words of the best backend, and what the others said."""
+        backend, status, detail, hooks = passed[0]
+        self.refuse(dict(asked, backend=backend), Outcome(status, detail), hooks, passed[1:])
+
+    def refuse(self, asked, outcome, hooks=(), passed=()):
         """Tell that a probe cannot be had at all."""
-        self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": outcome.status, "detail": outcome.detail, "backend": asked["backend"], "hooks": [], "names": {}, "ms": self.ms})
-
-    def prepare(self, probes):
-        """Look at what forbids everything, raise the limit of locked memory, and read the kernel's types."""
-        lockdown = small_file(self.request["lockdown"])
-        if "[confidentiality]" in lockdown:
-            raise Outcome("denied", "lockdown is [confidentiality]: programs may not read the kernel's memory")
-        raise_memlock()
-        begun = time.monotonic()
-        try:
-            with open(self.request["btf"], "rb", 0) as file:
-                raw_types = file.read()
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                raise Outcome("absent", "%s: ENOENT, this kernel does not show its types (CONFIG_DEBUG_INFO_BTF)" % self.request["btf"])
-            raise from_errno(error.errno, self.request["btf"])
-        names = set(asked["reasons"] for asked in probes if asked["reasons"])
-        for asked in probes:
-            names |= names_of_artefact(asked)
-        types = KernelTypes(raw_types, names)
-        self.bpf.reads_kernel = has_read_kernel(self.bpf)
-        self.ms = {"btf": (time.monotonic() - begun) * 1e3}
-        return types
-
-    def enable_stats(self):
-        """Have the kernel count what programs cost, as long as the descriptor is open (5.8)."""
-        try:
-            self.stats = self.bpf.call(ENABLE_STATS, bytearray(struct.pack("=I", STATS_RUN_TIME)))
-        except OSError:
-            self.stats = -1
+        self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": outcome.status, "detail": outcome.detail, "backend": asked["backend"], "hooks": hooks, "names": {}, "ms": self.ms, "passed": passed})
 
     def run(self, until):
         """Send what comes, until a time."""
         waiting = self.waiting()
         pause = self.request["counts_s"]
         due = time.monotonic() + pause if pause else until
+        budget = Budget(self.request, self.stats >= 0)
         while self.probes:
-            now = time.monotonic()
+            now, spent = time.monotonic(), time.process_time()
             if now >= until:
                 break
+            for probe, share in budget.step(now, self.budgeted()):
+                self.take_off(probe, share, budget)
             if now >= due:
                 self.tell_counts()
                 due = now + pause
-            found = waiting.poll(max(1, min(until - now, due - now, self.request["interval_s"]) * 1e3))
+            found = waiting.poll(max(1, min(until - now, due - now, budget.due - now, self.request["interval_s"]) * 1e3))
             self.take(set(descriptor for descriptor, _ in found))
-            if self.spaces and self.spaces.follow():
-                waiting = self.waiting()
+            if self.spaces:
+                if self.spaces.follow():
+                    waiting = self.waiting()
+                # Sockets wake up for each message: taken together they cost a third, and a quarter of a CPU is the most.
+                time.sleep(min(LONG_BREATH_S, max(BREATH_S, 3 * (time.process_time() - spent))))
+        budget.close()
+
+    def budgeted(self):
+        """Return the probes that have a budget and are not taken off. Sockets have a limit of their own, see `run`."""
+        by_sockets = self.spaces.probes if self.spaces else ()
+        return [probe for probe in self.probes if probe not in by_sockets and probe.attached()]
+
+    def take_off(self, probe, share, budget):
+        """Detach a probe that costs too much; what it counted until now is kept."""
+        probe.detach()
+        self.send("detached", {"probe": probe.name, "reason": "overhead", "share": share, "budget": budget.limit, "by": budget.by})
 
     def waiting(self):
         """Return what waits for all probes."""
@@ -145,6 +155,7 @@ class Session:
         for first in range(0, len(rows), ROWS_AT_ONCE):
             part = rows[first:first + ROWS_AT_ONCE]
             text = to_json({"rows": part}).encode()
+            self.refill()
             if len(text) > self.room:
                 probe.unsent += len(part)
                 continue
@@ -202,18 +213,8 @@ class Session:
             posix.close(self.stats)
 
 
-def raise_memlock():
-    """Lift the limit of locked memory, which maps and programs count against before 5.11. It may be refused."""
-    try:
-        from resource import RLIM_INFINITY, setrlimit
-
-        setrlimit(MEMLOCK, (RLIM_INFINITY, RLIM_INFINITY))
-    except (ImportError, OSError, ValueError):
-        pass
-
-
-def watch_with_bpf(request):
-    """Answer one request for probes, and end."""
+def watch_with_bpf(request, backends):
+    """Answer one request for probes by the backends that are given, the best first, and end."""
     until = float("inf")
     if request["lease_s"]:
         hold_lease(request["lease_s"])
@@ -229,9 +230,9 @@ def watch_with_bpf(request):
     try:
         frames.send(HELLO, to_json({"program_version": request["version"]}).encode())
         session = Session(request, send)
-        session.start()
+        session.start(backends)
         if request["stats"]:
-            session.enable_stats()
+            session.stats = enabled_stats(Loader())
         send("started", {"probes": [probe.name for probe in session.probes]})
         session.run(min(time.monotonic() + (request["duration_s"] or float("inf")), until))
         session.finish()

@@ -28,10 +28,12 @@ class ConntrackProbe(SourceProbe):
             raise Outcome("absent", "module nf_conntrack_netlink is not loaded, and is not loaded by looking")
         self.overruns = 0
 
-    def open(self, inode):
-        """Return a socket that has joined conntrack's groups in the current namespace; the host's, or one that was named."""
-        if not self.spaces.wanted and inode != self.spaces.root:
-            return []
+    def wants(self, inode):
+        """Return whether a namespace is the host's, or was named."""
+        return bool(self.spaces.wanted) or inode == self.spaces.root
+
+    def open(self, _):
+        """Return a socket that has joined conntrack's groups in the current namespace."""
         switch = small_file(EVENTS_SYSCTL)
         if not switch:
             raise Outcome("absent", "no %s: this kernel tells no events of conntrack" % EVENTS_SYSCTL)

@@ -145,12 +145,17 @@ class DnsProbe(SourceProbe):
         kind = DNS_NXDOMAIN if code == NXDOMAIN else DNS_ERROR if code else DNS_SLOW if latency_ns >= self.slow_ns else DNS_ANSWER
         self.add(key, query, kind, code, now_ns, latency_ns, {"truncated": 1} if flags & 0x200 else {})
 
-    def pass_time(self):
+    def leave(self, inode):
+        """Close the tap; queries that wait there are forgotten."""
+        SourceProbe.leave(self, inode)
+        self.waiting = dict((key, query) for key, query in self.waiting.items() if key[0] != inode)
+
+    def pass_time(self, behind_ns):
         """Tell queries that got no answer in time."""
         now_ns = int(time.monotonic() * 1e9)
         while self.waiting:
             key = next(iter(self.waiting))
-            if now_ns - self.waiting[key].last_ns < self.timeout_ns:
+            if now_ns - self.waiting[key].last_ns < self.timeout_ns + behind_ns:
                 return
             query = self.waiting.pop(key)
             self.add(key, query, DNS_TIMEOUT, NO_ANSWER, now_ns, now_ns - query.first_ns, {})
@@ -160,9 +165,7 @@ class DnsProbe(SourceProbe):
         inode, client, port, server, server_port, _ = key
         self.count(inode, kind, code)
         family = 4 if len(client) == 4 else 6
-        flow = FLOW_KEY.pack(inode, kind, family, UDP_NUMBER, 0, server_port, client.ljust(16, b"\0"), server.ljust(16, b"\0"))
-        if flow in self.flows or len(self.flows) < MOST_FLOWS:
-            self.flows[flow] = self.flows.get(flow, 0) + 1
+        self.count_flow(FLOW_KEY.pack(inode, kind, family, UDP_NUMBER, 0, server_port, client.ljust(16, b"\0"), server.ljust(16, b"\0")))
         if kind == DNS_ANSWER:
             return
         details.update(name=query.name, type=DNS_TYPES.get(query.kind, "TYPE%d" % query.kind), tries=query.tries)

@@ -23,6 +23,7 @@ DIAG_BYTES = 72
 RTT_AT, RETRANSMITS_AT, ACKED_AT, SEGMENTS_AT, SENT_AT = 68, 100, 120, 136, 200  # struct tcp_info
 MOST_CONNECTIONS, MOST_ENDED, MOST_TOLD = 65536, 16384, 8192
 SNAPSHOT_S = 5.0
+ENDED_S = 3600.0
 
 
 class FlowProbe(SourceProbe):
@@ -35,6 +36,7 @@ class FlowProbe(SourceProbe):
         self.asking = {}  # inode: Netlink
         self.live = {}  # (inode, cookie): Connection
         self.ended = {}  # key of a flow: sums of connections that have ended
+        self.ended_at = {}
         self.full = self.untold = 0
 
     def open(self, inode):
@@ -120,11 +122,13 @@ class FlowProbe(SourceProbe):
 
     def end(self, each):
         """Keep what a connection had when it ended."""
-        add_flow(self.ended, each)
+        for key in add_flow(self.ended, each):
+            self.ended_at[key] = time.monotonic()
         if len(self.ended) > MOST_ENDED:
             order = sorted(self.ended, key=lambda key: self.ended[key][1])
             for key in order[:MOST_ENDED // 2]:
                 self.uncounted += self.ended.pop(key)[0]
+                del self.ended_at[key]
 
     def counts(self):
         """Return what flows have grown by since the beginning, of each the sums, the largest first."""
@@ -133,6 +137,9 @@ class FlowProbe(SourceProbe):
                 self.look(inode)
         found = SourceProbe.counts(self)
         found["health"]["uncounted"] += self.full + self.untold
+        now = time.monotonic()
+        for key in [key for key, at in self.ended_at.items() if now - at > ENDED_S]:
+            del self.ended[key], self.ended_at[key]
         return found
 
     def flow_rows(self):
@@ -167,7 +174,8 @@ class Connection:
 
 
 def add_flow(sums, each):
-    """Add what a connection has grown by to the sums of its two directions, where there is any."""
+    """Add what a connection has grown by to the sums of its two directions, where there is any; return those."""
+    added = []
     sent, out, received, come, again, rtt_us = (max(0, now - before) for now, before in zip(each.numbers, each.first))
     for key, size, packets, more in ((each.keys[0], sent, out, again), (each.keys[1], received, come, 0)):
         if size or packets:
@@ -177,6 +185,8 @@ def add_flow(sums, each):
             row[2] += packets
             row[3] += more
             row[4] = each.numbers[5]
+            added.append(key)
+    return added
 
 
 def tcp_numbers(info, state):

@@ -10,7 +10,8 @@ import _socket as sockets
 
 LOOK_S = 2.0
 MOST_SPACES = 1024
-READS_A_TURN = 1024  # of one socket in a turn
+READS_A_TURN = 256  # of one socket in a turn
+BEHIND_NS = 2 * 10 ** 9  # that what waits in a queue may be old
 MOST_TOTALS, MOST_FLOWS = 10000, 8192
 ROWS_PER_S = 2000
 MEMINFO, MEMINFO_BYTES, DROPS_AT = 55, 36, 32  # SO_MEMINFO, Linux 4.12; SK_MEMINFO_DROPS
@@ -26,6 +27,7 @@ class Spaces:
     def __init__(self, wanted):
         self.wanted = set(wanted)
         self.home = posix.open("/proc/self/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
+        self.own = posix.fstat(self.home).st_ino
         self.root = root_inode()
         self.opened = set()
         self.left_out = self.hidden = 0
@@ -76,23 +78,27 @@ class Spaces:
 
     def visit(self, space):
         """Have all probes open their sockets in a namespace. One that has ended meanwhile is as if it had not been found."""
-        space.open()
-        trouble = space.trouble
-        if not trouble:
-            try:
-                enter(space.descriptor)
-            except OSError as error:
-                trouble = from_errno(error.errno, "setns")
-            finally:
-                posix.close(space.descriptor)
-        elif trouble.status == "absent":
+        trouble = None if space.inode == self.own else self.go(space)
+        if trouble and trouble.status == "absent":
             return
         self.opened.add(space.inode)
-        try:
-            for probe in self.probes:
+        for probe in self.probes:
+            if probe.wants(space.inode):
                 probe.join(space.inode, trouble)
-        finally:
+        if not trouble and space.inode != self.own:
             enter(self.home)
+
+    def go(self, space):
+        """Enter a namespace; return why that cannot be, or None."""
+        space.open()
+        if space.trouble:
+            return space.trouble
+        try:
+            enter(space.descriptor)
+        except OSError as error:
+            return from_errno(error.errno, "setns")
+        finally:
+            posix.close(space.descriptor)
 
 
 class SourceProbe:
@@ -103,7 +109,8 @@ class SourceProbe:
         self.name = asked["name"]
         self.sockets = {}  # descriptor: (inode, socket)
         self.refused = {}  # inode: why it cannot be watched
-        self.totals, self.flows = {}, {}
+        self.totals, self.flows = {}, {}  # flows: those that were seen last are last
+        self.gone = set()  # namespaces that have ended, and are told of once more
         self.pending = []
         self.sampled = self.unsent = self.uncounted = self.gone_lost = 0
         self.room, self.room_at = ROWS_PER_S, time.monotonic()
@@ -115,8 +122,13 @@ class SourceProbe:
         """What is readable when something came."""
         return list(self.sockets)
 
+    def wants(self, _):
+        """Return whether a namespace is to be watched."""
+        return True
+
     def join(self, inode, trouble):
         """Open sockets in the current namespace."""
+        self.gone.discard(inode)
         try:
             if trouble:
                 raise trouble
@@ -134,6 +146,7 @@ class SourceProbe:
     def leave(self, inode):
         """Close the sockets in a namespace."""
         self.refused.pop(inode, None)
+        self.gone.add(inode)
         for descriptor in [descriptor for descriptor, pair in self.sockets.items() if pair[0] == inode]:
             made = self.sockets.pop(descriptor)[1]
             self.read(inode, made)
@@ -146,14 +159,14 @@ class SourceProbe:
         for descriptor in ready.intersection(self.sockets):
             inode, made = self.sockets[descriptor]
             whole = self.read(inode, made) and whole
-        if whole and not self.detached:
-            self.pass_time()
+        if not self.detached:
+            self.pass_time(0 if whole else BEHIND_NS)
         rows, self.pending = self.pending, []
         session.rows(self, rows)
 
-    def pass_time(self):
-        """Do what is due when there is nothing left to read; most have nothing."""
-        return None
+    def pass_time(self, behind_ns):
+        """Do what is due, ``behind_ns`` later while there is more to read; most have nothing."""
+        return behind_ns
 
     def count(self, netns, kind, reason=0, times=1):
         """Count an event."""
@@ -162,6 +175,13 @@ class SourceProbe:
             self.uncounted += times
             return
         self.totals[key] = self.totals.get(key, 0) + times
+
+    def count_flow(self, key):
+        """Count an event between two ends; the flows that were seen last are kept."""
+        number = self.flows.pop(key, 0)
+        if len(self.flows) >= MOST_FLOWS:
+            del self.flows[next(iter(self.flows))]
+        self.flows[key] = number + 1
 
     def tell(self, row):
         """Keep an event for the workstation, as far as there may be so many."""
@@ -208,8 +228,8 @@ class SourceProbe:
         session.send("setup", {"probe": self.name, "status": status, "detail": detail, "backend": self.asked["backend"], "buffer": "socket", "hooks": hooks, "ms": {"all": self.ms}, "names": {}})
 
     def counts(self):
-        """Return everything that was counted."""
-        return {
+        """Return everything that was counted; what is of namespaces that have ended for the last time."""
+        found = {
             "probe": self.name,
             "totals": [[0] + list(key) + [number] for key, number in self.totals.items()],
             "flows": self.flow_rows(),
@@ -217,6 +237,11 @@ class SourceProbe:
             "cost": {},
             "latencies": self.latencies(),
         }
+        if self.gone:
+            self.totals = dict((key, number) for key, number in self.totals.items() if key[0] not in self.gone)
+            self.flows = dict((key, number) for key, number in self.flows.items() if struct.unpack_from("=I", key)[0] not in self.gone)
+            self.gone = set()
+        return found
 
     def flow_rows(self):
         """Return what was counted between two ends."""

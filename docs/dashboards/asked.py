@@ -1,4 +1,4 @@
-"""What a dashboard's JSON asks of Prometheus, filled in as Grafana fills it in. For the viewer, and for tests.
+"""What a dashboard's JSON asks of Prometheus and Loki, filled in as Grafana does. For the viewer, and for tests.
 
 It reads the JSON and not our tables, so that it sees what Grafana will see.
 """
@@ -38,12 +38,32 @@ def panels(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def queries(board: Mapping[str, Any]) -> list[Asked]:
-    """Return every query of a dashboard."""
+    """Return every query of a dashboard that Prometheus is asked."""
     return [
         Asked(panel["title"], target["refId"], target["expr"], target["legendFormat"], target["instant"])
-        for panel in panels(board)
-        for target in panel.get("targets", ())
+        for panel, target in _targets(board, "prometheus")
     ]
+
+
+def log_queries(board: Mapping[str, Any]) -> list[Asked]:
+    """Return every query of a dashboard that Loki is asked."""
+    return [
+        Asked(
+            panel["title"],
+            target["refId"],
+            target["expr"],
+            target["legendFormat"],
+            target["queryType"] == "instant",
+        )
+        for panel, target in _targets(board, "loki")
+    ]
+
+
+def _targets(board: Mapping[str, Any], source: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for panel in panels(board):
+        for target in panel.get("targets", ()):
+            if target["datasource"]["type"] == source:
+                yield panel, target
 
 
 def rate_interval(step_s: float, scrape_s: float) -> str:
@@ -85,7 +105,7 @@ def label_values(url: str, query: str, at: tuple[float, float]) -> list[str]:
 
 
 def at_once(url: str, expr: str, when: float) -> list[dict[str, Any]]:
-    """Return the rows of an instant query: ``metric``, ``value``."""
+    """Return the rows of an instant query: ``metric``, ``value``. Of Loki too, with ``/loki`` behind its address."""
     return list(_get(f"{url}/api/v1/query", {"query": expr, "time": when})["result"])
 
 
@@ -95,11 +115,19 @@ def over_time(url: str, expr: str, start: float, end: float, step_s: float) -> l
     return list(_get(f"{url}/api/v1/query_range", asked)["result"])
 
 
+def log_lines(url: str, expr: str, start: float, end: float) -> list[tuple[int, str]]:
+    """Return the lines of a query of Loki with their times in nanoseconds, the newest first."""
+    asked = {"query": expr, "start": start, "end": end, "limit": 100, "direction": "backward"}
+    found = _get(f"{url}/api/v1/query_range", asked)["result"]
+    lines = [(int(at), str(line)) for stream in found for at, line in stream["values"]]
+    return sorted(lines, key=lambda row: -row[0])
+
+
 def board_of(path: Path) -> dict[str, Any]:
     """Return a dashboard's JSON."""
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _get(url: str, asked: Mapping[str, Any]) -> Any:
-    with urlopen(f"{url}?{urlencode(asked)}", timeout=20) as answer:  # noqa: S310 - a Prometheus on loopback
+    with urlopen(f"{url}?{urlencode(asked)}", timeout=20) as answer:  # noqa: S310 - a server on loopback
         return json.load(answer)["data"]

@@ -39,5 +39,8 @@ EXPLAINED: Mapping[str, str] = {
     "Dropped before the stack": "softnet-drops",
     "Softnet": "softnet-drops",
     "CPUs out of budget": "softnet-squeezed",
+    "Why packets are dropped": "packets-dropped-by-rules",
+    "Why connections fail": "connects-failed",
+    "Names that were not answered well": "dns-failing",
 }
 """A panel's title, on whatever dashboard, and the finding."""

@@ -9,7 +9,17 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from grafana_foundation_sdk.builders import bargauge, common, prometheus, stat, table, text, timeseries
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    logs,
+    loki,
+    prometheus,
+    stat,
+    table,
+    text,
+    timeseries,
+)
 from grafana_foundation_sdk.builders import dashboard as builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as models
@@ -21,6 +31,10 @@ from docs.dashboards.explained import EXPLAINED
 from docs.dashboards.parts import FINE, Board, Kind, Link, Panel, Row, Variable
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+EVENTS = model.DataSourceRef(type_val="loki", uid="${loki}")
+LABEL_VALUES = 1
+"""Grafana's number for this kind of variable of a Loki."""
+MOST_LINES = 500
 TAG = "skoopctl"
 DOCS = "/public/skoopctl"
 """Where `deploy/compose.yaml` lets Grafana serve the docs folder."""
@@ -30,6 +44,7 @@ _BUILDERS = {
     Kind.BARS: bargauge.Panel,
     Kind.TABLE: table.Panel,
     Kind.TEXT: text.Panel,
+    Kind.LOGS: logs.Panel,
 }
 
 
@@ -48,6 +63,8 @@ def board_json(board: Board) -> str:
         .with_variable(builder.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
         .link(_siblings())
     )
+    if board.has_events:
+        made.with_variable(builder.DatasourceVariable("loki").label("Loki").type("loki"))
     for variable in board.variables:
         made.with_variable(_variable(variable))
     made.with_variable(builder.TextBoxVariable("docs").label("Docs at").default_value(DOCS))
@@ -63,12 +80,14 @@ def _siblings() -> builder.DashboardLink:
 
 
 def _variable(variable: Variable) -> builder.QueryVariable:
-    query = f"label_values({variable.of}, {variable.label})"
+    query: dict[str, Any] = {"query": f"label_values({variable.of}, {variable.label})"}
+    if variable.events:
+        query = {"label": variable.label, "stream": variable.of, "type": LABEL_VALUES}
     made = (
         builder.QueryVariable(variable.name)
         .label(variable.title)
-        .query({"query": query, "refId": "values"})
-        .datasource(SOURCE)
+        .query({**query, "refId": "values"})
+        .datasource(EVENTS if variable.events else SOURCE)
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
     )
@@ -93,14 +112,20 @@ def _add(board: builder.Dashboard, row: Row, ids: Iterator[int]) -> None:
 def _panel(panel: Panel, number: int) -> Any:
     made = _BUILDERS[panel.kind]().id(number).title(panel.title).span(panel.width).height(panel.height)
     if panel.kind is Kind.TEXT:
-        return made.content(panel.text).mode(TextMode.MARKDOWN).transparent(True)
-    made.description(_about(panel)).datasource(SOURCE).unit(panel.unit).min(0)
+        return made.description(panel.about).content(panel.text).mode(TextMode.MARKDOWN)
+    made.description(_about(panel)).datasource(EVENTS if panel.events else SOURCE)
+    targets = zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", panel.queries, strict=False)
+    for ref, query in targets:
+        made.with_target(
+            (_lines_target if panel.events else _target)(panel.kind, ref, query.expr, query.legend)
+        )
+    if panel.kind is Kind.LOGS:
+        return made.show_time(True).wrap_log_message(True).enable_log_details(True)
+    made.unit(panel.unit).min(0)
     if panel.top is not None:
         made.max(panel.top)
     if panel.empty:
         made.no_value(panel.empty)
-    for ref, query in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", panel.queries, strict=False):
-        made.with_target(_target(panel.kind, ref, query.expr, query.legend))
     made.thresholds(_thresholds(panel.steps))
     if panel.words:
         made.mappings([_words(panel.words)])
@@ -122,6 +147,13 @@ def _target(kind: Kind, ref: str, expr: str, legend: str) -> prometheus.Dataquer
     return target.instant().format(
         PromQueryFormat.TABLE if kind is Kind.TABLE else PromQueryFormat.TIME_SERIES
     )
+
+
+def _lines_target(kind: Kind, ref: str, expr: str, legend: str) -> loki.Dataquery:
+    """Return a query of Loki. An instant one comes back as a table: a column for each label, and one for the value."""
+    target = loki.Dataquery().expr(expr).ref_id(ref).datasource(EVENTS).legend_format(legend)
+    target.query_type("range" if kind in {Kind.LINES, Kind.LOGS} else "instant")
+    return target.max_lines(MOST_LINES) if kind is Kind.LOGS else target
 
 
 def _thresholds(steps: Iterable[tuple[float, str]]) -> builder.ThresholdsConfig:

@@ -244,12 +244,13 @@ PACKET_LOSS = Row(
     (
         Panel(
             "Packet abnormal loss",
-            "Packets that the kernel freed without delivering them, a second. It has no data until the eBPF "
-            "probe packetloss is there.",
+            "Packets that the kernel freed without delivering them, a second. It has data where push has the "
+            "event probe packetloss; the dashboard of events has the reasons.",
             (Query(f"sum(rate(kubeskoop_packetloss_total{{{NODE}}}[{WINDOW}]))", "lost"),),
             unit="pps",
             width=24,
-            empty="no data: it comes with the eBPF probes",
+            empty="push has no event probe packetloss",
+            links=(Link("The events of this node", board_url("skoopctl-events", node="$node")),),
         ),
     ),
     collapsed=True,

@@ -19,11 +19,15 @@ class Kind(StrEnum):
     BARS = "bargauge"
     TABLE = "table"
     TEXT = "text"
+    LOGS = "logs"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL expression. In a table, ``legend`` is the head of its column, and ``unit`` that column's unit."""
+    """One expression: PromQL, or LogQL in a panel of events.
+
+    In a table, ``legend`` is the head of its column, and ``unit`` that column's unit.
+    """
 
     expr: str
     legend: str = ""
@@ -68,6 +72,8 @@ class Panel:
     empty: str = ""
     """What stands there without data; where no data is good news, it says so."""
     text: str = ""
+    events: bool = False
+    """Whether its queries are LogQL, asked of Loki."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A choice at the top: the values of ``label`` of the series that ``of`` selects."""
+    """A choice at the top: the values of ``label`` of the series, or of the streams, that ``of`` selects."""
 
     name: str
     label: str
@@ -89,6 +95,8 @@ class Variable:
     title: str
     all: bool = False
     """Whether all can be chosen; all fits series without the label too."""
+    events: bool = False
+    """Whether Loki is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,11 @@ class Board:
     rows: tuple[Row, ...]
     refresh: str = "30s"
     since: str = "now-1h"
+
+    @property
+    def has_events(self) -> bool:
+        """Whether it needs a Loki."""
+        return any(panel.events for row in self.rows for panel in row.panels)
 
 
 def board_url(uid: str, **variables: str) -> str:

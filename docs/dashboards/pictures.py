@@ -1,7 +1,8 @@
 """Draw the pictures of docs/dashboards.md anew, from the lab: ``python -m docs.dashboards.pictures`` (root, Chromium).
 
 The lab with push and Prometheus beside it for three minutes: calm, then a lossy pod and a deaf one; one node of the
-inventory does not exist; an inspection finds a fault.
+inventory does not exist; an inspection finds a fault. Events go to the tests' own receiver, which knows as much of
+Loki as the dashboard asks. Names behind the command draw these pictures only: ``events``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from skoopctl.lab import Lab, up
 from skoopctl.lab.commands import run_in
 from skoopctl.lab.metrics_story import SERVER, SERVER_PORT, actors_in
 from skoopctl.lab.stand import INTERVAL_S, Stand, stand_beside
+from skoopctl.probes.catalogue import DEFAULT_PROBES
+from tests.services.loki_receiver import loki_receiver
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
@@ -36,9 +39,11 @@ SHOWN: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
         {"namespace": "tools", "pod": "web-a"},
         ("At a glance", "Drops of TCP and IP", "UDP"),
     ),
+    "events": ("skoopctl-events", {}, ("At a glance", "Over time", "Where, and why", "The events")),
     "findings": ("skoopctl-findings", {}, ()),
 }
 """Picture: dashboard, variables, rows; no rows: all."""
+EVENTS = ("packetloss", "tcpreset", "tcpretrans", "tcpconnect")
 PLAN = """\
 plan: nightly
 cluster: lab
@@ -52,23 +57,29 @@ paths:
 
 def main() -> None:
     """Play, ask, draw; lab and servers are gone afterwards."""
+    wanted = sys.argv[1:] or list(SHOWN)
+    if unknown := set(wanted) - set(SHOWN):
+        sys.exit(f"there is no picture {unknown.pop()!r}: there are {', '.join(SHOWN)}")
     lab = up()
     try:
-        with tempfile.TemporaryDirectory() as name:
+        with tempfile.TemporaryDirectory() as name, loki_receiver() as loki:
             folder = Path(name)
+            config = folder / "push.yaml"
+            probes = ", ".join((*DEFAULT_PROBES, *EVENTS))
+            config.write_text(f"probes: [{probes}]\nloki: {{url: '{loki.url}'}}\n", encoding="utf-8")
             gone = folder / "gone.yaml"
             gone.write_text("nodes: {hosts: {node3-c4: {ansible_host: 192.168.3.250}}}\n", encoding="utf-8")
-            with stand_beside(
-                lab, page=True, more=["-i", str(gone), "--kubeconfig", str(lab.kubeconfig)]
-            ) as stand:
+            more = [str(config), "-i", str(gone), "--kubeconfig", str(lab.kubeconfig)]
+            with stand_beside(lab, page=True, more=more) as stand:
                 _play(lab, stand, folder)
-                _draw(stand, folder)
+                _draw(stand, folder, f"{loki.url}/loki", wanted)
     finally:
         lab.down()
 
 
 def _play(lab: Lab, stand: Stand, folder: Path) -> None:
     stand.wait_for("sum(skoopctl_push_node_up) == 3", "metrics of all nodes")
+    stand.wait_for(f"count(skoopctl_event_probe_up) >= {3 * len(EVENTS)}", "event probes of all nodes")
     server = lab.source(SERVER).netns
     with actors_in(lab) as actors:
         _for(CALM_S, actors.calm)
@@ -96,13 +107,14 @@ def _inspect(lab: Lab, stand: Stand, folder: Path) -> None:
     subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True)
 
 
-def _draw(stand: Stand, folder: Path) -> None:
+def _draw(stand: Stand, folder: Path, events_url: str, wanted: list[str]) -> None:
     end = time.time()
     start = end - (CALM_S + TROUBLE_S)
-    for picture, (name, chosen, rows) in SHOWN.items():
+    for picture in wanted:
+        name, chosen, rows = SHOWN[picture]
         board = board_of(ROOT / "reports" / "grafana" / f"{name}.json")
         values = choices(stand.prometheus.url, board, chosen, (start, end))
-        shown = Shown(stand.prometheus.url, start, end, 2.0, INTERVAL_S, values)
+        shown = Shown(stand.prometheus.url, start, end, 2.0, INTERVAL_S, values, events_url)
         svg = folder / f"{picture}.svg"
         svg.write_text(drawn(board, shown, rows), encoding="utf-8")
         _screenshot(svg, PICTURES / f"dashboard-{picture}.png")

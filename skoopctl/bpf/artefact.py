@@ -154,6 +154,12 @@ def built(name: str, architecture: str) -> Artefact:
     )
 
 
+def bcc_source(name: str) -> str:
+    """Return the text of a probe for BCC, or nothing when there is none: `rendering.BCC_PROBES`."""
+    paths = [folder / "bcc" / f"{name}.c" for folder in _folders()]
+    return next((path.read_text(encoding="utf-8") for path in paths if path.is_file()), "")
+
+
 def _folders() -> Iterator[Path]:
     """In the wheel they are package data, in a checkout they are beside the package."""
     package = Path(skoopctl.__file__).parent

@@ -16,6 +16,9 @@ BPF = "bpf"
 DELAY_BYTES = 40
 """What ``struct delay`` has behind the record: bpf/latency.h."""
 
+HISTOGRAMS = "histograms"
+"""As a `BpfProbe.proof`: that something is in them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Below:
@@ -82,6 +85,9 @@ class BpfProbe:
     """What each row of its histograms is of: a stage, and a type or nothing."""
     whole_node: bool = False
     """Whether what it sees belongs to no namespace, so that asking for some does not narrow it."""
+    proof: tuple[str, ...] = ()
+    """What it sees of the self-test (remote/bpf_selftest.py): kinds, `HISTOGRAMS`; empty where nothing harmless
+    makes it see something."""
     metrics: tuple[EventMetric, ...] = ()
     """KubeSkoop's names for what it counts."""
     notes: str = ""
@@ -117,6 +123,7 @@ _PACKET_LOSS = BpfProbe(
     kinds=(EventKind(1, "packet-loss", "PacketLoss", "a packet was dropped"),),
     reasons="skb_drop_reason",
     stack=True,
+    proof=("packet-loss",),
     metrics=(
         EventMetric("kubeskoop_packetloss_total", (1,), ("k8s_node", *TUPLE_LABELS)),
         EventMetric(
@@ -160,8 +167,10 @@ _TCP_RESET = BpfProbe(
             "a socket answered a segment that it cannot take with a reset",
         ),
         EventKind(13, "reset-received", "TCPRESET_RECEIVE", "a reset came in and ended a connection"),
+        EventKind(14, "reset-sent", "", "a reset was sent; counters do not tell why"),
     ),
     reasons="sk_rst_reason",
+    proof=("reset-no-socket", "reset-received"),
 )
 _TCP_RETRANSMIT = BpfProbe(
     name="tcpretrans",
@@ -212,6 +221,7 @@ _SOFTIRQ = BpfProbe(
         EventMetric("kubeskoop_softirq_excuteslow100ms", (33,), SOFTIRQ_LABELS),
     ),
     whole_node=True,
+    proof=(HISTOGRAMS,),
     cost="some 80 ns when a softirq is asked for, 100 ns when it begins, 100 ns when it ends",
 )
 _TRANSMIT = BpfProbe(
@@ -235,6 +245,7 @@ _TRANSMIT = BpfProbe(
     delay=True,
     thresholds=(Threshold("slow", 100_000, "a packet leaves slowly"),),
     histograms=(("qdisc", ""), ("driver", "")),
+    proof=(HISTOGRAMS,),
     metrics=(
         EventMetric("kubeskoop_netiftxlat_qdiscslow100ms", (40,)),
         EventMetric("kubeskoop_netiftxlat_netdevslow100ms", (41,)),
@@ -258,6 +269,7 @@ _TCP_CONNECT = BpfProbe(
     delay=True,
     thresholds=(Threshold("slow", 100_000, "making a connection is slow"),),
     histograms=(("established", ""), ("failed", "")),
+    proof=(HISTOGRAMS,),
     cost="some 130 ns when a socket changes its state, which a connection's ends do four or five times each",
 )
 _RUNQUEUE = BpfProbe(
@@ -272,6 +284,7 @@ _RUNQUEUE = BpfProbe(
     delay=True,
     thresholds=(Threshold("slow", 50_000, "waiting for a CPU is slow"),),
     histograms=(("wait", ""),),
+    proof=(HISTOGRAMS,),
     cost="some 320 ns when a task wakes up, 160 ns when a CPU changes from one task to another",
 )
 _BLOCK = BpfProbe(
@@ -421,7 +434,7 @@ _VIRTIO = BpfProbe(
     ),
 )
 _CONNTRACK = BpfProbe(
-    name="conntrack",
+    name="conntrackevents",
     title="connections that conntrack begins, changes and ends, with both directions, NAT and state",
     hooks=(
         Hook(
@@ -455,7 +468,7 @@ _DNS = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(110, "dns-answer", "", "an answer came in time and without an error: counted only"),
+        EventKind(110, "dns-answer", "", "an answer came in time and without an error", sampled=False),
         EventKind(111, "dns-answer-slow", "", "an answer came without an error, after long"),
         EventKind(112, "dns-error", "", "an answer had a code other than NOERROR and NXDOMAIN"),
         EventKind(113, "dns-nxdomain", "", "there is no such name"),
@@ -476,7 +489,7 @@ _DNS = BpfProbe(
 )
 _FLOW = BpfProbe(
     name="flow",
-    title="bytes and packets of TCP connections, as their sockets count them; counted only",
+    title="bytes and packets of TCP connections, as their sockets count them",
     hooks=(
         Hook(
             "connections that are there, at the beginning and whenever counts are sent",
@@ -492,8 +505,18 @@ _FLOW = BpfProbe(
         ),
     ),
     kinds=(
-        EventKind(120, "flow-sent", "", "what a socket sent to its peer"),
-        EventKind(121, "flow-received", "", "what a socket received from its peer, with the peer as source"),
+        EventKind(120, "flow-sent", "", "what a socket sent to its peer", sampled=False),
+        EventKind(
+            121,
+            "flow-received",
+            "",
+            "what a socket received from its peer, with the peer as source",
+            sampled=False,
+        ),
+    ),
+    metrics=(
+        EventMetric("kubeskoop_flow_bytes", (120, 121), TUPLE_LABELS, of="bytes"),
+        EventMetric("kubeskoop_flow_packets", (120, 121), TUPLE_LABELS, of="packets"),
     ),
     source="flow",
     backend="netlink",

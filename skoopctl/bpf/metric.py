@@ -32,6 +32,8 @@ class EventMetric:
     """Only these reasons; none for all."""
     functions: tuple[str, ...] = ()
     """What tells the same where the kernel has no reasons."""
+    of: str = "count"
+    """What of flows is added up: how often, ``bytes`` or ``packets``."""
 
     def counts(self, kind: int, reason_name: str, function: str) -> bool:
         """Return whether a total is part of the sum."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skoopctl import __version__
-from skoopctl.bpf.artefact import built
+from skoopctl.bpf.artefact import bcc_source, built
 from skoopctl.bpf.catalogue import FRAMES, PROBES, BpfProbe
 from skoopctl.errors import UsageError
 from skoopctl.evidence.payload import job_of, joined
@@ -34,8 +34,38 @@ LOADER_FILES = (
     "bpf_buffers.py",
     "bpf_symbols.py",
     "bpf_probe.py",
+    "bpf_core.py",
+    "bpf_selftest.py",
+    "bpf_budget.py",
     "bpf_session.py",
 )
+
+
+PLAIN = "ev_plain.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One way to see a probe's events: its class in the node program, and its files beside the loader's."""
+
+    name: str
+    made_by: str
+    files: tuple[str, ...] = ()
+
+
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend("core", "Core"),
+        Backend("bcc", "Bcc", (PLAIN, "ev_bcc.py")),
+        Backend("tracefs", "Tracefs", (PLAIN, "ev_trace.py", "ev_tracefs.py")),
+        Backend("proc", "Proc", (PLAIN, "ev_proc.py")),
+    )
+}
+"""The best first."""
+BCC_COMPILER = "ev_bcc_compiler.py"
+"""The program that BCC's backend starts on the node."""
+AUTO = "auto"
 SOURCE_FILES = {"conntrack": ("ev_conntrack.py",), "dns": ("ev_dns.py",), "flow": ("ev_flow.py",)}
 """What is sent behind them for a source that is no eBPF, by its name; all of them stand on `SOURCES_STAND_ON`."""
 SOURCES_STAND_ON = ("modules.py", "netlink.py", "ev_source.py")
@@ -68,6 +98,18 @@ class BpfRequest:
     lease_s: float = 0.0
     btf: str = "/sys/kernel/btf/vmlinux"
     lockdown: str = "/sys/kernel/security/lockdown"
+    backend: str = AUTO
+    """One of `BACKENDS`, or ``auto``: for each probe the first that can."""
+    bcc_timeout_s: float = 60.0
+    """How long BCC may compile one probe."""
+    budget: float | None = None
+    """What share of one CPU each probe may take before it is detached: 0.02 of all CPUs; 0 for any."""
+    budget_slice_s: float = 1.0
+    """For how long the cost is measured each time."""
+    budget_every_s: float = 10.0
+    """How often it is measured. A probe goes after two slices over the budget in a row."""
+    selftest: bool = True
+    """Whether each probe is made to see something on the node's own loopback first, which is not counted."""
     thresholds_us: Mapping[str, int] = field(default_factory=dict)
     """From when on things are told, in microseconds, as ``PROBE.THRESHOLD``; the others are the catalogue's."""
 
@@ -77,8 +119,13 @@ class BpfRequest:
             raise UsageError(f"there is no eBPF probe {unknown[0]!r}", hint=f"there are {', '.join(PROBES)}")
         if self.buffers not in BUFFERS:
             raise UsageError(f"there is no buffer {self.buffers!r}", hint=f"there are {', '.join(BUFFERS)}")
+        if self.backend not in {AUTO, *BACKENDS}:
+            backends = ", ".join((*BACKENDS, AUTO))
+            raise UsageError(f"there is no backend {self.backend!r}", hint=f"there are {backends}")
         if min(self.duration_s or self.lease_s, self.interval_s, self.total_bytes) <= 0:
             raise UsageError("durations and limits of a request must be above zero")
+        if (self.budget or 0) < 0 or not 0 < self.budget_slice_s <= self.budget_every_s:
+            raise UsageError("a budget is not below zero, and measured in slices of the time between them")
         known = [f"{probe.name}.{each.name}" for probe in PROBES.values() for each in probe.thresholds]
         for name, value in self.thresholds_us.items():
             if name not in known:
@@ -86,13 +133,18 @@ class BpfRequest:
             if not 0 <= value <= MAX_THRESHOLD_US:
                 raise UsageError(f"the threshold {name} is not between 0 and {MAX_THRESHOLD_US} microseconds")
 
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The backends to try, in this order."""
+        return tuple(BACKENDS) if self.backend == AUTO else (self.backend,)
+
     def plain(self, architecture: str) -> dict[str, Any]:
         """Return the request with the built programs, as the node program takes it."""
         return {
             "version": __version__,
             "probes": [self._asked(PROBES[name], architecture) for name in self.probes],
             "duration_s": self.duration_s,
-            "deadline_s": self.duration_s + 15,
+            "deadline_s": self.duration_s + 15 + self._compile_s(),
             "namespaces": list(self.namespaces),
             "buffers": self.buffers,
             "stats": self.stats,
@@ -103,13 +155,31 @@ class BpfRequest:
             "lease_s": self.lease_s,
             "btf": self.btf,
             "lockdown": self.lockdown,
+            "selftest": self.selftest,
+            "bcc_timeout_s": self.bcc_timeout_s,
+            "bcc_compiler": joined((BCC_COMPILER,)) if "bcc" in self.backends else "",
+            "budget": self.budget,
+            "budget_slice_s": self.budget_slice_s,
+            "budget_every_s": self.budget_every_s,
         }
+
+    def _compile_s(self) -> float:
+        """Return how long BCC may compile before the probes begin."""
+        texts = [name for name in self.probes if "bcc" in self.backends and bcc_source(name)]
+        return len(texts) * self.bcc_timeout_s
 
     def files(self) -> tuple[str, ...]:
         """Return the files of the node program that answers it."""
-        sources = {PROBES[name].source for name in self.probes if not PROBES[name].is_bpf}
+        asked = [PROBES[name] for name in self.probes]
+        sources = {probe.source for probe in asked if not probe.is_bpf}
         more = [file for name, files in SOURCE_FILES.items() if name in sources for file in files]
-        return PROGRAM_FILES + LOADER_FILES + ((*SOURCES_STAND_ON, *more) if more else ())
+        below = dict.fromkeys(file for backend in self.backends for file in BACKENDS[backend].files)
+        return (
+            *PROGRAM_FILES,
+            *LOADER_FILES,
+            *(below if any(probe.is_bpf for probe in asked) else ()),
+            *((*SOURCES_STAND_ON, *more) if more else ()),
+        )
 
     def _asked(self, probe: BpfProbe, architecture: str) -> dict[str, Any]:
         settings = {
@@ -136,18 +206,28 @@ class BpfRequest:
             }
             for hook in probe.hooks
         ]
+        numbers = {kind.name: kind.number for kind in probe.kinds}
         more = {
             "groups": groups,
             "record": probe.record_bytes,
             "calls": FRAMES if probe.stack else 0,
             "reasons": probe.reasons,
+            "bcc": bcc_source(probe.name) if "bcc" in self.backends else "",
+            "kinds": {kind.number: kind.name for kind in probe.kinds},
+            "proof": [numbers.get(each, each) for each in probe.proof],
         }
         return {**built(probe.name, architecture).plain(), **more}
 
 
 def bpf_source(request: BpfRequest, architecture: str) -> str:
     """Return the whole program, with the call that answers ``request``."""
-    return f"{joined(request.files())}\nwatch_with_bpf({request.plain(architecture)!r})\n"
+    makers = [BACKENDS[name].made_by for name in request.backends] if _has_programs(request) else []
+    call = f"watch_with_bpf({request.plain(architecture)!r}, ({''.join(f'{each}, ' for each in makers)}))"
+    return f"{joined(request.files())}\n{call}\n"
+
+
+def _has_programs(request: BpfRequest) -> bool:
+    return any(PROBES[name].is_bpf for name in request.probes)
 
 
 def bpf_job(request: BpfRequest, architecture: str) -> Job:

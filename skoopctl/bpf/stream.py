@@ -27,6 +27,8 @@ MAX_ROWS_BYTES = 8 << 20
 _MAX_WORD = 128
 _STATUSES = frozenset(("ok", "degraded", "unavailable"))
 _HOOK_STATUSES = frozenset(("ok", "absent", "denied", "failed"))
+_OUTCOMES = frozenset(("absent", "denied", "failed", "timeout"))
+_RESULTS = frozenset(("ok", "silent", "none"))
 _FLOW = struct.Struct("<IBBBBHH16s16s")
 
 
@@ -44,6 +46,15 @@ class HookReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A better backend that could not be had, and why."""
+
+    backend: str
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """How starting a probe went: ``ok``, ``degraded`` (some hooks), ``unavailable`` with the reason in ``detail``."""
 
@@ -55,6 +66,35 @@ class Setup:
     hooks: tuple[HookReport, ...]
     ms: Mapping[str, float]
     """What it took the node, by step, in milliseconds."""
+    passed: tuple[Passed, ...] = ()
+    """The other backends that were tried: the better ones, or all when none can be had."""
+    missing: tuple[str, ...] = ()
+    """What this backend cannot tell that the best one does, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """Whether a probe saw what it was made to see, before it began: ``ok``, ``silent``, or ``none``: not tried."""
+
+    probe: str
+    result: str
+    detail: str
+    ms: float
+    """From attaching until it had seen everything, or was given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """A probe was taken off its hooks before the end. What it counted until then comes with the others' counts."""
+
+    probe: str
+    reason: str
+    """``overhead``."""
+    share: float
+    """What it took of one CPU."""
+    budget: float
+    by: str
+    """How that was measured: ``time`` of its programs, or from its ``events`` where the kernel measures none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +153,7 @@ class Counts:
     """How long everything took, slow or not."""
 
 
-Said = Setup | Batch | Counts
+Said = Setup | SelfTest | Detached | Batch | Counts
 
 
 class Stream:
@@ -129,6 +169,8 @@ class Stream:
         what = meta.get("what")
         decode: Mapping[Any, Callable[[Mapping[str, Any], bytes], Said | None]] = {
             "setup": self._setup,
+            "selftest": _self_test,
+            "detached": _detached,
             "symbols": self._symbols,
             "events": self._events,
             "rows": lambda meta, body: decode_rows(_probe(meta), meta, body),
@@ -163,6 +205,8 @@ class Stream:
             buffer=_word(meta.get("buffer", "")),
             hooks=tuple(_hook(row) for row in meta["hooks"]),
             ms={_word(step): float(value) for step, value in meta["ms"].items()},
+            passed=tuple(_passed(*row) for row in meta.get("passed", [])),
+            missing=tuple(_text(each) for each in meta.get("missing", [])),
         )
 
     def _symbols(self, meta: Mapping[str, Any], _body: bytes) -> None:
@@ -211,6 +255,28 @@ class Stream:
 
 def _probe(meta: Mapping[str, Any]) -> BpfProbe:
     return PROBES[_word(meta["probe"])]
+
+
+def _passed(backend: str, status: str, detail: str, _hooks: object) -> Passed:
+    if status not in _OUTCOMES:
+        raise ValueError("no status of a backend")
+    return Passed(_word(backend), status, _text(detail))
+
+
+def _self_test(meta: Mapping[str, Any], _body: bytes) -> SelfTest:
+    if meta["result"] not in _RESULTS:
+        raise ValueError("no result of a self-test")
+    return SelfTest(_probe(meta).name, meta["result"], _text(meta["detail"]), float(meta["ms"]))
+
+
+def _detached(meta: Mapping[str, Any], _body: bytes) -> Detached:
+    return Detached(
+        probe=_probe(meta).name,
+        reason=_word(meta["reason"]),
+        share=float(meta["share"]),
+        budget=float(meta["budget"]),
+        by=_word(meta["by"]),
+    )
 
 
 def _hook(row: Mapping[str, Any]) -> HookReport:

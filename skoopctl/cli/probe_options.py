@@ -52,9 +52,13 @@ def complete_metric(_ctx: click.Context, _param: click.Parameter, incomplete: st
 
 def complete_threshold(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Offer the thresholds with their defaults."""
+    from skoopctl.events.thresholds import EVENT_THRESHOLDS
     from skoopctl.probes.anomalies import THRESHOLDS
 
-    return [f"{name}={each.default:g}" for name, each in THRESHOLDS.items() if name.startswith(incomplete)]
+    defaults = {name: each.default for name, each in THRESHOLDS.items()}
+    defaults |= {name: each.default for name, each in EVENT_THRESHOLDS.items()}
+    offered = (f"{name}={default:g}" for name, default in defaults.items())
+    return [each for each in offered if each.startswith(incomplete)]
 
 
 def chosen_probes(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -87,14 +91,16 @@ def chosen_metric(name: str | None, probes: Sequence[str]) -> str | None:
 
 def chosen_thresholds(given: Sequence[str]) -> dict[str, float]:
     """Return the thresholds of ``NAME=NUMBER`` flags. Raises `UsageError`."""
+    from skoopctl.events.thresholds import EVENT_THRESHOLDS
     from skoopctl.probes.anomalies import THRESHOLDS
 
+    known = (*THRESHOLDS, *EVENT_THRESHOLDS)
     found = {}
     for each in given:
         name, _, text = each.partition("=")
-        if name not in THRESHOLDS:
-            near = difflib.get_close_matches(name, THRESHOLDS, 1)
-            meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(THRESHOLDS)}"
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
             raise UsageError(f"--threshold {each}: there is no threshold {name!r}", hint=meant)
         try:
             number = float(text)

@@ -13,6 +13,7 @@ import click
 
 from skoopctl.cli.aim import LAB, LAB_INVENTORY, Aim, inventory_options
 from skoopctl.cli.deadlines import deadline_options
+from skoopctl.cli.event_options import event_options
 from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.cli.loki_options import loki_options
 from skoopctl.cli.probe_options import (
@@ -31,6 +32,7 @@ from skoopctl.errors import UsageError
 if TYPE_CHECKING:
     from skoopctl.plans.loki_part import LokiPart
     from skoopctl.transport.base import Deadlines
+    from skoopctl.watching.events_asked import EventsHow
     from skoopctl.watching.summary import Summary
 
 EXIT_INTERRUPTED = 130
@@ -83,6 +85,7 @@ Exit status: 0 clean · 1 findings at or above --fail-on · 2 usage or inventory
     shell_complete=complete_threshold,
     help="From what number on something is a finding; may be given several times.",
 )
+@event_options()
 @loki_options()
 @click.option("--sysfs", metavar="DIR", default="/sys", hidden=True, help="Where the nodes' /sys is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines (schema skoopctl.probe-run/1).")
@@ -101,6 +104,7 @@ def probe_run(
     sort: str | None,
     fail_on: str,
     thresholds: tuple[str, ...],
+    how: EventsHow,
     loki: LokiPart | None,
     sysfs: str,
     as_json: bool,
@@ -139,6 +143,7 @@ def probe_run(
         pod=chosen_pod(pod),
         sysfs=sysfs,
         loki=loki,
+        how=how,
     )
     summary = session.watch(login.transports(session.hosts), as_json=as_json, quiet=quiet)
     _print(summary, as_json=as_json)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skoopctl.watching.events_asked import events_asked
+from skoopctl.watching.events_asked import EventsHow, events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
 from skoopctl.watching.observation import NodeView, Observation, Phase
 from skoopctl.watching.summary import Summary, summary_of
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from skoopctl.inventory import InventoryHost
     from skoopctl.plans.loki_part import LokiPart
     from skoopctl.sinks.live_table import LiveTable
-    from skoopctl.transport.base import Deadlines, TransportFactory
+    from skoopctl.transport.base import Deadlines
+    from skoopctl.transport.choice import RealTransports
 
 Told = Callable[[NodeView, "Round | None"], None]
 
@@ -47,9 +48,13 @@ class Session:
     pod: tuple[str, str] | None = None
     sysfs: str = "/sys"
     loki: LokiPart | None = None
+    how: EventsHow = field(default_factory=EventsHow)
 
-    def watch(self, transports: TransportFactory, *, as_json: bool, quiet: bool) -> Summary:
-        """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`."""
+    def watch(self, transports: RealTransports, *, as_json: bool, quiet: bool) -> Summary:
+        """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`.
+
+        Where rules dropped packets, the rules of these nodes are collected then, to say which.
+        """
         shows_rates = as_json or (not quiet and sys.stderr.isatty())
         observation = Observation(self.probes, self.hosts, live=shows_rates, events=self.events)
         lines = _JsonLines(self) if as_json else None
@@ -57,6 +62,8 @@ class Session:
         try:
             with self._shown(observation, lines, quiet=quiet):
                 asyncio.run(self._watch(observation, transports, lines))
+            if self.events:
+                asyncio.run(self._blame(observation, transports))
         except KeyboardInterrupt:
             interrupted = True
         return summary_of(
@@ -121,7 +128,7 @@ class Session:
             text.finish()
 
     async def _watch(
-        self, observation: Observation, transports: TransportFactory, lines: _JsonLines | None
+        self, observation: Observation, transports: RealTransports, lines: _JsonLines | None
     ) -> None:
         if lines is not None:
             lines.watching = asyncio.current_task()
@@ -136,7 +143,7 @@ class Session:
                     deadlines=self.deadlines,
                     forks=self.forks,
                     sysfs=self.sysfs,
-                    events=events_asked(self.events, self.stay.interval_s),
+                    events=events_asked(self.events, self.stay.interval_s, self.how),
                 )
         except asyncio.CancelledError:
             if lines is not None and lines.reader_gone:
@@ -152,6 +159,20 @@ class Session:
                 )
             if not naming.cancelled():
                 naming.result()
+
+    async def _blame(self, observation: Observation, transports: RealTransports) -> None:
+        """Find the rules that dropped packets."""
+        from skoopctl.watching.blame import blame
+
+        problem = await blame(
+            observation,
+            transports=transports.renewed(),
+            deadlines=self.deadlines,
+            forks=self.forks,
+            kubeconfig=self.kubeconfig,
+        )
+        if problem:
+            click.echo(f"skoopctl: {problem}: which rules dropped packets is not known", err=True)
 
     @contextlib.asynccontextmanager
     async def _sending(self, observation: Observation) -> AsyncIterator[None]:

@@ -45,6 +45,7 @@ def _probes(asked: dict[str, Any] | None) -> list[str]:
 def listing(*, as_json: bool) -> str:
     """Return the built-in plans, the inspections and the thresholds."""
     from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
+    from skoopctl.events.thresholds import EVENT_THRESHOLDS
     from skoopctl.plans.load import builtin_plans, load_plan
     from skoopctl.probes.anomalies import THRESHOLDS as PROBE_THRESHOLDS
     from skoopctl.probes.catalogue import PROBES
@@ -52,7 +53,7 @@ def listing(*, as_json: bool) -> str:
     thresholds = {t.name: (t.default, t.unit, t.decides) for t in THRESHOLDS.values()}
     thresholds |= {
         t.name: (t.default, t.unit, f"from here on it is {t.finding}") for t in PROBE_THRESHOLDS.values()
-    }
+    } | {t.name: (t.default, t.unit, f"from here on it is {t.finding}") for t in EVENT_THRESHOLDS.values()}
     plans = {name: load_plan(name)[0] for name in builtin_plans()}
     if as_json:
         return json.dumps(

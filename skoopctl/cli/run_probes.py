@@ -12,6 +12,7 @@ from skoopctl.cluster.cluster import load_cluster
 from skoopctl.runs.probed import Probed, may_be_watched, probed_of
 from skoopctl.sinks.loki_configured import loki_of
 from skoopctl.sinks.loki_for_a_while import account, sending
+from skoopctl.watching.blame import blame
 from skoopctl.watching.events_asked import events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
 from skoopctl.watching.observation import NodeView, Observation
@@ -63,6 +64,9 @@ async def watch_probes(
     if shows:
         sys.stderr.write("\r\x1b[K")
     say_account(sink)
+    problem = await blame(observation, transports=transports.renewed(), deadlines=deadlines, forks=plan.forks)
+    if problem:
+        click.echo(f"skoopctl: {problem}: which rules dropped packets is not known", err=True)
     return probed_of(observation, plan, [host.name for host in all_hosts], len(hosts))
 
 

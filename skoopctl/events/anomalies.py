@@ -17,7 +17,7 @@ from skoopctl.dataplane.trace import Evidence
 from skoopctl.events.drop_packet import DropKey, key_of
 from skoopctl.events.dropped import Answer, Said
 from skoopctl.events.event import End, Event, FlowTally, Tally
-from skoopctl.events.reasons import Reason, drop_reason, reset_reason
+from skoopctl.events.reasons import Reason, drop_reason, reset_reason, told_reason
 from skoopctl.events.thresholds import EVENT_THRESHOLDS, EventThreshold, split_thresholds
 from skoopctl.events.words import duration, end_words
 from skoopctl.evidence.untrusted import printable
@@ -85,12 +85,12 @@ def _cases(
 
     rows_by_kind: dict[tuple[str, _Owner], set[str]] = defaultdict(set)
     for tally in tallies:
-        owner, rows = (tally.namespace, tally.pod), _rows(tally.probe, tally.kind, tally.reason)
+        owner, rows = (tally.namespace, tally.pod), _rows(tally.kind, _reason(tally))
         rows_by_kind[tally.kind, owner] |= {row.name for row in rows} or {_NO_ROW}
         for row in rows:
             case(row, owner).tallies.append(tally)
     for event in events:
-        for row in _rows(event.probe, event.kind, event.reason):
+        for row in _rows(event.kind, _reason(event)):
             case(row, (event.namespace, event.pod)).events.append(event)
     for flow in flows:
         owner = flow.namespace, flow.pod
@@ -109,8 +109,8 @@ def _only(names: set[str]) -> Iterable[str]:
 
 
 @lru_cache(maxsize=4096)
-def _rows(probe: str, kind: str, reason: str) -> tuple[EventThreshold, ...]:
-    return tuple(row for row in EVENT_THRESHOLDS.values() if row.takes(probe, kind, reason))
+def _rows(kind: str, reason: str) -> tuple[EventThreshold, ...]:
+    return tuple(row for row in EVENT_THRESHOLDS.values() if row.takes(kind, reason))
 
 
 def _finding(node: str, case: _Case, seconds: float, answers: Mapping[DropKey, Answer]) -> Finding:
@@ -118,20 +118,21 @@ def _finding(node: str, case: _Case, seconds: float, answers: Mapping[DropKey, A
     pod = "/".join(_word(part) for part in case.owner) if case.owner[1] else ""
     reasons = _reasons(case)
     flows = flows_of(case.events, case.flows)
+    blamed = tuple(_blamed(case, answers))
     evidence = (
         *_counts(node, case),
         *_flow_lines(node, flows),
         *(_doubts(node, case)),
         *_rule_lines(node, case, answers),
         *_meanings(node, reasons),
-        *_blamed(case, answers),
+        *blamed,
     )
     who = f"pod {pod} on {node}" if pod else f"node {node}"
     return Finding(
         doc.id,
         _severity(case, doc.severity, reasons),
         Where(node, pod or "host"),
-        f"{who}: {_summary(case, seconds, flows)}",
+        f"{who}: {_summary(case, seconds, flows)}{_by(blamed)}",
         evidence,
         doc.why,
         Fix(doc.fix, node),
@@ -161,6 +162,14 @@ def _summary(case: _Case, seconds: float, flows: Counter[str]) -> str:
     return "".join(words)
 
 
+def _by(blamed: Sequence[Evidence]) -> str:
+    """Return in words the rule that dropped most, where one is known; ``blamed`` has it last."""
+    if not blamed:
+        return ""
+    more = f" and {len(blamed) - 1} more" if len(blamed) > 1 else ""
+    return printable(f", by {blamed[-1].location} ({blamed[-1].text}){more}")
+
+
 def _sorts(case: _Case) -> str:
     """Return by what the events differ that matters: hooks, errnos, reasons; the most frequent first."""
     told: Counter[str] = Counter()
@@ -175,9 +184,17 @@ def _sorts(case: _Case) -> str:
     return f"{', '.join(names)}{' and others' if len(told) > len(names) else ''}" if names else ""
 
 
+def _reason(happened: Tally | Event) -> str:
+    """Return the reason of a drop, or what else it is that has reasons."""
+    if happened.kind != "packet-loss":
+        return happened.reason
+    hook = happened.hook if isinstance(happened, Event) else ""
+    return told_reason(happened.reason, happened.function, hook)
+
+
 def _reasons(case: _Case) -> tuple[Reason, ...]:
     """Return the reasons of a case, those that the tables explain, the mildest first."""
-    names = {tally.reason for tally in case.tallies} | {event.reason for event in case.events}
+    names = {*map(_reason, case.tallies), *map(_reason, case.events)}
     if case.row.subject is not None:
         found = [drop_reason(name) for name in names]
     elif case.row.finding.startswith("reset-"):
@@ -256,14 +273,14 @@ def _rule_lines(node: str, case: _Case, answers: Mapping[DropKey, Answer]) -> It
 
 
 def _blamed(case: _Case, answers: Mapping[DropKey, Answer]) -> Iterator[Evidence]:
-    """Yield the rules that dropped, as they were collected; the one that dropped most is the last."""
+    """Yield the rules that are known to have dropped, as they were collected; that of most packets is the last."""
     counts: Counter[Evidence] = Counter()
     for event in case.events:
         answer = _answered(event, answers)
-        if answer is not None and answer.said is Said.RULE:
+        if answer is not None and answer.said is Said.RULE and not answer.rules[0].condition:
             counts[answer.rules[0].rule] += 1
     for rule, _ in reversed(counts.most_common(MAX_RULES)):
-        yield rule
+        yield replace(rule, text=printable(rule.text))
 
 
 def _answered(event: Event, answers: Mapping[DropKey, Answer]) -> Answer | None:

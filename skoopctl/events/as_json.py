@@ -6,11 +6,14 @@ What is not known is left out. Times and sizes are integers; ``time`` is for peo
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from importlib import resources
+from operator import attrgetter
 from typing import Any
 
 from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.words import line_of
 
 SCHEMA = "skoopctl.event/1"
 SCHEMA_FILE = "event-1.schema.json"
@@ -41,10 +44,13 @@ _IF_KNOWN = (
     "pid",
     "task",
 )
-_UNKNOWN = ("", None, False)
+_ALL_ALWAYS, _ALL_IF_KNOWN = attrgetter(*_ALWAYS), attrgetter(*_IF_KNOWN)
 _ZERO_IS_A_VALUE = frozenset({"latency_ns", "cpu"})
 _END = "9999-12-31T23:59:59"
 _MAX_S = int(datetime.fromisoformat(_END).replace(tzinfo=UTC).timestamp())
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_NO_NAME = re.compile(r"[^A-Za-z0-9_]")
 
 Json = dict[str, Any]
 
@@ -54,11 +60,9 @@ def event_to_json(event: Event) -> Json:
     found: Json = {}
     if time := rfc3339(event.wall_ns):
         found["time"] = time
-    for name in _ALWAYS:
-        found[name] = getattr(event, name)
-    for name in _IF_KNOWN:
-        value = getattr(event, name)
-        if value not in _UNKNOWN or (name in _ZERO_IS_A_VALUE and value is not None):
+    found.update(zip(_ALWAYS, _ALL_ALWAYS(event), strict=True))
+    for name, value in zip(_IF_KNOWN, _ALL_IF_KNOWN(event), strict=True):
+        if value or (name in _ZERO_IS_A_VALUE and value is not None):
             found[name] = value
     for side, end in (("source", event.source), ("destination", event.destination)):
         if end is not None:
@@ -66,13 +70,18 @@ def event_to_json(event: Event) -> Json:
     if event.calls:
         found["calls"] = list(event.calls)
     for name, detail in event.details.items():
-        found[DETAIL + name] = detail
+        found[DETAIL + (_NO_NAME.sub("_", name) or "_")] = detail
     return found
 
 
 def event_line(event: Event) -> str:
     """Return an event as one line of JSON, without the line's end."""
-    return json.dumps(event_to_json(event), ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(event_to_json(event))
+
+
+def told_line(event: Event) -> str:
+    """Return the same with the event in words as ``says``, for logs that people read."""
+    return _ENCODER.encode({"says": line_of(event), **event_to_json(event)})
 
 
 def schema() -> Json:

@@ -24,7 +24,8 @@ _SETS_MARK = re.compile(r"(?:--(?:set-x?|or-)mark |meta mark set (?:meta mark (?
 _STATE = re.compile(
     r"--(?:ct)?(?:state|status|dir|orig|repl)|-m conntrack|\bct (?!count|mark|helper|timeout)"
 )
-_TRANSLATED = re.compile(r"DNAT|--ctorig|\bct (?:status|original)")
+_TRANSLATED = re.compile(r"--ctstate [\w,]*[DS]NAT|--ctorig|\bct (?:status|original)")
+_GIVEN_BACK = re.compile(r"--restore-mark|mark set ct mark")
 _UNTRACKED = re.compile(r"NOTRACK|--notrack|\bnotrack\b")
 _ICMP = re.compile(r"--icmp(?:v6)?-type|\bicmp(?:v6|x)? (?:type|code)")
 _PORTS = re.compile(r"--physdev|\bibrname|\bobrname|\bsdif")
@@ -78,8 +79,14 @@ def _asked_for(topology: Topology, netns: NetNamespace, hook: Hook, family: int)
         icmp=everything or bool(_ICMP.search(text)),
         ports=everything or bool(_PORTS.search(text)),
         late_after_nat=behind,
-        unseen=tuple(words for pattern, words in _UNSEEN if pattern.search(text)),
+        unseen=tuple(_unseen(text, anywhere, asks_mark=asks_mark)),
     )
+
+
+def _unseen(text: str, anywhere: str, *, asks_mark: bool) -> Iterator[str]:
+    yield from (words for pattern, words in _UNSEEN if pattern.search(text))
+    if asks_mark and _GIVEN_BACK.search(anywhere):
+        yield "marks that conntrack gives back were not tried"
 
 
 @dataclass(frozen=True, slots=True)

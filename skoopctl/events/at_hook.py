@@ -25,6 +25,9 @@ from skoopctl.events.drop_packet import DropKey, Supposed, tracking_of
 from skoopctl.kernel.link import Link
 from skoopctl.kernel.netns import NetNamespace
 
+_NO_DEVICE = "the event does not tell the device"
+_ENDS_THERE = "it does not go on"
+"""The words of `Choices.unknown` for no."""
 _STOPS = frozenset({Action.DROP, Action.REJECT})
 _SENDS = frozenset({Hook.OUTPUT, Hook.POSTROUTING})
 
@@ -191,8 +194,7 @@ def _any_of(links: object, choices: Choices, words: str) -> Link | None:
     if not found:
         return None
     options = tuple((words.format(link.name), 1.0) for link in found)
-    reason = "the event does not tell the device"
-    return found[choices.pick(ChoiceKind.UNKNOWN, reason, options, key=("device", words))]
+    return found[choices.pick(ChoiceKind.UNKNOWN, _NO_DEVICE, options, key=("device", words))]
 
 
 # --- hooks of devices and bridges ----------------------------------------------------------------------------
@@ -248,7 +250,9 @@ def _is_hooked(each: DeviceChain, scene: Scene, place: Place) -> bool:
 def conditions(picks: Iterator[tuple[ChoiceKind, str, str]]) -> Iterator[str]:
     """Yield in words what branches were taken."""
     for kind, reason, label in picks:
-        if kind is ChoiceKind.CHANCE or label.startswith("it "):
+        if kind is ChoiceKind.CHANCE or reason == _NO_DEVICE:
             yield label
+        elif label == _ENDS_THERE:
+            yield reason
         else:
             yield f"{label} ({reason})"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from skoopctl.bpf.histogram import Histogram
-from skoopctl.bpf.stream import Counts, FlowCount, Setup, Total
+from skoopctl.bpf.stream import Counts, Setup, Total
 from skoopctl.events.naming import Owner
 
 MOST_TALLIES = 20_000
@@ -20,7 +20,9 @@ KEPT_S = 900.0
 """How long something is kept that belongs to nobody any more and does not grow."""
 
 _K = TypeVar("_K")
-_Counted = TypeVar("_Counted", Total, FlowCount)
+
+_SUMS = ("count", "bytes", "packets", "retransmits")
+_NONE = (0, 0, 0, 0)
 
 OwnerOf = Callable[[int], Owner | None]
 """Whose a namespace is; None where it is not this node's."""
@@ -53,6 +55,8 @@ class FlowKey:
     source_port: int
     destination: str
     destination_port: int
+    netfilter: bool = False
+    """Whether these were dropped by rules of netfilter."""
 
 
 @dataclass(slots=True)
@@ -61,6 +65,12 @@ class Row:
 
     count: int = 0
     at: float = 0.0
+    bytes: int = 0
+    """Of payload; what follows is of flows of connections alone."""
+    packets: int = 0
+    retransmits: int = 0
+    rtt_us: int = 0
+    """As it was last."""
 
 
 @dataclass(slots=True)
@@ -68,6 +78,8 @@ class ProbeCounts:
     """What one probe's program has said of itself since it began, and before."""
 
     last: dict[object, int] = field(default_factory=dict)
+    flows: dict[tuple[object, ...], tuple[int, ...]] = field(default_factory=dict)
+    """The last sums of flows."""
     lost: int = 0
     """Samples that found no room, of all programs."""
     ignored: int = 0
@@ -91,6 +103,7 @@ class Counted:
         """Hear that a probe's program has begun: it counts from 0."""
         found = self.probes.setdefault(setup.probe, ProbeCounts())
         found.last.clear()
+        found.flows.clear()
         found.cost.clear()
 
     def take(self, counts: Counts, owner_of: OwnerOf, now: float) -> None:
@@ -111,19 +124,35 @@ class Counted:
                 total.function,
             )
             self._add(self.tallies, key, grown, now, MOST_TALLIES)
-        for flow, grown in _grown(found.last, fresh, counts.flows):
-            owner = owner_of(flow.netns)
-            if owner is None:
-                continue
-            between = (flow.protocol, flow.source, flow.source_port, flow.destination, flow.destination_port)
-            flow_key = FlowKey(counts.probe, flow.kind, owner.namespace, owner.pod, flow.netns, *between)
-            self._add(self.flows, flow_key, grown, now, MOST_FLOWS)
+        self._flows(found, counts, owner_of, now)
         for name, number in (("lost", counts.lost + counts.unsent), ("ignored", counts.ignored)):
             setattr(found, name, getattr(found, name) + max(0, number - found.last.get(name, 0)))
             fresh[name] = number
         self._histograms(found, fresh, counts.histograms)
         found.cost = dict(counts.cost)
         found.last = fresh
+
+    def _flows(self, found: ProbeCounts, counts: Counts, owner_of: OwnerOf, now: float) -> None:
+        fresh: dict[tuple[object, ...], tuple[int, ...]] = {}
+        for flow in counts.flows:
+            between = (flow.protocol, flow.source, flow.source_port, flow.destination, flow.destination_port)
+            ends = (flow.kind, flow.netns, *between, flow.netfilter)
+            sums = tuple(getattr(flow, name) for name in _SUMS)
+            fresh[ends] = sums
+            grown = [
+                is_ - was if is_ >= was else is_
+                for is_, was in zip(sums, found.flows.get(ends, _NONE), strict=True)
+            ]
+            owner = owner_of(flow.netns)
+            if owner is None or not any(grown):
+                continue
+            place = (counts.probe, flow.kind, owner.namespace, owner.pod, flow.netns)
+            row = self._add(self.flows, FlowKey(*place, *between, flow.netfilter), grown[0], now, MOST_FLOWS)
+            row.bytes += grown[1]
+            row.packets += grown[2]
+            row.retransmits += grown[3]
+            row.rtt_us = flow.rtt_us or row.rtt_us
+        found.flows = fresh
 
     def _histograms(self, found: ProbeCounts, fresh: dict[object, int], rows: Iterable[Histogram]) -> None:
         for row in rows:
@@ -137,7 +166,7 @@ class Counted:
             fresh[(*name, "sum")] = row.sum_ns
             found.histograms[name] = Histogram(*name, tuple(slots), sum_ns)
 
-    def _add(self, rows: dict[_K, Row], key: _K, grown: int, now: float, most: int) -> None:
+    def _add(self, rows: dict[_K, Row], key: _K, grown: int, now: float, most: int) -> Row:
         row = rows.pop(key, None) or Row()
         row.count += grown
         row.at = now
@@ -145,6 +174,7 @@ class Counted:
         if len(rows) > most:
             del rows[next(iter(rows))]
             self.forgotten += 1
+        return row
 
     def forget(self, alive: Callable[[str, str], bool], now: float) -> None:
         """Forget what belongs to nobody any more and has not grown for long."""
@@ -157,27 +187,13 @@ class Counted:
 
 
 def _grown(
-    last: dict[object, int], fresh: dict[object, int], rows: Iterable[_Counted]
-) -> Iterator[tuple[_Counted, int]]:
+    last: dict[object, int], fresh: dict[object, int], rows: Iterable[Total]
+) -> Iterator[tuple[Total, int]]:
     """Yield the rows that grew. A row that shrank fell out on the node and began again."""
     for row in rows:
-        key = _key(row)
+        key = row.kind, row.netns, row.reason, row.location
         before = last.get(key, 0)
         fresh[key] = fresh.get(key, 0) + row.count
         grown = row.count - before if row.count >= before else row.count
         if grown:
             yield row, grown
-
-
-def _key(row: Total | FlowCount) -> object:
-    if isinstance(row, Total):
-        return row.kind, row.netns, row.reason, row.location
-    return (
-        row.kind,
-        row.netns,
-        row.protocol,
-        row.source,
-        row.source_port,
-        row.destination,
-        row.destination_port,
-    )

@@ -7,7 +7,8 @@ certain, and nothing else is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from itertools import product
@@ -16,20 +17,36 @@ from typing import NamedTuple
 from skoopctl.dataplane.conntrack import CtState, Entry, Manip, Tracking
 from skoopctl.dataplane.packet import NO_PORTS, PROTOCOL_NUMBERS, Flags, Packet, Ports
 from skoopctl.dataplane.rules.recall import entry_of
+from skoopctl.dataplane.topology import Topology
 from skoopctl.events.asked_for import AskedFor
 from skoopctl.events.event import Event
+from skoopctl.events.reasons import RULES_DROPPED, told_reason
 from skoopctl.kernel.conntrack import Connection
 from skoopctl.kernel.netns import NetNamespace
 
 _NUMBERS = {**PROTOCOL_NUMBERS, "icmpv6": 58, "icmp6": 58, "ipip": 4}
 _PORTED = frozenset({6, 17, 132, 136})
 _ICMP = frozenset({1, 58})
+_ICMPV6 = 58
 _ANY_PORT = Ports(0, 65535)
 _TYPES = {
     1: ((8, "an echo request"), (0, "an echo reply"), (3, "an error")),
-    58: ((128, "an echo request"), (129, "an echo reply"), (1, "an error"), (135, "neighbour discovery")),
+    58: (
+        (128, "an echo request"),
+        (129, "an echo reply"),
+        (1, "an error"),
+        (135, "a neighbour solicitation"),
+        (136, "a neighbour advertisement"),
+        (133, "a router solicitation"),
+        (134, "a router advertisement"),
+        (143, "an MLD report"),
+    ),
 }
 """ICMP types to try: iana.org/assignments/icmp-parameters, icmpv6-parameters."""
+
+
+Connections = Mapping[tuple[int, int, int], Sequence[tuple[Connection, bool]]]
+"""Connections by protocol, source and destination of their packets, with whether those are answers."""
 
 
 class DropKey(NamedTuple):
@@ -47,6 +64,8 @@ class DropKey(NamedTuple):
     tcp_flags: str
     fragment: bool
     bridged: bool
+    owner: str
+    """Whose namespace it was then: another's may have its inode now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +84,7 @@ class Supposed:
 
 def key_of(event: Event) -> DropKey | None:
     """Return the key of an event's answer; None for an event that no rule has to answer for."""
-    if event.kind != "packet-loss" or event.reason != "NETFILTER_DROP":
+    if event.kind != "packet-loss" or told_reason(event.reason, event.function, event.hook) != RULES_DROPPED:
         return None
     source, destination = event.source, event.destination
     return DropKey(
@@ -81,6 +100,7 @@ def key_of(event: Event) -> DropKey | None:
         event.tcp_flags,
         event.fragment,
         any(call.startswith("br_nf_") for call in event.calls),
+        event.owner if event.namespace != "unknown" else "",
     )
 
 
@@ -118,13 +138,14 @@ def flags_of(protocol: int, text: str) -> Flags:
 
 
 def suppositions(
-    netns: NetNamespace, packet: Packet, asked: AskedFor, *, unlikely: bool = False
+    known: Connections, packet: Packet, asked: AskedFor, *, unlikely: bool = False
 ) -> Iterator[Supposed]:
     """Yield every way that the packet can have been, as far as rules at the hook ask for it.
 
+    ``known`` are the collected connections of the namespace.
     ``unlikely`` ones are worth a try where no other finds a rule: a first packet that conntrack cannot read.
     """
-    states = tuple(_states(netns, packet, asked)) if asked.state else (_plain(packet),)
+    states = tuple(_states(known, packet, asked)) if asked.state else (_plain(packet),)
     if unlikely:
         first = asked.state and packet.flags in {Flags.SYN, Flags.NONE}
         words = ("conntrack took it for INVALID",)
@@ -156,12 +177,14 @@ _STATES = {
 """What conntrack can take a packet for (nf_conntrack_proto_tcp.c: tcp_conntracks[])."""
 
 
-def _states(netns: NetNamespace, packet: Packet, asked: AskedFor) -> Iterator[Supposed]:
+def _states(connections: Connections, packet: Packet, asked: AskedFor) -> Iterator[Supposed]:
     """Yield the states that conntrack can have seen, those of the collected table first."""
     plain, possible = _plain(packet), _STATES[packet.flags]
     if packet.protocol in _ICMP:
         possible = (CtState.NEW, CtState.ESTABLISHED, CtState.RELATED, CtState.INVALID)
-    known = _known(netns, packet) if packet.flags is not Flags.SYN else None
+    if packet.protocol == _ICMPV6:
+        possible = (*possible, CtState.UNTRACKED)  # nf_conntrack_icmpv6_error: neighbour discovery
+    known = _known(connections, packet) if packet.flags is not Flags.SYN else None
     if known is not None:
         entry, is_reply = known
         state = CtState.ESTABLISHED if is_reply or entry.seen_reply else CtState.NEW
@@ -179,17 +202,26 @@ def _states(netns: NetNamespace, packet: Packet, asked: AskedFor) -> Iterator[Su
         yield replace(plain, state=CtState.UNTRACKED, words=("conntrack was told to leave it alone",))
 
 
-def _known(netns: NetNamespace, packet: Packet) -> tuple[Connection, bool] | None:
+def connections_of(topology: Topology, netns: NetNamespace) -> Connections:
+    """Return a namespace's collected connections by the addresses of their packets, both ways (once a topology)."""
+    key = ("connections both ways", netns.host, netns.inode)
+    cached = topology.caches.get(key)
+    if cached is None:
+        found: defaultdict[tuple[int, int, int], list[tuple[Connection, bool]]] = defaultdict(list)
+        for entry in netns.conntrack.entries if netns.conntrack else ():
+            for way, is_reply in ((entry.original, False), (entry.reply, True)):
+                found[entry.protocol, int(way.source), int(way.destination)].append((entry, is_reply))
+        cached = topology.caches[key] = found
+    return cached  # type: ignore[return-value]
+
+
+def _known(connections: Connections, packet: Packet) -> tuple[Connection, bool] | None:
     """Return the collected connection that a packet belongs to, and whether it is an answer."""
-    for entry in netns.conntrack.entries if netns.conntrack else ():
-        if entry.protocol != packet.protocol:
-            continue
-        for way, is_reply in ((entry.original, False), (entry.reply, True)):
-            if (int(way.source), int(way.destination)) != (packet.source, packet.destination):
-                continue
-            ports = (way.source_port, way.destination_port)
-            if packet.protocol in _ICMP or ports == (packet.source_ports.low, packet.destination_ports.low):
-                return entry, is_reply
+    for entry, is_reply in connections.get((packet.protocol, packet.source, packet.destination), ()):
+        way = entry.reply if is_reply else entry.original
+        ports = way.source_port, way.destination_port
+        if packet.protocol in _ICMP or ports == (packet.source_ports.low, packet.destination_ports.low):
+            return entry, is_reply
     return None
 
 

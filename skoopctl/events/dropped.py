@@ -20,8 +20,9 @@ from skoopctl.dataplane.rules.scene import Hook
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.events.asked_for import asked_for
 from skoopctl.events.at_hook import Ends, Place, conditions, device_chains, run_device_hook, run_ip_hook
-from skoopctl.events.drop_packet import DropKey, key_of, packet_of, suppositions
+from skoopctl.events.drop_packet import DropKey, connections_of, key_of, packet_of, suppositions
 from skoopctl.events.event import Event
+from skoopctl.kernel.netns import Host
 
 MAX_KEYS = 2000
 """So many different packets are looked up, those that were dropped most often first."""
@@ -85,17 +86,20 @@ class Answer:
         return self.reason
 
 
-def rules_that_drop(model: Snapshot, events: Iterable[Event]) -> Mapping[DropKey, Answer]:
+def rules_that_drop(
+    model: Snapshot, events: Iterable[Event], names: Mapping[str, str] | None = None
+) -> Mapping[DropKey, Answer]:
     """Return what dropped the packets of events whose reason is NETFILTER_DROP, by `key_of`.
 
-    ``model`` is a collection of the nodes from after the events. Each different packet is looked up once, the most
+    ``model`` is a collection of the nodes from after the events; ``names`` are its hosts' names by the nodes' names in
+    events, where they are known to differ. Each different packet is looked up once, the most
     frequent first, and at most `MAX_KEYS`; the rest is unknown, and says so.
     """
     counted = Counter(key for event in events if (key := key_of(event)) is not None)
     found: dict[DropKey, Answer] = {}
     for place, (key, _) in enumerate(counted.most_common()):
         if place < MAX_KEYS:
-            found[key] = _answer(model, key)
+            found[key] = _answer(model, key, names or {})
         else:
             found[key] = _unknown(f"not looked up: there are more than {MAX_KEYS:,} different packets")
     return found
@@ -105,8 +109,8 @@ def _unknown(reason: str) -> Answer:
     return Answer(Said.UNKNOWN, reason=reason)
 
 
-def _answer(model: Snapshot, key: DropKey) -> Answer:
-    host = model.hosts.get(key.node)
+def _answer(model: Snapshot, key: DropKey, names: Mapping[str, str]) -> Answer:
+    host = _host_of(model, names.get(key.node, key.node))
     if host is None:
         return _unknown(f"{key.node} was not collected")
     if not key.hook:
@@ -116,6 +120,9 @@ def _answer(model: Snapshot, key: DropKey) -> Answer:
         return _unknown(
             f"the namespace {key.netns} of {key.node} is not in the snapshot: it ended, or was not read"
         )
+    label = model.labels.get((host.name, key.netns), "")
+    if key.owner and label and key.owner != label:
+        return _unknown(f"the namespace {key.netns} was {key.owner}'s, and is {label}'s in the snapshot")
     device = netns.links.get(key.ifindex)
     if key.ifindex and device is None:
         return _unknown(f"the device {key.ifindex} is not in the snapshot")
@@ -123,6 +130,23 @@ def _answer(model: Snapshot, key: DropKey) -> Answer:
     if key.hook in Hook.__members__:
         return _at_ip_hook(place, Hook[key.hook])
     return _at_device(place)
+
+
+def _host_of(model: Snapshot, name: str) -> Host | None:
+    """Return the collected host of a node: by the inventory's name for it, its own, or what the API knows it by.
+
+    `pod_names.node_label` is the way there.
+    """
+    if name in model.hosts:
+        return model.hosts[name]
+    node = model.cluster.nodes.get(name)
+    for _, address in node.addresses if node is not None else ():
+        owner = model.owner(address)
+        host = model.hosts.get(address if owner is None else owner[0])
+        if host is not None:
+            return host
+    named = [host for host in model.hosts.values() if host.hostname == name]
+    return named[0] if len(named) == 1 else None
 
 
 def _at_ip_hook(place: Place, hook: Hook) -> Answer:
@@ -134,9 +158,10 @@ def _at_ip_hook(place: Place, hook: Hook) -> Answer:
     if unread:
         return _unknown(f"rules of that namespace were not read: {', '.join(unread)}")
     asked = asked_for(topology, netns, hook, packet.family)
+    connections = connections_of(topology, netns)
     found = _Found()
     for unlikely in (False, True):
-        for supposed in suppositions(netns, packet, asked, unlikely=unlikely):
+        for supposed in suppositions(connections, packet, asked, unlikely=unlikely):
             found.explore(partial(run_ip_hook, place, hook, packet, supposed), supposed.words)
         if found.rules:
             break

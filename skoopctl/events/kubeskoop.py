@@ -125,6 +125,22 @@ def _slow_disk(event: Event) -> str:
     return f"{event.task} {event.pid} latency {_human(event)}"
 
 
+def _connection(event: Event) -> str:
+    """Return a connection's first direction, and TCP's state, for which the exporter itself always has ``UNKNOW``."""
+    replied = "SEEN_REPLY" in str(event.details.get("status", "")).split(",")
+    state = event.details.get("state", "") if event.protocol == "TCP" else ""
+    source, destination = (_host_and_port(end or _NOBODY) for end in (event.source, event.destination))
+    return (
+        f"Proto = {_protocol(event)} Replied = {str(replied).lower()} "
+        f"{f'State = {state} ' if state else ''}Src = {source}, Dst = {destination}"
+    )
+
+
+def _host_and_port(end: End) -> str:
+    """Return an address as ``net.JoinHostPort`` does."""
+    return f"[{end.address}]:{end.port}" if ":" in end.address else f"{end.address}:{end.port}"
+
+
 def _protocol(event: Event) -> str:
     return _PROTOCOLS.get(event.protocol, "IP")
 
@@ -147,5 +163,6 @@ _SHAPES: Mapping[str, tuple[Callable[[Event], Labels], Callable[[Event], str]]] 
     "softirq": (_softirq_type, _slow_softirq),
     "virtcmdlatency": (_none, _slow_command),
     "biolatency": (_none, _slow_disk),
+    "conntrack": (_place, _connection),
 }
 """Probe: its labels, its message. Others have the place and the addresses."""

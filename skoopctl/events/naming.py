@@ -97,7 +97,7 @@ class Naming:
         """Return an event with names."""
         delay = raw.delay
         devices = self._around.devices.get(raw.netns) or {}
-        details: dict[str, str | int] = {"disk": delay.device} if delay is not None and delay.device else {}
+        disk: dict[str, str | int] = {"disk": delay.device} if delay is not None and delay.device else {}
         return Event(
             probe=raw.probe,
             kind=raw.kind,
@@ -130,7 +130,7 @@ class Naming:
             calls=raw.calls,
             fragment=raw.fragment,
             undecided=raw.undecided,
-            details=details,
+            details={**raw.details, **disk},
         )
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 from skoopctl.bpf.events import Batch, BpfEvent
-from skoopctl.bpf.stream import Counts, Said, Setup
+from skoopctl.bpf.stream import Counts, Detached, Said, SelfTest, Setup
 from skoopctl.events.counted import Counted
 from skoopctl.events.event import End, EndKind, Event, FlowTally, Tally
 from skoopctl.events.naming import Naming, Owner, protocol_name
@@ -38,6 +38,8 @@ class NodeEvents:
         self.elsewhere = 0
         """Samples of namespaces that are not this node's."""
         self.setups: dict[str, Setup] = {}
+        self.tests: dict[str, SelfTest] = {}
+        self.detached: dict[str, Detached] = {}
         self.counted = Counted()
         self._around = Surroundings()
         self._naming = Naming(node, Whose(), None, self._around)
@@ -76,8 +78,15 @@ class NodeEvents:
         """Take what the event program says."""
         self._broken = ""
         if isinstance(said, Setup):
+            if said.probe not in self.setups or said.ms != self.setups[said.probe].ms:
+                self.counted.begin(said)
+                self.tests.pop(said.probe, None)
+                self.detached.pop(said.probe, None)
             self.setups[said.probe] = said
-            self.counted.begin(said)
+        elif isinstance(said, SelfTest):
+            self.tests[said.probe] = said
+        elif isinstance(said, Detached):
+            self.detached[said.probe] = said
         elif isinstance(said, Counts):
             self.counted.take(said, self._owner_now, self._mono_ns / 1e9)
         elif isinstance(said, Batch):
@@ -145,7 +154,9 @@ class NodeEvents:
             source = self._end(key.source, key.source_port, owner)
             destination = self._end(key.destination, key.destination_port, owner)
             place = (key.probe, key.kind, key.namespace, key.pod, key.netns)
-            found.append(FlowTally(*place, protocol_name(key.protocol), source, destination, row.count))
+            volumes = (row.bytes, row.packets, row.retransmits, row.rtt_us)
+            ends = (protocol_name(key.protocol), source, destination)
+            found.append(FlowTally(*place, *ends, row.count, *volumes))
         return sorted(found, key=lambda each: -each.count)
 
     def _end(self, address: str, port: int, owner: Owner) -> End:
@@ -161,10 +172,16 @@ class NodeEvents:
         setup = self.setups.get(name)
         if setup is None:
             return Availability(State.UNKNOWN, "the node has not said how it fares")
-        hooks = [f"{hook.hook}/{hook.target}: {hook.detail}" for hook in setup.hooks if hook.status != "ok"]
-        why = "; ".join(part for part in (setup.detail, *hooks) if part)
         states = {"ok": State.AVAILABLE, "degraded": State.DEGRADED}
-        return Availability(states.get(setup.status, State.UNAVAILABLE), why)
+        state, why = states.get(setup.status, State.UNAVAILABLE), list(_troubles(setup))
+        gone, test = self.detached.get(name), self.tests.get(name)
+        if gone is not None:
+            limit = f"{gone.share:.1%} of a CPU, its budget is {gone.budget:.1%}"
+            state, why = State.UNAVAILABLE, [f"taken off, as it took {limit} (--budget)", *why]
+        elif test is not None and test.result == "silent":
+            words = "it is attached, and did not see what it was made to see"
+            state, why = State.DEGRADED, [f"{words}: {test.detail}".removesuffix(": "), *why]
+        return Availability(state, "; ".join(why))
 
     def series(self) -> EventSeries:
         """Return what makes series of all this."""
@@ -175,3 +192,17 @@ class NodeEvents:
     def values(self) -> Iterator[Sample]:
         """Yield every series that has a value now."""
         yield from self.series().samples()
+
+
+def _troubles(setup: Setup) -> Iterator[str]:
+    """Yield what is to be said of how a probe was started."""
+    if setup.detail:
+        yield setup.detail
+    for hook in setup.hooks:
+        if hook.status != "ok":
+            yield f"{hook.hook}/{hook.target}: {hook.detail}"
+    if setup.passed:
+        better = ", ".join(f"{each.backend}: {each.detail}" for each in setup.passed)
+        yield f"by {setup.backend} ({better})" if setup.status != "unavailable" else better
+    if setup.missing:
+        yield f"it cannot tell {', '.join(setup.missing)}"

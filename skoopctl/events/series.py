@@ -88,8 +88,8 @@ class EventSeries:
         sums: dict[tuple[str, ...], int] = defaultdict(int)
         if is_tuple(metric):
             for flow, row in self._counted.flows.items():
-                if flow.probe == probe and _NUMBERS[flow.kind] in metric.kinds:
-                    sums[(self._node, *self._ends(flow))] += row.count
+                if flow.probe == probe and self._is_of(metric, flow):
+                    sums[(self._node, *self._ends(flow))] += getattr(row, metric.of)
         elif metric.labels == SOFTIRQ_LABELS:
             sums |= {(self._node, word): 0 for word in PROBES[probe].words if word}
             for key, row in self._of(probe, metric):
@@ -110,6 +110,15 @@ class EventSeries:
         for key, row in self._counted.tallies.items():
             if key.probe == probe and metric.counts(_NUMBERS[key.kind], key.reason, key.function):
                 yield key, row
+
+    def _is_of(self, metric: EventMetric, flow: FlowKey) -> bool:
+        """Return whether a flow is part of a metric. What one of the node's pods sent another is counted once."""
+        if _NUMBERS[flow.kind] not in metric.kinds or (metric.reasons and not flow.netfilter):
+            return False
+        if flow.kind != "flow-received":
+            return True
+        sender = self._end_of(flow.source, 0, Owner(flow.namespace, flow.pod))
+        return sender is None or sender.node != self._node
 
     def _ends(self, flow: FlowKey) -> tuple[str, ...]:
         """Return the labels of both ends; ports are 0, as KubeSkoop has them unless it is told otherwise."""

@@ -18,8 +18,8 @@ from skoopctl.probes.thresholds import THRESHOLDS
 class EventThreshold:
     """From ``default`` on, ``finding`` is reported for the node or pod to which it happened.
 
-    A row is about drops for a reason of its ``subject``, about ``kinds`` of events, or about those of a ``probe``
-    whose names end with ``suffix``. ``says`` is put behind the number: ``12 packets were dropped by rules``.
+    A row is about drops for a reason of its ``subject``, or about ``kinds`` of events. ``says`` is put behind the
+    number: ``12 packets were dropped by rules``.
     """
 
     name: str
@@ -29,8 +29,6 @@ class EventThreshold:
     per_second: bool = False
     subject: Subject | None = None
     kinds: tuple[str, ...] = ()
-    probe: str = ""
-    suffix: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -42,13 +40,11 @@ class EventThreshold:
         """What ``default`` counts."""
         return "a second" if self.per_second else "in all"
 
-    def takes(self, probe: str, kind: str, reason: str) -> bool:
+    def takes(self, kind: str, reason: str) -> bool:
         """Tell whether an event, or a count of events, is of this row. Noise is of none."""
         if self.subject is not None:
             known = drop_reason(reason)
             return kind == "packet-loss" and known.subject is self.subject and not known.noise
-        if self.probe:
-            return probe == self.probe and kind.endswith(self.suffix)
         return kind in self.kinds
 
 
@@ -67,11 +63,6 @@ def _events(
     name: str, finding: str, says: str, *kinds: str, default: float = 1, per_second: bool = False
 ) -> EventThreshold:
     return EventThreshold(name, finding, default, says, per_second, kinds=kinds)
-
-
-def _of_probe(probe: str, finding: str, says: str) -> EventThreshold:
-    name = f"{probe}-very-slow"
-    return EventThreshold(name, finding, 0.1, says, per_second=True, probe=probe, suffix="very-slow")
 
 
 EVENT_THRESHOLDS: Mapping[str, EventThreshold] = {
@@ -163,17 +154,49 @@ EVENT_THRESHOLDS: Mapping[str, EventThreshold] = {
             default=1,
             per_second=True,
         ),
-        _of_probe("kernellatency", "kernel-path-slow", "packets were long on their way through the kernel"),
-        _of_probe("socketlatency", "socket-slow", "times data waited long in a socket"),
-        _of_probe("virtcmdlatency", "nic-command-slow", "commands to a virtual network card took long"),
+        _events(
+            "kernel-paths-slow",
+            "kernel-path-slow",
+            "packets were long on their way through the kernel",
+            "receive-very-slow",
+            "send-very-slow",
+            default=0.1,
+            per_second=True,
+        ),
+        _events(
+            "sockets-slow",
+            "socket-slow",
+            "times data waited long in a socket",
+            "read-very-slow",
+            "write-very-slow",
+            default=0.5,
+            per_second=True,
+        ),
+        _events(
+            "nic-commands-slow",
+            "nic-command-slow",
+            "commands to a virtual network card took long",
+            "virtio-command-slow",
+            "virtio-command-very-slow",
+        ),
         _events("dns-failures", "dns-failing", "DNS questions failed", "dns-timeout", "dns-error"),
         _events("dns-answers-slow", "dns-slow", "DNS answers took long", "dns-answer-slow"),
     )
 }
 """All thresholds of events by their names, which people use to set others; no name is one of the metrics'."""
 
-QUIET = frozenset({"retransmit-probe"})
-"""Kinds that make no finding: TLP sends its probe where all is well, too."""
+QUIET = {
+    **dict.fromkeys(
+        ("read-slow", "write-slow", "receive-slow", "send-slow"), "counted; the very slow ones tell"
+    ),
+    **dict.fromkeys(("conntrack-new", "conntrack-update", "conntrack-destroy"), "what conntrack is for"),
+    **dict.fromkeys(("expect-new", "expect-destroy"), "what conntrack's helpers are for"),
+    **dict.fromkeys(("dns-answer", "flow-sent", "flow-received"), "counted"),
+    "dns-nxdomain": "the search list of a pod asks for names that do not exist",
+    "retransmit-probe": "TLP sends its probe where all is well, too",
+    "reset-sent": "counters do not tell why; the finding tcp-resets is of metrics",
+}
+"""Kinds that make no finding, and why."""
 
 
 def split_thresholds(given: Mapping[str, float]) -> tuple[Mapping[str, float], Mapping[str, float]]:

@@ -35,6 +35,25 @@ _PHRASES = {
     "connect-abandoned": "connection given up without an answer after {latency}",
     "runqueue-slow": "{task} waited {latency} for CPU {cpu}",
     "block-slow": "{reason} of {disk} took {latency}",
+    "read-slow": "data waited {latency} until a program read it",
+    "read-very-slow": "data waited {latency} until a program read it",
+    "write-slow": "what a program wrote waited {latency} before it was sent",
+    "write-very-slow": "what a program wrote waited {latency} before it was sent",
+    "receive-slow": "packet took {latency} from its device to its socket",
+    "receive-very-slow": "packet took {latency} from its device to its socket",
+    "send-slow": "packet took {latency} from TCP to its device",
+    "send-very-slow": "packet took {latency} from TCP to its device",
+    "virtio-command-slow": "command to a virtio device took {latency}",
+    "virtio-command-very-slow": "command to a virtio device took {latency}",
+    "conntrack-new": "connection entered",
+    "conntrack-update": "connection changed",
+    "conntrack-destroy": "connection taken out",
+    "expect-new": "connection expected",
+    "expect-destroy": "connection expected no longer",
+    "dns-answer-slow": "DNS answer after {latency}",
+    "dns-error": "DNS answer {reason}",
+    "dns-nxdomain": "DNS answer: no such name",
+    "dns-timeout": "DNS query without an answer",
 }
 """By kind; other kinds are told by the catalogue's words and everything that is known."""
 _FIELDS = ("reason", "latency", "cpu", "device", "error", "task")
@@ -118,8 +137,8 @@ def _rest(event: Event, known: dict[str, str], told: frozenset[str]) -> Iterator
         yield f"by {known['task']}"
     if event.undecided:
         yield "or another kind: this kernel does not tell"
-    if event.kind not in _PHRASES:
-        for name, value in list(event.details.items())[:_MAX_DETAILS]:
+    for name, value in list(event.details.items())[:_MAX_DETAILS]:
+        if event.kind != "block-slow":
             yield f"{_word(name)} {_word(str(value), 2 * _MAX_WORD)}"
 
 

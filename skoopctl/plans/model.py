@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from skoopctl.bpf.catalogue import PROBES as EVENT_PROBES
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
+from skoopctl.events.thresholds import EVENT_THRESHOLDS
 from skoopctl.plans.loki_part import LokiPart
 from skoopctl.plans.part import Name, Part, Seconds, Url
 from skoopctl.probes.anomalies import THRESHOLDS as PROBE_THRESHOLDS
@@ -35,7 +36,7 @@ def _known(table: Iterable[str], what: str) -> AfterValidator:
 
 Severity = Literal["info", "warning", "critical", "fatal"]
 InspectionName = Annotated[str, _known(INSPECTIONS, "inspection")]
-ThresholdName = Annotated[str, _known((*THRESHOLDS, *PROBE_THRESHOLDS), "threshold")]
+ThresholdName = Annotated[str, _known((*THRESHOLDS, *PROBE_THRESHOLDS, *EVENT_THRESHOLDS), "threshold")]
 ProbeName = Annotated[str, _known((*PROBES, *EVENT_PROBES), "probe")]
 
 
@@ -177,5 +178,7 @@ def plan_schema() -> dict[str, object]:
     names = sorted(INSPECTIONS)
     schema["properties"]["inspections"]["items"] = {"type": "string", "enum": names}
     schema["properties"]["probes"]["items"] = {"type": "string", "enum": [*PROBES, *EVENT_PROBES]}
-    schema["properties"]["thresholds"]["propertyNames"] = {"enum": sorted({*THRESHOLDS, *PROBE_THRESHOLDS})}
+    schema["properties"]["thresholds"]["propertyNames"] = {
+        "enum": sorted({*THRESHOLDS, *PROBE_THRESHOLDS, *EVENT_THRESHOLDS})
+    }
     return schema

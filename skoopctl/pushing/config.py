@@ -17,10 +17,13 @@ from skoopctl.plans.loki_part import LokiPart
 from skoopctl.plans.part import Name, Part, Seconds, Url
 from skoopctl.probes.catalogue import DEFAULT_PROBES, PROBES
 from skoopctl.sinks.listen import Listen
+from skoopctl.watching.events_asked import EventsHow
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 TAKEN = frozenset({"k8s_node", "k8s_namespace", "k8s_pod", "job", "instance", "cluster", "node"})
 """Labels that series have already, or that gateway and Prometheus give."""
+_TIME = re.compile(r"(\d{1,6}(?:\.\d+)?)(us|ms|s)")
+_TIME_UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000}
 PORT = 9102
 """What ``listen`` has where the port is left out: KubeSkoop's."""
 
@@ -32,6 +35,14 @@ def _known_probe(name: str) -> str:
     near = difflib.get_close_matches(name, known, 1)
     meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
     raise ValueError(f"there is no probe {name!r}: {meant}")
+
+
+def microseconds(name: str, text: str) -> int:
+    """Return a time such as ``50ms`` in microseconds."""
+    found = _TIME.fullmatch(text)
+    if not found:
+        raise ValueError(f"{name}: expected a time such as 50ms, found {text!r}")
+    return round(float(found[1]) * _TIME_UNITS[found[2]])
 
 
 def _named(value: object) -> object:
@@ -82,7 +93,7 @@ class ProbePart(Part):
     name: Annotated[str, AfterValidator(_known_probe)]
     """One of `skoopctl probe list`."""
     args: dict[str, str] = Field(default_factory=dict)
-    """Arguments; `sysfs` of rdma is where /sys is."""
+    """Arguments; `sysfs` of rdma is where /sys is, those of event probes are times, such as `slow: 50ms`."""
 
     @model_validator(mode="after")
     def _arguments_are_known(self) -> Self:
@@ -91,11 +102,27 @@ class ProbePart(Part):
         if wrong:
             known = f"there is {', '.join(there)}" if there else "it has none"
             raise ValueError(f"the probe {self.name} has no argument {wrong[0]!r}: {known}")
+        if self.name in EVENT_PROBES:
+            for name, text in self.args.items():
+                microseconds(name, text)
         return self
 
 
-ARGUMENTS = {"rdma": ("sysfs",)}
-"""The arguments of probes that have any."""
+ARGUMENTS = {
+    "rdma": ("sysfs",),
+    **{name: tuple(each.name for each in probe.thresholds) for name, probe in EVENT_PROBES.items()},
+}
+"""The arguments of probes that have any; those of event probes are times."""
+
+
+class EventsPart(Part):
+    """How events are watched."""
+
+    backend: Literal["auto", "core", "bcc", "tracefs", "proc"] = "auto"
+    """Built eBPF programs, BCC, tracefs or counters of /proc; auto is, for each probe, the first that a node has."""
+    budget: Annotated[float, Field(ge=0, le=100)] | None = None
+    """What an event probe may take of one CPU, in percent, before it is taken off; 2 of all CPUs where it is left out,
+    0 is no limit."""
 
 
 class GatewayPart(Part):
@@ -233,6 +260,8 @@ class PushConfig(Part):
     """Labels that series of pods get, such as `team: "${labels:team}"`; or KubeSkoop's list of name=text."""
     gateway: GatewayPart | None = None
     """Where series are pushed to."""
+    events: EventsPart = EventsPart()
+    """How events are watched, where probes of events are named."""
     loki: LokiPart | None = None
     """Where events are sent to."""
     listen: ListenPart | None = None
@@ -253,6 +282,18 @@ class PushConfig(Part):
         """The names of the event probes, in the same way."""
         wanted = {probe.name for probe in self.probes}
         return tuple(name for name in EVENT_PROBES if name in wanted)
+
+    @property
+    def events_how(self) -> EventsHow:
+        """How event probes are watched."""
+        thresholds = tuple(
+            (f"{probe.name}.{name}", microseconds(name, text))
+            for probe in self.probes
+            if probe.name in EVENT_PROBES
+            for name, text in probe.args.items()
+        )
+        part = self.events
+        return EventsHow(part.backend, None if part.budget is None else part.budget / 100, thresholds)
 
     @property
     def sysfs(self) -> str:

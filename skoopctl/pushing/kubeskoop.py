@@ -5,6 +5,7 @@ The keys are those of ``pkg/exporter/cmd/config.go``. What has no counterpart is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from skoopctl.errors import ConfigurationError, InventoryError
 from skoopctl.events.catalogue import known_names
+from skoopctl.plans.loki_part import LokiPart
 from skoopctl.plans.written import read_mapping
 from skoopctl.pushing.config import ProbePart, PushConfig
 
@@ -25,8 +27,9 @@ _NOT_TAKEN = {
     "controllerAddr": "there is no controller: pods are named by --kubeconfig or by the nodes",
     "debugMode": "it has no counterpart",
     "debugmode": "it has no counterpart",
-    "event": "this version has no events",
 }
+_OTHER_NAMES = {"conntrack": "conntrackevents"}
+"""Its event probes that are called otherwise here, where a probe of metrics has their name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +54,57 @@ def read_kubeskoop(path: Path) -> Taken:
     metrics = value.get("metrics", {})
     changes: dict[str, Any] = {}
     notes = [f"{path}: {key} is not taken over: {_NOT_TAKEN[key]}" for key in value if key in _NOT_TAKEN]
-    probes, missing = _probes(metrics.get("probes") or [], path)
-    notes += missing
-    if probes:
-        changes["probes"] = probes
+    event = value.get("event") or {}
+    if not isinstance(event, Mapping):
+        raise ConfigurationError("event: expected probes and sinks", path=str(path))
+    probes, missing = _probes("metrics", metrics.get("probes") or [], path)
+    more, missing_too = _probes("event", event.get("probes") or [], path)
+    notes += [*missing, *missing_too]
+    if probes or more:
+        changes["probes"] = [*probes, *more]
+    loki, left = _sinks(event.get("sinks") or [], path)
+    notes += left
+    if loki is not None:
+        changes["loki"] = loki
     if labels := metrics.get("additionalLabels"):
         changes["additional_labels"] = _labels(labels, path)
     return Taken(changes, tuple(notes))
 
 
-def _probes(listed: Any, path: Path) -> tuple[list[ProbePart], list[str]]:
+def _sinks(listed: Any, path: Path) -> tuple[LokiPart | None, list[str]]:
+    """Return where events go, and a line for what is not taken over. Its Loki is an address on a fixed port."""
+    found: LokiPart | None = None
+    notes = []
+    for entry in listed if isinstance(listed, list) else []:
+        name = entry.get("name") if isinstance(entry, Mapping) else entry
+        if name != "loki":
+            notes.append(
+                f"{path}: the sink {name} is not taken over: events go to Loki, or skoopctl probe run --json"
+            )
+            continue
+        args = entry.get("args") if isinstance(entry, Mapping) else None
+        address = str(args.get("addr") or "") if isinstance(args, Mapping) else ""
+        try:
+            found = LokiPart(url=_loki_url(address))
+        except ValueError:
+            raise ConfigurationError(
+                f"event.sinks: loki has no usable addr: {address!r}", path=str(path)
+            ) from None
+    return found, notes
+
+
+def _loki_url(address: str) -> str:
+    url = address if "://" in address else f"http://{address}"
+    return url if re.search(r":\d+/?$", url) else f"{url.rstrip('/')}:3100"
+
+
+def _probes(part: str, listed: Any, path: Path) -> tuple[list[ProbePart], list[str]]:
     names = [entry.get("name") if isinstance(entry, Mapping) else entry for entry in listed]
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong:
-        raise ConfigurationError(f"metrics.probes: expected a name, found {wrong[0]!r}", path=str(path))
-    wanted = dict.fromkeys(str(name) for name in names)
+        raise ConfigurationError(f"{part}.probes: expected a name, found {wrong[0]!r}", path=str(path))
+    theirs = _OTHER_NAMES if part == "event" else {}
+    wanted = dict.fromkeys(theirs.get(str(name), str(name)) for name in names)
     there = known_names()
     known = [ProbePart(name=name) for name in wanted if name in there]
     missing = [
@@ -75,7 +114,7 @@ def _probes(listed: Any, path: Path) -> tuple[list[ProbePart], list[str]]:
     ]
     if wanted and not known:
         raise ConfigurationError(
-            "metrics.probes: this version has none of them",
+            f"{part}.probes: this version has none of them",
             path=str(path),
             hint=f"there are {', '.join(there)}",
         )

@@ -48,7 +48,7 @@ class Lists:
 def asked_of(config: PushConfig, rounds: int) -> Asked:
     """Return what nodes are asked for; ``rounds`` is 0 for as long as it takes."""
     # One round is over before anything could happen.
-    events = None if rounds else events_asked(config.event_names, config.interval)
+    events = None if rounds else events_asked(config.event_names, config.interval, config.events_how)
     return Asked(config.probe_names, config.interval, rounds, config.sysfs, events=events)
 
 

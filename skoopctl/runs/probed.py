@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skoopctl.checks.finding import Finding
+from skoopctl.events.thresholds import EVENT_THRESHOLDS
 from skoopctl.evidence.bundle import HostRecord
 from skoopctl.probes.anomalies import THRESHOLDS
 from skoopctl.runs.result import PROBES, Looked
@@ -34,7 +35,8 @@ def may_be_watched(record: HostRecord) -> bool:
 
 def probed_of(observation: Observation, plan: Plan, hosts: Sequence[str], asked: int) -> Probed:
     """Return what came out of watching a plan's ``hosts``, of which so many were ``asked`` in this run."""
-    thresholds = {name: value for name, value in plan.thresholds.items() if name in THRESHOLDS}
+    known = {*THRESHOLDS, *EVENT_THRESHOLDS}
+    thresholds = {name: value for name, value in plan.thresholds.items() if name in known}
     measured = observation.measured
     pods = sum(len(view.series.entities()) - 1 for view in measured)
     counts = {"nodes": (len(measured), asked), "pods": (pods, pods)}

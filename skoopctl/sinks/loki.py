@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from threading import Thread
 
 from skoopctl.errors import PushError
-from skoopctl.events.as_json import event_line
+from skoopctl.events.as_json import told_line
 from skoopctl.events.event import Event
 from skoopctl.sinks.connection import Access
 from skoopctl.sinks.loki_push import MOST_NS, Answer, Entry, LokiClient, in_short, request_body
@@ -85,7 +85,7 @@ class LokiSink:
         self._flying = 0
         self._failed = 0
         self._not_before = 0.0
-        self._full_since_success = 0
+        self._no_room = 0
         self._draining = False
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -96,7 +96,7 @@ class LokiSink:
         known = (("namespace", event.namespace), ("pod", event.pod))
         metadata = tuple(pair for pair in known if pair[1]) if self._metadata else ()
         stream = (("node", event.node), ("type", event.kind))
-        entry = Entry(event.wall_ns, event_line(event), stream, metadata)
+        entry = Entry(event.wall_ns, told_line(event), stream, metadata)
         if not 0 <= event.wall_ns <= MOST_NS or entry.size > MOST_LINE:
             self.tally.refused += 1
             return
@@ -237,18 +237,20 @@ class LokiSink:
         self._dropped(self._queue.put_back(batch))
 
     def _dropped(self, number: int) -> None:
-        if number:
-            self.tally.dropped += number
-            self._full_since_success += number
-            text = f"{self.access.url}: more events wait than may: the oldest {self._full_since_success} are dropped"
-            self._say("loki-dropped", text)
+        """Count what had no room. It is said at the first, and how many they were once Loki takes events again."""
+        if not number:
+            return
+        self.tally.dropped += number
+        if not self._no_room:
+            self._say("loki-dropped", f"{self.access.url}: more events wait than may: the oldest are dropped")
+        self._no_room += number
 
     def _succeeded(self) -> None:
-        if self._failed:
-            self._say("loki-back", f"{self.access.url}: Loki takes events again")
-        self._failed = 0
+        if self._failed or self._no_room:
+            lost = f"; {self._no_room} were dropped meanwhile" if self._no_room else ""
+            self._say("loki-back", f"{self.access.url}: Loki takes events again{lost}")
+        self._failed = self._no_room = 0
         self._not_before = 0.0
-        self._full_since_success = 0
         self.tally.up = True
 
     def _fail(self, why: str, later_s: float | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,24 @@ ARCHITECTURES = ("x86_64", "aarch64")
 
 
 @dataclass(frozen=True, slots=True)
+class EventsHow:
+    """How nodes are to watch."""
+
+    backend: str = "auto"
+    """One of `skoopctl.bpf.backends.BACKENDS`, or ``auto``: of these the first that a node has."""
+    budget: float | None = None
+    """What share of one CPU a probe may take; None is 0.02 of all CPUs, 0 is any."""
+    thresholds_us: tuple[tuple[str, int], ...] = ()
+    """From when on things are told, as ``PROBE.THRESHOLD``, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventsAsked:
     """Which probes, and how often what they count is told, which is their sign of life too."""
 
     probes: tuple[str, ...]
     counts_s: float
-    thresholds_us: tuple[tuple[str, int], ...] = ()
-    """From when on things are told, as ``PROBE.THRESHOLD``, in microseconds."""
+    how: EventsHow = field(default_factory=EventsHow)
     lease_s: float = 60.0
 
     @property
@@ -51,9 +62,13 @@ class EventsAsked:
         return Talk(_job(self, architecture, duration_s), EventReader(host), self.silence_s, "messages")
 
 
-def events_asked(probes: Sequence[str], interval_s: float) -> EventsAsked | None:
+def events_asked(
+    probes: Sequence[str], interval_s: float, how: EventsHow | None = None
+) -> EventsAsked | None:
     """Return what is asked for beside rounds that come at an interval; nothing where no probe of events is."""
-    return EventsAsked(tuple(probes), min(interval_s, LONGEST_COUNTS_S)) if probes else None
+    return (
+        EventsAsked(tuple(probes), min(interval_s, LONGEST_COUNTS_S), how or EventsHow()) if probes else None
+    )
 
 
 @lru_cache(maxsize=16)
@@ -69,7 +84,9 @@ def _job(asked: EventsAsked, architecture: str, duration_s: float) -> Job:
             total_bytes=BURST_BYTES,
             bytes_s=BYTES_S,
             lease_s=asked.lease_s,
-            thresholds_us=dict(asked.thresholds_us),
+            backend=asked.how.backend,
+            budget=asked.how.budget,
+            thresholds_us=dict(asked.how.thresholds_us),
         ),
         architecture,
     )

@@ -95,6 +95,10 @@ class EventsWatch:
         except TimeoutError:
             if self._scope is None or not self._scope.expired():
                 raise
+        except DeniedError as error:
+            why = error.message.removeprefix(f"{self._host.name}: ")
+            said = f"no second exec on the connection, which event probes need: {why}"
+            return DeniedError(self._host.name, said, hint="is MaxSessions 1 in the server's sshd_config?")
         except SkoopError as error:
             return error
         except Exception as fault:  # noqa: BLE001 - a fault of ours here must not cost the rounds

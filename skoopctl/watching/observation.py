@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 from skoopctl.checks.finding import Finding
 from skoopctl.errors import SkoopError
+from skoopctl.events.anomalies import event_findings
+from skoopctl.events.drop_packet import DropKey
+from skoopctl.events.dropped import Answer as Blamed
 from skoopctl.events.node_events import NodeEvents
+from skoopctl.events.thresholds import split_thresholds
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.probes.anomalies import anomalies
@@ -59,6 +63,8 @@ class NodeView:
     wire_bytes: int = 0
     first: Snapshot | None = None
     last: Snapshot | None = None
+    answers: Mapping[DropKey, Blamed] = field(default_factory=dict)
+    """Which rules dropped packets, as far as that was asked."""
     events_breaks: int = 0
     """How often its event program broke."""
     rates: Rates | None = None
@@ -124,7 +130,19 @@ class NodeView:
         """Return what was not as it should be from the first round to the last."""
         if self.first is None or self.last is None or self.first is self.last:
             return []
-        return anomalies(self.name, self.first, self.last, thresholds)
+        of_metrics, of_events = split_thresholds(thresholds)
+        found = anomalies(self.name, self.first, self.last, of_metrics)
+        if self.events is not None:
+            found += event_findings(
+                self.series.label,
+                self.events.tallies(),
+                self.events.flows(),
+                self.events.recent,
+                (self.last.mono_ns - self.first.mono_ns) / 1e9,
+                of_events,
+                self.answers,
+            )
+        return found
 
 
 @dataclass(slots=True)

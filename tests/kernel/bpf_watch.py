@@ -19,7 +19,7 @@ from typing import IO, Self
 from skoopctl.bpf.catalogue import PROBES
 from skoopctl.bpf.events import Batch, BpfEvent
 from skoopctl.bpf.program import BpfRequest, bpf_job, bpf_source
-from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, Setup, Stream
+from skoopctl.bpf.stream import BPF_FRAME, Counts, Detached, Said, SelfTest, Setup, Stream
 from skoopctl.evidence.frames import DIGEST_BYTES, HEADER, MAGIC, Frame, FrameKind, read_frame
 
 PATIENCE_S = 30.0
@@ -82,7 +82,12 @@ class Watch:
     def __enter__(self) -> Self:
         end = time.monotonic() + PATIENCE_S
         while not self.started.wait(0.05):
-            if self.process.poll() is not None or time.monotonic() > end:
+            ended = self.process.poll() is not None
+            if ended:
+                self.reader.join(PATIENCE_S)
+                if self.started.is_set():
+                    break
+            if ended or time.monotonic() > end:
                 self.process.kill()
                 assert self.process.stderr is not None
                 said = self.process.stderr.read().decode()
@@ -108,6 +113,16 @@ class Watch:
     def setups(self) -> dict[str, Setup]:
         """How starting each probe went."""
         return {said.probe: said for said in self.said if isinstance(said, Setup)}
+
+    @property
+    def tests(self) -> dict[str, SelfTest]:
+        """What each probe's self-test gave."""
+        return {said.probe: said for said in self.said if isinstance(said, SelfTest)}
+
+    @property
+    def detached(self) -> dict[str, Detached]:
+        """The probes that were taken off."""
+        return {said.probe: said for said in list(self.said) if isinstance(said, Detached)}
 
     @property
     def counts(self) -> dict[str, Counts]:
@@ -156,6 +171,7 @@ def main() -> None:
     parser.add_argument("probes", nargs="*", default=list(PROBES))
     parser.add_argument("--duration", type=float, default=10.0)
     parser.add_argument("--buffers", default="auto")
+    parser.add_argument("--backend", default="auto")
     parser.add_argument("--netns", type=int, action="append", default=[])
     parser.add_argument("--threshold", action="append", default=[], help="PROBE.THRESHOLD=MICROSECONDS")
     asked = parser.parse_args()
@@ -165,6 +181,7 @@ def main() -> None:
         asked.duration,
         tuple(asked.netns),
         buffers=asked.buffers,
+        backend=asked.backend,
         stats=True,
         thresholds_us=thresholds,
     )

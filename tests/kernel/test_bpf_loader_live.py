@@ -245,7 +245,7 @@ def test_what_finds_no_room_is_counted(wire: Pair, buffers: str) -> None:
     assert counts.lost > 0
     assert counts.sampled + counts.lost == sum(total.count for total in counts.totals) + counts.ignored
     assert len(watch.events) + watch.ignored == counts.sampled
-    assert len(ours) <= flood - counts.lost
+    assert len(ours) <= flood - (counts.lost - counts.ignored), "what is no loss may be lost too"
     assert [(flow.netfilter, flow.count) for flow in counts.flows if flow.destination_port == 7011] == [
         (True, flood)
     ]
@@ -353,8 +353,9 @@ def test_sigkill_leaves_nothing(wire: Pair) -> None:
     """After a SIGKILL of the program the kernel has neither its programs nor its maps."""
     before = ours_in_kernel(), map_ids()
     with Watch(asked(wire)) as watch:
-        assert len(ours_in_kernel() - before[0]) == 5
-        assert len(map_ids() - before[1]) == 15
+        # The kernel takes its time with what the self-test let go of.
+        watch.until(lambda: len(ours_in_kernel() - before[0]) == 5, "the programs")
+        watch.until(lambda: len(map_ids() - before[1]) == 15, "the maps")
         watch.process.kill()
         watch.process.wait()
     end = time.monotonic() + PATIENCE_S
@@ -378,7 +379,7 @@ def test_lockdown_is_one_clear_outcome(tmp_path: os.PathLike[str]) -> None:
     path = os.path.join(tmp_path, "lockdown")  # noqa: PTH118
     with open(path, "w", encoding="ascii") as file:  # noqa: PTH123
         file.write("none integrity [confidentiality]\n")
-    with Watch(BpfRequest(ALL, 1.0, lockdown=path)) as watch:
+    with Watch(BpfRequest(ALL, 1.0, lockdown=path, backend="core")) as watch:
         watch.wait()
     assert {setup.status for setup in watch.setups.values()} == {"unavailable"}
     assert "lockdown is [confidentiality]" in watch.setups["packetloss"].detail
@@ -386,7 +387,7 @@ def test_lockdown_is_one_clear_outcome(tmp_path: os.PathLike[str]) -> None:
 
 def test_without_types_nothing_is_guessed() -> None:
     """Where the kernel does not show its types, every probe is unavailable with the path and the errno."""
-    with Watch(BpfRequest(ALL, 1.0, btf="/sys/kernel/btf/not-there")) as watch:
+    with Watch(BpfRequest(ALL, 1.0, btf="/sys/kernel/btf/not-there", backend="core")) as watch:
         watch.wait()
     assert {setup.status for setup in watch.setups.values()} == {"unavailable"}
     assert "/sys/kernel/btf/not-there: ENOENT" in watch.setups["tcpreset"].detail
@@ -394,7 +395,9 @@ def test_without_types_nothing_is_guessed() -> None:
 
 def test_without_privilege_the_errno_is_told() -> None:
     """Without capabilities every probe is unavailable: EPERM, and which capabilities are needed."""
-    with Watch(BpfRequest(ALL, 1.0), prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all")) as watch:
+    with Watch(
+        BpfRequest(ALL, 1.0, backend="core"), prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    ) as watch:
         watch.wait()
     setup = watch.setups["packetloss"]
     assert setup.status == "unavailable"

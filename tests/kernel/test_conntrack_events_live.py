@@ -41,7 +41,7 @@ def wire() -> Iterator[Pair]:
 
 def asked(*namespaces: int, duration_s: float = ENOUGH_S, counts_s: float = 0.0) -> BpfRequest:
     """Return a request for the probe."""
-    return BpfRequest(("conntrack",), duration_s, namespaces, counts_s=counts_s)
+    return BpfRequest(("conntrackevents",), duration_s, namespaces, counts_s=counts_s)
 
 
 def ends(event: BpfEvent) -> tuple[str, int, str, int]:
@@ -155,8 +155,8 @@ def test_nothing_is_told_where_nothing_is_tracked(wire: Pair) -> None:
         for end in wire.connected(4, 7403):
             end.close()
         watch.wait()
-    assert (watch.ended_whole, watch.setups["conntrack"].status) == (True, "ok")
-    assert (watch.events, watch.counts["conntrack"].totals) == ([], ())
+    assert (watch.ended_whole, watch.setups["conntrackevents"].status) == (True, "ok")
+    assert (watch.events, watch.counts["conntrackevents"].totals) == ([], ())
 
 
 def test_the_hosts_namespace_is_watched_where_none_is_named(wire: Pair) -> None:
@@ -164,7 +164,7 @@ def test_the_hosts_namespace_is_watched_where_none_is_named(wire: Pair) -> None:
     with Watch(asked(duration_s=2.0)) as watch:
         send_udp(wire.client, 7404)
         watch.wait()
-    assert watch.setups["conntrack"].status == "ok"
+    assert watch.setups["conntrackevents"].status == "ok"
     assert [event for event in watch.events if event.netns == wire.client.inode] == []
 
 
@@ -205,7 +205,7 @@ def test_events_that_are_switched_off_are_told() -> None:
     with pair("o") as made:
         made.client.sysctl("net/netfilter/nf_conntrack_events", "0")
         with Watch(asked(made.client.inode, duration_s=5.0)) as watch:
-            setup = watch.setups["conntrack"]
+            setup = watch.setups["conntrackevents"]
     assert setup.status == "unavailable"
     assert "nf_conntrack_events is 0" in setup.detail
 

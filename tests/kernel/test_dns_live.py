@@ -235,12 +235,36 @@ def test_a_namespace_that_comes_later_is_watched() -> None:
 
 def test_no_ebpf_is_needed(wire: Pair) -> None:
     """Without the kernel's types and CAP_BPF, DNS is watched all the same, and eBPF beside it is unavailable."""
-    request = BpfRequest(("dns", "tcpretrans"), ENOUGH_S, (wire.client.inode,), btf="/nowhere/vmlinux")
+    request = BpfRequest(
+        ("dns", "tcpretrans"), ENOUGH_S, (wire.client.inode,), btf="/nowhere/vmlinux", backend="core"
+    )
     with Watch(request, ("setpriv", "--bounding-set", "-bpf,-perfmon")) as watch:
         ask(wire.client, 4, ADDRESSES[4][1], query("nx"))
         watch.first(lambda e: e.kind == "dns-nxdomain", "the error")
     statuses = {name: (setup.status, setup.backend) for name, setup in watch.setups.items()}
     assert statuses == {"dns": ("ok", "packet"), "tcpretrans": ("unavailable", "core")}
+
+
+UNPRIVILEGED = {
+    "no CAP_SYS_ADMIN": (("setpriv", "--bounding-set", "-sys_admin"), "setns: EPERM"),
+    "no CAP_NET_RAW": (
+        ("setpriv", "--bounding-set", "-net_raw"),
+        "packet socket, classic BPF: UDP port 53: EPERM",
+    ),
+    "nobody": (("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"), "EPERM"),
+}
+
+
+@pytest.mark.parametrize("who", UNPRIVILEGED)
+def test_a_missing_privilege_is_told(wire: Pair, who: str) -> None:
+    """What may not be done makes the probe unavailable, names what the kernel refused, and ends the program well."""
+    prefix, said = UNPRIVILEGED[who]
+    with Watch(asked(wire.client.inode, duration_s=1.0), prefix) as watch:
+        watch.wait()
+    setup = watch.setups["dns"]
+    assert (watch.ended_whole, setup.status) == (True, "unavailable")
+    assert setup.detail.startswith("1 of 1 namespaces cannot be watched: ")
+    assert said in setup.detail
 
 
 def test_a_namespace_that_is_not_here_is_told() -> None:

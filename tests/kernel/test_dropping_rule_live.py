@@ -14,6 +14,7 @@ from skoopctl.checks.snapshot import Snapshot
 from skoopctl.events.dropped import Answer, Said, key_of, rules_that_drop
 from skoopctl.kernel.build import build_host
 from tests.kernel.bpf_watch import Watch
+from tests.kernel.dropping_rules import Draw
 from tests.lab.node_host import NodeHost
 from tests.support.flow_stage import ADDRESSES, CLIENT, ROUTER, SERVER, Stage, Wanted, staged
 from tests.unit.events.made import named
@@ -312,6 +313,16 @@ def test_a_rule_that_is_gone_is_not_made_up(stage: Stage) -> None:
     assert answer.said is Said.NONE
     assert not answer.rules
     assert "may have changed" in answer.text
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_rule_is_blamed_that_dropped_nothing(stage: Stage, seed: int) -> None:
+    """Among random rules, whatever is blamed has counted packets; of several, one has; and a rule is always found."""
+    drawn = Draw(seed).drawn()
+    stage.run(drawn.where, drawn.commands)
+    seen, answer = dropped(stage, drawn.flow, drawn.hook)
+    assert answer.said in {Said.RULE, Said.ONE_OF}, (answer.text, seen, drawn)
+    assert any(blame.rule.packets for blame in answer.rules), (answer.text, seen, drawn)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
+
+from tests.support.logql import Log, LogQLError, answer, answers, parse, shown
 
 PATH = "/loki/api/v1/push"
 MOST_BODY = 4 * 1024 * 1024
@@ -241,9 +244,43 @@ class Handler(BaseHTTPRequestHandler):
         if reply.drip:
             self.receiver.going.wait(60)
 
+    def do_GET(self) -> None:
+        """Answer a query about what was taken, as Loki's API does: of the little LogQL that is known here."""
+        path, _, asked = self.path.partition("?")
+        given = {name: values[0] for name, values in parse_qs(asked).items()}
+        try:
+            data = answered(path, given, self.receiver.entries)
+        except LogQLError as error:
+            self._say(Reply(400, str(error)))
+            return
+        self._say(Reply(200, json.dumps({"status": "success", "data": data})))
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its signature
         """Say nothing."""
         del format, args
+
+
+def answered(path: str, given: Mapping[str, str], entries: list[Stored]) -> dict[str, Any]:
+    """Return what Loki's query API gives, at once or over time; times are seconds since 1970."""
+    node = parse(given["query"])
+    if isinstance(node, Log):
+        begin, end = (float(given[name]) * 1e9 for name in ("start", "end"))
+        rows = [row for row in shown(node, entries) if begin <= row[0] < end][: int(given.get("limit", 100))]
+        streams = [{"stream": labels, "values": [[str(at), text]]} for at, text, labels in rows]
+        return {"resultType": "streams", "result": streams}
+    if path.endswith("/query"):
+        at = float(given["time"])
+        found = answer(node, entries, round(at * 1e9))
+        vector = [{"metric": dict(labels), "value": [at, f"{value:g}"]} for labels, value in found.items()]
+        return {"resultType": "vector", "result": vector}
+    start, end, step = (float(given[name]) for name in ("start", "end", "step"))
+    series: dict[frozenset[tuple[str, str]], list[list[object]]] = {}
+    times = [start + number * step for number in range(int((end - start) / step) + 1)]
+    for at, found in zip(times, answers(node, entries, [round(at * 1e9) for at in times]), strict=True):
+        for labels, value in found.items():
+            series.setdefault(labels, []).append([at, f"{value:g}"])
+    matrix = [{"metric": dict(labels), "values": values} for labels, values in series.items()]
+    return {"resultType": "matrix", "result": matrix}
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import pytest
 
 from skoopctl.events.as_json import event_to_json
 from skoopctl.events.event import Event
+from skoopctl.events.words import line_of
 from skoopctl.sinks.connection import Access
 from skoopctl.sinks.loki import LokiSink
 from skoopctl.sinks.loki_queue import Batching
@@ -71,7 +72,7 @@ def some(number: int, **changes: object) -> list[Event]:
 
 
 async def test_an_event_arrives_as_its_json_with_few_labels(loki: Receiver) -> None:
-    """Its stream has job, cluster, node and type; its time is the node's; everything else is in the line."""
+    """Its stream has job, cluster, node and type; its time is the node's; all else is in the line, in words too."""
     async with running(sink_at(loki, labels={"site": "b"})) as sink:
         sink.put(DROP)
         await until(lambda: sink.tally.sent == 1, "the event to be taken")
@@ -83,7 +84,8 @@ async def test_an_event_arrives_as_its_json_with_few_labels(loki: Receiver) -> N
         "type": "packet-loss",
         "site": "b",
     }
-    assert (entry.wall_ns, entry.event, entry.metadata) == (WALL_NS, event_to_json(DROP), {})
+    assert (entry.wall_ns, entry.metadata) == (WALL_NS, {})
+    assert entry.event == {"says": line_of(DROP), **event_to_json(DROP)}
 
 
 async def test_events_wait_for_others_but_not_for_long(loki: Receiver) -> None:
@@ -241,11 +243,11 @@ async def test_a_line_that_loki_would_refuse_is_not_sent(loki: Receiver) -> None
 
 async def test_the_oldest_make_room_while_loki_is_down() -> None:
     """The queue is bounded; how many were dropped is exact, and what Loki gets once it is back are the newest."""
-    said: list[str] = []
+    said: list[tuple[str, str]] = []
     with loki_receiver() as first:
         pass
     port = int(first.url.rpartition(":")[2])
-    sink = sink_at(first, replace(QUICK, queue=50), say=lambda event, _: said.append(event))
+    sink = sink_at(first, replace(QUICK, queue=50), say=lambda event, text: said.append((event, text)))
     async with running(sink):
         for event in some(500):
             sink.put(event)
@@ -257,7 +259,8 @@ async def test_the_oldest_make_room_while_loki_is_down() -> None:
             await until(lambda: sink.tally.sent == 50, "the rest")
     assert [entry.event["mono_ns"] for entry in loki.entries] == list(range(450, 500))
     assert loki.problems == []
-    assert {"loki-dropped", "loki-failed", "loki-back"} <= set(said)
+    assert [event for event, _ in said].count("loki-dropped") == 1
+    assert said[-1] == ("loki-back", f"{first.url}: Loki takes events again; 450 were dropped meanwhile")
 
 
 async def test_the_queue_is_bounded_in_size_too() -> None:

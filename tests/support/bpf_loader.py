@@ -14,7 +14,7 @@ import pytest
 from bpf.build import CLANGS, compile_object
 from skoopctl.bpf.artefact import Artefact
 from skoopctl.bpf.lowering import lower
-from skoopctl.bpf.program import LOADER_FILES, PROGRAM_FILES, SOURCE_FILES, SOURCES_STAND_ON
+from skoopctl.bpf.program import BACKENDS, LOADER_FILES, PROGRAM_FILES, SOURCE_FILES, SOURCES_STAND_ON
 from skoopctl.evidence.payload import joined
 
 ARCHITECTURE = os.uname().machine
@@ -31,7 +31,9 @@ needs_kernel_types = pytest.mark.skipif(not KERNEL_TYPES.exists(), reason="this 
 def loader() -> SimpleNamespace:
     """Return the functions and classes of the loader, and of the probes that need none."""
     names: dict[str, object] = {}
-    files = (*PROGRAM_FILES, *LOADER_FILES, *SOURCES_STAND_ON, *chain.from_iterable(SOURCE_FILES.values()))
+    below = dict.fromkeys(chain.from_iterable(backend.files for backend in BACKENDS.values()))
+    sources = chain.from_iterable(SOURCE_FILES.values())
+    files = (*PROGRAM_FILES, *LOADER_FILES, *below, *SOURCES_STAND_ON, *sources)
     exec(compile(joined(files), "loader", "exec", dont_inherit=True), names)  # noqa: S102
     return SimpleNamespace(**names)
 

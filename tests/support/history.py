@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from skoopctl.events.metrics import EVENT_METRICS
 from skoopctl.probes.catalogue import PROBES
 from skoopctl.probes.metric import Kind, Metric, Scope
 from skoopctl.pushing.self_metrics import SELF_METRICS
@@ -55,6 +56,8 @@ def world() -> dict[tuple[str, Labels], Grown]:
         for metric in probe.metrics:
             for place in _places(metric, probe.scope):
                 series[metric.name, place] = _grown(metric.name, place, metric.kind)
+    for name, metric, place in _of_events():
+        series[name, place] = _grown(name, place, metric.kind)
     for name, (_, labels) in RUN_METRICS.items():
         for place in _combined(name, labels):
             whole = place | {("plan", "nightly")}
@@ -66,6 +69,13 @@ def world() -> dict[tuple[str, Labels], Grown]:
     series["push_time_seconds", at_the_gateway] = Grown(END - 1000, 0.0)
     there = {(name, place | {CLUSTER}): grown for (name, place), grown in series.items()}
     return there | _recorded(there)
+
+
+def _of_events() -> Iterator[tuple[str, Metric, Labels]]:
+    for name, metric in EVENT_METRICS.items():
+        if metric.kind is not Kind.HISTOGRAM:
+            scope = Scope.NAMESPACE if "k8s_pod" in metric.labels else Scope.HOST
+            yield from ((name, metric, place) for place in _places(metric, scope))
 
 
 def _recorded(series: World) -> dict[tuple[str, Labels], Grown]:

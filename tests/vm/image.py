@@ -30,6 +30,7 @@ PACKAGES = (
     "openssh-server",
     "procps",
     "python3",
+    "python3-bpfcc",
     "systemd",
     "systemd-sysv",
     "tcsh",
@@ -162,7 +163,7 @@ def _build(built: Path, root: Path) -> None:
     _add_logins(built, root)
     _add_settings(root)
     disk = built / "disk.ext4"
-    _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", str(root), str(disk), "1G")
+    _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", str(root), str(disk), "2G")
 
 
 def _sources() -> list[str]:
@@ -204,8 +205,23 @@ def _add_kernel(built: Path, root: Path) -> str:
         release = kernel.name.removeprefix("vmlinuz-")
         modules = Path(work, "kernel/lib/modules", release)
         shutil.copytree(modules, root / "usr/lib/modules" / release, symlinks=True)
+        _add_headers(root, release, work)
     _run("depmod", "-b", str(root), release)
     return release
+
+
+def _add_headers(root: Path, release: str, work: str) -> None:
+    """Unpack the kernel's headers, which BCC compiles against, without the compilers that their packages want."""
+    version, _, flavour = release.partition("-cloud-")
+    packages = (f"linux-headers-{release}", f"linux-headers-{version}-common")
+    _run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=work)
+    for deb in Path(work).glob("linux-headers-*.deb"):
+        _run("dpkg-deb", "-x", str(deb), f"{work}/headers")
+    shutil.copytree(Path(work, "headers/usr/src"), root / "usr/src", symlinks=True, dirs_exist_ok=True)
+    for name, target in (("build", f"{version}-cloud-{flavour}"), ("source", f"{version}-common")):
+        link = root / "usr/lib/modules" / release / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"/usr/src/linux-headers-{target}")
 
 
 def _add_initramfs(built: Path, root: Path, release: str) -> None:

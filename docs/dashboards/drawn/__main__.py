@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("board", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--prometheus", required=True, metavar="URL")
+    parser.add_argument("--loki", default="", metavar="URL", help="for panels of events: Loki's address")
     parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--row", action="append", default=[], metavar="TITLE", help="only these rows")
     parser.add_argument("--end", type=float, default=time.time(), help="seconds since 1970")
@@ -77,7 +78,8 @@ def main() -> None:
     chosen = dict(pair.split("=", 1) for pair in asked.var)
     values = choices(asked.prometheus, board, chosen, (start, asked.end))
     step_s = max(asked.seconds / 300, asked.scrape)
-    shown = Shown(asked.prometheus, start, asked.end, step_s, asked.scrape, values)
+    events = f"{asked.loki}/loki" if asked.loki else ""
+    shown = Shown(asked.prometheus, start, asked.end, step_s, asked.scrape, values, events)
     asked.output.write_text(drawn(board, shown, asked.row), encoding="utf-8")
 
 

@@ -23,10 +23,21 @@ class Shown:
     step_s: float
     scrape_s: float
     values: Mapping[str, str]
+    events_url: str = ""
+    """Where Loki's API is, for panels of events."""
+
+    def url_of(self, target: Mapping[str, Any]) -> str:
+        """Return who is asked."""
+        return self.events_url if target["datasource"]["type"] == "loki" else self.url
 
     def expr(self, target: Mapping[str, Any]) -> str:
         """Return a query, filled in."""
-        known = {**self.values, "__rate_interval": rate_interval(self.step_s, self.scrape_s)}
+        known = {
+            **self.values,
+            "__rate_interval": rate_interval(self.step_s, self.scrape_s),
+            "__interval": f"{self.step_s:g}s",
+            "__range": f"{self.end - self.start:g}s",
+        }
         return filled(target["expr"], known)
 
 

@@ -27,6 +27,10 @@ def _seconds(value: float) -> str:
     return f"{_rounded(value)} s" if value >= 1 or not value else f"{_rounded(value * 1000)} ms"
 
 
+def _micro(value: float) -> str:
+    return f"{_rounded(value)} µs" if value < 1e3 else _seconds(value / 1e6)
+
+
 _UNITS: dict[str, Callable[[float], str]] = {
     "short": lambda value: _scaled(value, (*_SI[:3], (1e3, "K")), "", ""),
     "bytes": lambda value: _scaled(value, _IEC, "B"),
@@ -36,6 +40,7 @@ _UNITS: dict[str, Callable[[float], str]] = {
     "ops": lambda value: _scaled(value, _SI, "ops/s"),
     "percentunit": lambda value: f"{_rounded(value * 100)} %",
     "s": _seconds,
+    "ns": lambda value: f"{_rounded(value)} ns" if value < 1e3 else _micro(value / 1e3),
 }
 
 

@@ -12,6 +12,7 @@ from docs.dashboards.drawn import svg
 from docs.dashboards.drawn.frame import HEAD, PAD, Place, Shown, nothing, worded
 from docs.dashboards.drawn.numbers import ticks, written
 from docs.dashboards.drawn.table import table
+from docs.dashboards.drawn.written_lines import log, markdown
 
 PALETTE = (
     "#0072B2",
@@ -45,7 +46,7 @@ def _legend(target: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 def _lines(panel: Mapping[str, Any], place: Place, shown: Shown) -> list[str]:
     rows = []
     for target in panel["targets"]:
-        for row in over_time(shown.url, shown.expr(target), shown.start, shown.end, shown.step_s):
+        for row in over_time(shown.url_of(target), shown.expr(target), shown.start, shown.end, shown.step_s):
             values = [(float(at), float(value)) for at, value in row["values"] if value != "NaN"]
             rows.append((_legend(target, row["metric"]), values))
     if not any(values for _, values in rows):
@@ -118,7 +119,7 @@ def _number(panel: Mapping[str, Any], place: Place, shown: Shown) -> list[str]:
     rows = [
         (_legend(target, row["metric"]), float(row["value"][1]))
         for target in panel["targets"]
-        for row in at_once(shown.url, shown.expr(target), shown.end)
+        for row in at_once(shown.url_of(target), shown.expr(target), shown.end)
     ]
     if not rows:
         return nothing(panel, place)
@@ -132,4 +133,4 @@ def _number(panel: Mapping[str, Any], place: Place, shown: Shown) -> list[str]:
     ]
 
 
-_KINDS = {"timeseries": _lines, "stat": _number, "table": table}
+_KINDS = {"timeseries": _lines, "stat": _number, "table": table, "logs": log, "text": markdown}

@@ -20,7 +20,7 @@ def table(panel: Mapping[str, Any], place: Place, shown: Shown) -> list[str]:
     columns = [heads[f"Value #{target['refId']}"] for target in panel["targets"]]
     merged: dict[tuple[str, ...], dict[str, float]] = {}
     for target, column in zip(panel["targets"], columns, strict=True):
-        for row in at_once(shown.url, shown.expr(target), shown.end):
+        for row in at_once(shown.url_of(target), shown.expr(target), shown.end):
             key = tuple(row["metric"].get(name, "") for name in labels)
             merged.setdefault(key, {})[column] = float(row["value"][1])
     if not merged:

@@ -11,7 +11,8 @@ DROPS = (
         "Rules of netfilter drop packets",
         Severity.CRITICAL,
         "A rule of iptables or nftables, or a chain's policy, ended packets. With DROP the sender hears nothing "
-        "and waits until it gives up. The hook is known by the calls that led to the drop; the rule is found in "
+        "and waits until it gives up. A rule for a tunnel's outer packet (VXLAN: UDP 8472) stops all pod traffic "
+        "between two nodes. The hook is known by the calls that led to the drop; the rule is found in "
         "the rules of that namespace, as they were collected after the watch.",
         "If it is not meant to be so, delete the rule or put one that accepts before it. If a tool wrote it "
         "(firewalld, ufw, a network policy, a security agent), change it there, or it will come back.",

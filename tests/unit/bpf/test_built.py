@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from bpf.build import build, compile_object, sources
 from skoopctl.bpf.artefact import ARCHITECTURES, GPL_COMPATIBLE, built, from_json
 from skoopctl.bpf.catalogue import PROBES
 from skoopctl.bpf.lowering import lower
+from skoopctl.bpf.rendering import BCC_PROBES, rendered
 from skoopctl.errors import BpfObjectError
 from tests.support.bpf_loader import needs_clang
 
@@ -37,10 +39,20 @@ def test_building_again_gives_what_is_committed(
     assert build(source, architecture, tmp_path) == committed
 
 
+@pytest.mark.parametrize("name", BCC_PROBES)
+def test_texts_for_bcc_are_those_of_the_sources(name: str) -> None:
+    """What BCC gets is the sources of today, without what only clang and libbpf know; otherwise: make bpf."""
+    committed = (HERE / "built" / "bcc" / f"{name}.c").read_text(encoding="utf-8")
+    assert rendered(name, HERE) == committed
+    assert "totals.lookup(" in committed
+    assert "perf.perf_submit(ctx, " in committed
+    assert not re.search(r"SEC\(|__ksym|bpf_ringbuf|fentry|//", committed)
+
+
 def test_every_probe_is_built_and_nothing_else() -> None:
     """Sources, probes by eBPF and built files are the same names, for both architectures."""
     assert {path.name.removesuffix(".bpf.c") for path in sources()} == set(NAMES)
-    there = {(path.stem, path.parent.name) for path in (HERE / "built").glob("*/*")}
+    there = {(path.stem, path.parent.name) for path in (HERE / "built").glob("*/*.json")}
     assert there == set(PAIRS)
 
 

@@ -129,6 +129,40 @@ def test_events_are_limited_and_counts_are_not(taps: Taps) -> None:
     assert taps.probe.unsent > 0
 
 
+def test_a_namespace_that_has_ended_is_told_once_more(taps: Taps) -> None:
+    """Counts of a namespace that is left are in the next counts, and then no more; those of others stay."""
+    for inode in (POD, POD + 1):
+        taps.sees(inode, (POD_END, SERVER), message(), "eth0", leaves=True)
+        taps.sees(inode, (SERVER, POD_END), message(flags=0x8180), "eth0", leaves=False)
+    taps.sees(POD, (POD_END, SERVER), message(9), "eth0", leaves=True)
+    taps.probe.leave(POD)
+    told = [{row[1] for row in taps.probe.counts()["totals"]} for _ in range(2)]
+    assert told == [{POD, POD + 1}, {POD + 1}]
+    assert len(taps.probe.flows) == 1
+    assert taps.probe.waiting == {}
+
+
+def test_flows_that_are_kept_are_those_seen_last(taps: Taps) -> None:
+    """Of more pairs of ends than are kept, those stay that were seen last, with their counts."""
+    node = loader()
+    for number in (*range(node.MOST_FLOWS), 0, node.MOST_FLOWS):
+        taps.probe.count_flow(struct.pack("=I", number))
+    assert len(taps.probe.flows) == node.MOST_FLOWS
+    assert taps.probe.flows[struct.pack("=I", 0)] == 2
+    assert struct.pack("=I", 1) not in taps.probe.flows
+
+
+def test_no_module_is_loaded_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where this kernel has no packet sockets yet, none is opened, and the probe says what is missing."""
+    node = loader()
+    names = node.DnsProbe.open.__globals__
+    monkeypatch.setitem(names, "kind_of", lambda _: 0)
+    monkeypatch.setitem(names, "sockets", None)
+    with pytest.raises(node.Outcome) as raised:
+        node.DnsProbe(ASKED, SimpleNamespace(root=HOST))
+    assert "af_packet is not loaded" in raised.value.detail
+
+
 @given(st.binary(max_size=600))
 def test_any_bytes_are_a_packet_or_none(data: bytes) -> None:
     """A packet that is cut anywhere, or is something else, raises what the reader expects."""

@@ -77,6 +77,27 @@ def test_connections_that_are_kept_are_bounded(probe: Any, monkeypatch: pytest.M
     assert max(row[2] for row in probe.flow_rows()) == 129
 
 
+def test_flows_of_long_ago_are_told_no_more(probe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour after its end a flow is told for the last time."""
+    names = loader().FlowProbe.open.__globals__
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setitem(names, "time", clock)
+    probe.sight(POD, shown(1, info(sent=1)), False, True)
+    clock.monotonic = lambda: 3_701.0
+    assert [len(probe.counts()["flows"]) for _ in range(2)] == [2, 0]
+
+
+def test_no_module_is_loaded_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where asking would load tcp_diag, no socket is opened, and the probe says what is missing."""
+    node = loader()
+    names = node.FlowProbe.open.__globals__
+    monkeypatch.setitem(names, "Modules", lambda: SimpleNamespace(is_asked_freely=lambda _: False))
+    monkeypatch.setitem(names, "sockets", None)
+    with pytest.raises(node.Outcome) as raised:
+        node.FlowProbe({"name": "flow"}, None)
+    assert "tcp_diag is not loaded" in raised.value.detail
+
+
 def test_what_is_cut_is_passed_over(probe: Any) -> None:
     """A message that is shorter than it must be is no connection."""
     whole = shown(1, info(sent=1))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skoopctl.bpf.catalogue import KINDS, PROBES
 from skoopctl.bpf.events import Batch
 from skoopctl.bpf.stream import Stream
 from skoopctl.errors import EvidenceError
@@ -34,6 +35,13 @@ def taken(rows: Any, **meta: Any) -> Batch:
     said = Stream().take({**META, **meta}, json.dumps({"rows": rows}).encode())
     assert isinstance(said, Batch)
     return said
+
+
+def test_no_kind_is_given_twice() -> None:
+    """Numbers and names of kinds are each one probe's, and fit into the byte that travels."""
+    kinds = [kind for probe in PROBES.values() for kind in probe.kinds]
+    assert len(kinds) == len(KINDS) == len({kind.name for kind in kinds})
+    assert max(KINDS) < 256
 
 
 def test_a_row_becomes_an_event() -> None:

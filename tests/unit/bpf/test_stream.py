@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skoopctl.bpf.stream import Counts, Setup, Stream
+from skoopctl.bpf.stream import Counts, Detached, Passed, SelfTest, Setup, Stream
 from skoopctl.errors import EvidenceError
 from skoopctl.evidence.frames import MAGIC, read_frame
 from tests.support.bpf_loader import loader
@@ -44,6 +44,23 @@ SYMBOLS = {
     "what": "symbols",
     "names": {"100": "nft_do_chain+0x1", "200": "skb_queue_purge+0x2"},
     "trouble": "",
+}
+
+
+SELF_TEST = {
+    "what": "selftest",
+    "probe": "packetloss",
+    "result": "silent",
+    "detail": "saw nothing",
+    "ms": 1.5,
+}
+DETACHED = {
+    "what": "detached",
+    "probe": "packetloss",
+    "reason": "overhead",
+    "share": 0.3,
+    "budget": 0.04,
+    "by": "time",
 }
 
 
@@ -104,12 +121,27 @@ def test_flows_may_have_sums_behind_their_count() -> None:
         {**COUNTS, "flows": [[ROWS["flows"][0][0], 1, 2, 3, 4, 5, 6]]},
         {**COUNTS, "health": {}},
         {**SYMBOLS, "names": {"1": 2}},
+        {**SELF_TEST, "result": "fine"},
+        {**SELF_TEST, "probe": "nobody"},
+        {**DETACHED, "share": "much"},
+        {**SETUP, "passed": [["core", "fine", "", []]]},
+        {**SETUP, "passed": [["core"]]},
     ],
 )
 def test_what_is_not_known_is_refused(meta: dict[str, Any]) -> None:
     """Unknown words, probes, statuses and kinds, and numbers that are none, are one error."""
     with pytest.raises(EvidenceError):
         Stream().take(meta, body_of(meta))
+
+
+def test_a_self_test_and_a_probe_that_was_taken_off_are_told() -> None:
+    """What a self-test gave, what a detached probe cost, and why a backend was passed over arrive as they are."""
+    tested, off = Stream().take(SELF_TEST), Stream().take(DETACHED)
+    setup = Stream().take({**SETUP, "passed": [["core", "absent", "no BTF", []]], "missing": ["namespaces"]})
+    assert tested == SelfTest("packetloss", "silent", "saw nothing", 1.5)
+    assert off == Detached("packetloss", "overhead", 0.3, 0.04, "time")
+    assert isinstance(setup, Setup)
+    assert (setup.passed, setup.missing) == ((Passed("core", "absent", "no BTF"),), ("namespaces",))
 
 
 def test_words_of_a_node_hold_no_control_characters() -> None:
@@ -126,7 +158,7 @@ _JSON = st.recursive(
 )
 
 
-@given(st.sampled_from([SETUP, COUNTS | ROWS, SYMBOLS]), st.data(), _JSON)
+@given(st.sampled_from([SETUP, COUNTS | ROWS, SYMBOLS, SELF_TEST, DETACHED]), st.data(), _JSON)
 def test_any_value_in_any_place_is_taken_or_refused(
     meta: dict[str, Any], data: st.DataObject, value: Any
 ) -> None:

@@ -112,7 +112,7 @@ def test_flags_are_read() -> None:
     [
         (["probe", "run"], "tcp", {"tcp", "tcpext", "tcpsummary", "tcpreset", "tcpretrans", "tcpconnect"}),
         (["probe", "run", "--sort"], "udp_rcv", {"udp_rcvbuferrors"}),
-        (["probe", "run", "--threshold"], "rese", {"resets=10"}),
+        (["probe", "run", "--threshold"], "connects-a", {"connects-abandoned=1"}),
     ],
 )
 def test_the_shell_completes_names(args: list[str], incomplete: str, offered: set[str]) -> None:

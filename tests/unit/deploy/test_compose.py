@@ -150,7 +150,7 @@ def test_grafana_finds_our_dashboards_and_data_sources() -> None:
     (provider,) = _read(PROVISIONING / "dashboards/skoopctl.yaml")["providers"]
     folder = DEPLOY / _mounts("grafana")[provider["options"]["path"]]
     boards = {json.loads(path.read_text(encoding="utf-8"))["uid"] for path in folder.glob("*.json")}
-    assert boards == {f"skoopctl-{name}" for name in ("fleet", "nodes", "pods", "findings")}
+    assert boards == {f"skoopctl-{name}" for name in ("fleet", "nodes", "pods", "events", "findings")}
     home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (folder / Path(home).name).is_file()
 

@@ -22,6 +22,9 @@ from docs.dashboards.drawn.numbers import ticks, written
         (12_300, "short", "12.3K"),
         (0.25, "s", "250 ms"),
         (7200, "s", "2 h"),
+        (250, "ns", "250 ns"),
+        (12_500, "ns", "12.5 µs"),
+        (12_000_000, "ns", "12 ms"),
         (5, "no-such-unit", "5"),
     ],
 )

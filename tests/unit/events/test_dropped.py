@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from skoopctl.checks.snapshot import Snapshot
+from skoopctl.cluster.cluster import Cluster
+from skoopctl.cluster.objects import Node
 from skoopctl.events import dropped
 from skoopctl.events.dropped import Answer, Said, key_of, rules_that_drop
 from skoopctl.events.event import End, Event
@@ -137,6 +139,70 @@ def test_more_packets_than_are_looked_up_are_unknown(monkeypatch: pytest.MonkeyP
     assert found[key_of(often)].said is Said.RULE  # type: ignore[index]
     assert found[key_of(seldom)].said is Said.UNKNOWN  # type: ignore[index]
     assert "not looked up" in found[key_of(seldom)].text  # type: ignore[index]
+
+
+def test_a_namespace_that_is_another_pods_now_is_unknown() -> None:
+    """When the inode of a pod's namespace was used again, the new owner's rules are not blamed."""
+    box = node(DROP)
+    snapshot = model(box)
+    snapshot.__dict__["labels"] = {(NODE, box.inode): "shop/new"}
+    found = answer(snapshot, loss(box, namespace="shop", pod="old"))
+    assert found.said is Said.UNKNOWN
+    assert "was shop/old's, and is shop/new's" in found.text
+    assert answer(snapshot, loss(box, namespace="shop", pod="new")).said is Said.RULE
+
+
+@pytest.mark.parametrize("name", ["by-address", "by-host-name", "its-own-name"])
+def test_a_node_is_found_by_its_other_names(name: str) -> None:
+    """Events have the API's name of a node, and a collection the inventory's: both are the same host."""
+    box = node(DROP)
+    hosts = {NODE: replace(model(box).hosts[NODE], hostname="its-own-name")}
+    known = (
+        Node("by-address", (("Hostname", "x"), ("InternalIP", "10.0.0.9"))),
+        Node("by-host-name", (("Hostname", NODE),)),
+    )
+    snapshot = Snapshot(hosts, Cluster(nodes={each.name: each for each in known}))
+    assert answer(snapshot, replace(loss(box), node=name)).said is Said.RULE
+    assert answer(snapshot, replace(loss(box), node="another")).said is Said.UNKNOWN
+
+
+def test_names_of_nodes_may_be_given() -> None:
+    """Who knows a node by both its names says so; nothing in the snapshot has to tell it then."""
+    box = node(DROP)
+    happened = replace(loss(box), node="of-the-api")
+    (found,) = rules_that_drop(model(box), [happened], {"of-the-api": NODE}).values()
+    assert found.said is Said.RULE
+
+
+def test_a_kernel_without_reasons_is_asked_too() -> None:
+    """Before 5.17 a drop has no reason; that rules did it is known by the hook."""
+    box = node(DROP)
+    assert answer(model(box), loss(box, reason="", function="nf_hook_slow")).said is Said.RULE
+
+
+def test_a_full_table_of_connections_is_named() -> None:
+    """Conntrack drops first packets itself when its table is full: that is no rule, and is told as what it is."""
+    box = node("-A FORWARD -p udp -j ACCEPT")
+    box.set("net/netfilter/nf_conntrack_max", 10)
+    box.set("net/netfilter/nf_conntrack_count", 10)
+    found = answer(model(box), loss(box, hook="PREROUTING"))
+    assert found.said is Said.RULE
+    assert found.rules[0].backend == "conntrack"
+    assert "nf_conntrack_count = 10" in found.text
+    assert "is full" in found.rules[0].condition
+
+
+def test_neighbour_discovery_is_not_tracked() -> None:
+    """A rule that drops what conntrack does not track is found for ICMPv6, and says what it was."""
+    box = node()
+    box.tables.clear()
+    box.address("eth0", "fd00::9/64")
+    rules = "-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 135 -m conntrack --ctstate UNTRACKED -j DROP"
+    box.iptables(filter_table(rules), family=6)
+    ends = {"source": End("fd00::1"), "destination": End("fd00::9"), "protocol": "ICMPv6", "tcp_flags": ""}
+    found = answer(model(box), loss(box, hook="INPUT", **ends))
+    assert found.said is Said.RULE
+    assert "a neighbour solicitation" in found.rules[0].condition
 
 
 ESTABLISHED = "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"

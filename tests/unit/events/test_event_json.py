@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skoopctl.events.as_json import event_line, event_to_json, rfc3339, schema
+from skoopctl.events.as_json import event_line, event_to_json, rfc3339, schema, told_line
 from skoopctl.events.event import End, EndKind, Event
 from tests.unit.events.made_events import DROP, bare, made
 
@@ -44,7 +44,7 @@ EVENTS = st.builds(
     cpu=st.none() | st.integers(0, 4096),
     calls=st.lists(TEXTS, max_size=3).map(tuple),
     fragment=st.booleans(),
-    details=st.dictionaries(st.from_regex(r"[a-z_]{1,9}", fullmatch=True), TEXTS | NUMBERS, max_size=3),
+    details=st.dictionaries(TEXTS, TEXTS | NUMBERS, max_size=3),
 )
 
 
@@ -106,11 +106,28 @@ def test_what_one_probe_alone_tells_cannot_be_taken_for_something_else() -> None
 @given(EVENTS)
 def test_every_event_is_as_the_schema_says(event: Event) -> None:
     """Whatever a node tells, the line is one line, and a program that trusts the schema can read it."""
-    line = event_line(event)
-    assert "\n" not in line
+    line, told = event_line(event), told_line(event)
+    assert "\n" not in line + told
     found = json.loads(line)
     jsonschema.validate(found, schema())
     assert found["wall_ns"] == event.wall_ns
+    told_found = json.loads(told)
+    jsonschema.validate(told_found, schema())
+    assert {name: value for name, value in told_found.items() if name != "says"} == found
+
+
+def test_a_line_for_people_says_it_in_words() -> None:
+    """The words of the terminal come first, so that a raw line can be read."""
+    said = "packet dropped: NETFILTER_DROP in INPUT: TCP SYN shop/web-0 (10.244.1.5:43210) -> "
+    assert told_line(DROP).startswith(f'{{"says":"{said}')
+
+
+def test_a_detail_s_name_becomes_one_that_queries_can_write() -> None:
+    """Whatever a probe calls it."""
+    assert (
+        event_to_json(bare(details={"a b-c": 1, "": 2})).items()
+        >= {"details_a_b_c": 1, "details__": 2}.items()
+    )
 
 
 def test_the_schema_takes_nothing_else() -> None:

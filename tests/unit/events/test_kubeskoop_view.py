@@ -79,6 +79,31 @@ def test_an_end_that_is_a_service_or_a_stranger_is_unknown() -> None:
             "cpu=3 pid=9 latency=12 ms ",
         ),
         (
+            made(
+                probe="conntrack",
+                kind="conntrack-update",
+                details={"status": "SEEN_REPLY,ASSURED", "state": "ESTABLISHED"},
+            ),
+            "Proto = TCP Replied = true State = ESTABLISHED Src = 10.244.1.5:43210, Dst = 192.168.1.2:8080",
+        ),
+        (
+            made(
+                probe="conntrack",
+                kind="conntrack-new",
+                protocol="UDP",
+                source=End("fd00::1", 53),
+                destination=None,
+            ),
+            "Proto = UDP Replied = false Src = [fd00::1]:53, Dst = :0",
+        ),
+        (made(probe="kernellatency", kind="receive-slow", latency_ns=10_900_000), f"{SAYS} latency:10 ms"),
+        (made(probe="kernellatency", kind="send-slow", latency_ns=10_900_000), f"{SAYS} latency=10 ms"),
+        (made(probe="socketlatency", kind="read-very-slow", latency_ns=2_000), f"{SAYS} latency=2 us"),
+        (
+            made(probe="virtcmdlatency", kind="virtio-command-slow", cpu=1, pid=2, latency_ns=10_900_000),
+            "cpu=1  pid=2  latency=10 ms",
+        ),
+        (
             made(probe="biolatency", kind="block-slow", task="dd", pid=9, latency_ns=999_999),
             "dd 9 latency 999 us",
         ),

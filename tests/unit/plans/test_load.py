@@ -117,7 +117,11 @@ def test_the_nightly_plan_looks_at_everything() -> None:
         ("paths:\n  - {from: a, to: b, expect: open}\n", 2, "paths.0.expect: input should be"),
         ("paths:\n  - {from: a, to: b, port: 70000}\n", 2, "paths.0.port: input should be less than"),
         ("inspections: [mesh]\nthresholds:\n  mesh-degre: 2\n", 3, "there is no threshold 'mesh-degre': did"),
-        ("inspections: [mesh]\npush: {user: u}\n", 2, "push: push goes nowhere: give it gateway, loki or both"),
+        (
+            "inspections: [mesh]\npush: {user: u}\n",
+            2,
+            "push: push goes nowhere: give it gateway, loki or both",
+        ),
         (
             "inspections: [mesh]\npush: {gateway: pushgateway}\n",
             2,

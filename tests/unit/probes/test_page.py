@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from skoopctl.events.metrics import EVENT_METRICS
 from skoopctl.probes.catalogue import METRICS, PROBES
 from skoopctl.probes.thresholds import THRESHOLDS
 from skoopctl.pushing.self_metrics import SELF_METRICS
@@ -26,7 +27,7 @@ def test_every_metric_probe_and_threshold_is_documented() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert re.findall(r"^### (\S+)$", page, re.MULTILINE) == list(PROBES)
     rows = re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)
-    assert rows == [*METRICS, *THRESHOLDS, *SELF_METRICS]
+    assert rows == [*METRICS, *EVENT_METRICS, *THRESHOLDS, *SELF_METRICS]
 
 
 def test_the_published_schema_is_the_packaged_one() -> None:

@@ -72,7 +72,11 @@ metrics:
       args: {interfaceName: eth0}
     - name: conntrack
 event:
-  probes: [{name: tcpreset}]
+  probes: [{name: tcpreset}, {name: conntrack}]
+  sinks:
+    - name: stderr
+    - name: loki
+      args: {addr: loki-service}
 """
 
 
@@ -266,9 +270,12 @@ def test_kubeskoop_s_probes_and_labels_are_taken_over(tmp_path: Path) -> None:
     file = written(tmp_path, KUBESKOOP, "config.yaml")
     loaded = load_config(Wanted(kubeskoop=file, inventories=("a,",), listen="127.0.0.1:1"))
     assert loaded.config.probe_names == ("tcp", "conntrack")
+    assert loaded.config.event_names == ("tcpreset", "conntrackevents", "flow")
+    assert loaded.config.loki is not None
+    assert loaded.config.loki.url == "http://loki-service:3100"
     assert loaded.config.additional_labels == {"team": "${labels:team}", "zone": "a"}
     notes = "\n".join(loaded.notes)
-    for named in ("debugmode", "port", "enableController", "event", "the probe flow"):
+    for named in ("debugmode", "port", "enableController", "the sink stderr"):
         assert f"{named} is not taken over" in notes
 
 

@@ -185,7 +185,7 @@ def test_command_means_the_same_in_every_login_shell() -> None:
 
 def test_program_files_are_all_there_is() -> None:
     """Every Python file of the node program is sent; only the stub travels in the command."""
-    from skoopctl.bpf.program import LOADER_FILES, SOURCE_FILES, SOURCES_STAND_ON
+    from skoopctl.bpf.program import BACKENDS, BCC_COMPILER, LOADER_FILES, SOURCE_FILES, SOURCES_STAND_ON
     from skoopctl.evidence import payload
 
     folder = payload.Path(payload.skoopctl.__file__).parent.parent / "remote"
@@ -196,6 +196,8 @@ def test_program_files_are_all_there_is() -> None:
         *LOADER_FILES,
         *SOURCES_STAND_ON,
         *(file for files in SOURCE_FILES.values() for file in files),
+        *(file for backend in BACKENDS.values() for file in backend.files),
+        BCC_COMPILER,
         "stub.py",
     }
 
