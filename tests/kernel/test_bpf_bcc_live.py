@@ -79,6 +79,29 @@ def test_a_compiler_that_dies_is_told(tmp_path: Path) -> None:
     assert watch.setups["tcpreset"].detail == "BCC: out of memory"
 
 
+def test_a_compiler_does_not_outlive_the_program(tmp_path: Path) -> None:
+    """When the program is killed while BCC compiles, the compiler is gone at once."""
+    slow = partial(compiler_of, "import time; time.sleep(300)", tmp_path)
+    watch = Watch(BpfRequest(("tcpreset",), 1.0, backend="bcc"), change=slow)
+    program = Path(f"/proc/{watch.process.pid}/task/{watch.process.pid}/children")
+    try:
+        # Its time counts once it runs: a compiler that has only begun has not asked for its end yet.
+        watch.until(lambda: compilers(program) != [], "the compiler")
+        (compiler,) = compilers(program)
+        watch.process.kill()
+        watch.process.wait(20)
+        watch.until(lambda: not Path(f"/proc/{compiler}").exists(), "the compiler's end")
+    finally:
+        watch.__exit__()
+
+
+def compilers(children: Path) -> list[str]:
+    """Return the children that have taken their limits: niceness 19 is the first of them."""
+    found = [each for each in children.read_text().split() if Path(f"/proc/{each}/stat").exists()]
+    stats = {each: Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split() for each in found}
+    return [each for each, fields in stats.items() if fields[16] == "19"]
+
+
 def test_auto_tells_why_bcc_was_passed_over(tmp_path: Path) -> None:
     """Without BTF and with a BCC that refuses, the next backend runs, and both reasons are told."""
     refusing = partial(compiler_of, 'raise ValueError("it refuses")', tmp_path)
