@@ -88,7 +88,15 @@ Exit status: 0 clean · 1 findings at or above --fail-on · 2 usage or inventory
 @event_options()
 @loki_options()
 @click.option("--sysfs", metavar="DIR", default="/sys", hidden=True, help="Where the nodes' /sys is.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines (schema skoopctl.probe-run/1).")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "kubeskoop"]),
+    default="text",
+    show_default=True,
+    help="For people, JSON lines (schema skoopctl.probe-run/1), or events alone in KubeSkoop's JSON.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("-q", "--quiet", is_flag=True, help="No live table, and no word about nodes that break.")
 def probe_run(
     *,
@@ -107,6 +115,7 @@ def probe_run(
     how: EventsHow,
     loki: LokiPart | None,
     sysfs: str,
+    form: str,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -121,6 +130,8 @@ def probe_run(
     from skoopctl.watching.for_a_while import Stay
 
     aim = _aimed(aim)
+    form = "json" if as_json else form
+    as_json = form != "text"
     if aim.list_hosts:
         click.echo(aim.listed(quiet=quiet))
         return 0
@@ -145,8 +156,11 @@ def probe_run(
         loki=loki,
         how=how,
     )
-    summary = session.watch(login.transports(session.hosts), as_json=as_json, quiet=quiet)
-    _print(summary, as_json=as_json)
+    if form == "kubeskoop" and not events:
+        raise UsageError("--format kubeskoop without a probe of events", hint="name one: skoopctl probe list")
+    summary = session.watch(login.transports(session.hosts), form=form, quiet=quiet)
+    if form != "kubeskoop":
+        _print(summary, as_json=as_json)
     return EXIT_INTERRUPTED if summary.interrupted else summary.exit_code(Severity[fail_on.upper()])
 
 

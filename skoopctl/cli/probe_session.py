@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from skoopctl.cli.probe_lines import Complaints, JsonLines, KubeSkoopLines
 from skoopctl.watching.events_asked import EventsHow, events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
-from skoopctl.watching.observation import NodeView, Observation, Phase
+from skoopctl.watching.observation import NodeView, Observation
 from skoopctl.watching.summary import Summary, summary_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from skoopctl.transport.base import Deadlines
     from skoopctl.transport.choice import RealTransports
 
+TEXT, JSON, KUBESKOOP = "text", "json", "kubeskoop"
+FORMATS = (TEXT, JSON, KUBESKOOP)
 Told = Callable[[NodeView, "Round | None"], None]
 
 
@@ -50,14 +52,15 @@ class Session:
     loki: LokiPart | None = None
     how: EventsHow = field(default_factory=EventsHow)
 
-    def watch(self, transports: RealTransports, *, as_json: bool, quiet: bool) -> Summary:
+    def watch(self, transports: RealTransports, *, form: str, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`.
 
         Where rules dropped packets, the rules of these nodes are collected then, to say which.
         """
-        shows_rates = as_json or (not quiet and sys.stderr.isatty())
+        as_lines = form != TEXT
+        shows_rates = as_lines or (not quiet and sys.stderr.isatty())
         observation = Observation(self.probes, self.hosts, live=shows_rates, events=self.events)
-        lines = _JsonLines(self) if as_json else None
+        lines = {JSON: JsonLines, KUBESKOOP: KubeSkoopLines}[form](self) if as_lines else None
         interrupted = False
         try:
             with self._shown(observation, lines, quiet=quiet):
@@ -77,7 +80,7 @@ class Session:
         )
 
     @contextlib.contextmanager
-    def _shown(self, observation: Observation, lines: _JsonLines | None, *, quiet: bool) -> Iterator[None]:
+    def _shown(self, observation: Observation, lines: JsonLines | None, *, quiet: bool) -> Iterator[None]:
         """Show how it goes: JSON lines, a live table on a terminal, or a line for each node that breaks."""
         if lines is not None:
             observation.told, observation.happened = lines.told, lines.happened
@@ -91,7 +94,7 @@ class Session:
 
         live = live_table(observation, self.stay, thresholds=self.thresholds, sort=self.sort, pod=self.pod)
         if live is None:
-            observation.told = _Complaints().told
+            observation.told = Complaints().told
         with live or contextlib.nullcontext(), self._events_shown(observation, live):
             yield
 
@@ -128,7 +131,7 @@ class Session:
             text.finish()
 
     async def _watch(
-        self, observation: Observation, transports: RealTransports, lines: _JsonLines | None
+        self, observation: Observation, transports: RealTransports, lines: JsonLines | None
     ) -> None:
         if lines is not None:
             lines.watching = asyncio.current_task()
@@ -201,77 +204,3 @@ class Session:
             click.echo(f"skoopctl: {problem}: pods have the names that nodes tell", err=True)
         if lists:
             observation.name_pods(load_cluster(lists))
-
-
-class _Complaints:
-    """A line on standard error when a node breaks, once for each reason."""
-
-    def __init__(self) -> None:
-        self._said: set[tuple[str, str]] = set()
-
-    def told(self, view: NodeView, _round: Round | None) -> None:
-        """Say it, if it is news."""
-        if view.phase not in {Phase.BROKEN, Phase.GIVEN_UP} or (view.name, view.why) in self._said:
-            return
-        from skoopctl.evidence.untrusted import printable
-
-        self._said.add((view.name, view.why))
-        again = "it is tried again" if view.phase is Phase.BROKEN else "it is not tried again"
-        click.echo(f"skoopctl: {view.name}: {printable(view.why, 500)}; {again}", err=True)
-
-
-class _JsonLines:
-    """Writes what comes as JSON lines. A reader that is gone ends the watch."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.watching: asyncio.Task[Any] | None = None
-        self.reader_gone = False
-
-    def hello(self) -> None:
-        """Write the first line."""
-        from skoopctl.sinks.json_lines import hello
-
-        asked = self._session
-        names = [host.name for host in asked.hosts]
-        self._write(
-            hello(
-                (*asked.probes, *asked.events),
-                names,
-                asked.stay.rounds,
-                asked.stay.interval_s,
-                asked.inventory,
-            )
-        )
-
-    def told(self, view: NodeView, round_: Round | None) -> None:
-        """Write a round, or that a node's watch broke."""
-        from skoopctl.sinks import json_lines
-
-        if round_ is not None:
-            self._write(json_lines.round_to_json(view, round_, self._session.pod))
-        elif view.phase in {Phase.BROKEN, Phase.GIVEN_UP}:
-            self._write(json_lines.broken(view))
-
-    def happened(self, _view: NodeView, events: Sequence[Event]) -> None:
-        """Write events."""
-        from skoopctl.sinks.json_lines import event_to_line
-
-        pod = self._session.pod
-        self._write_lines(
-            [event_to_line(event) for event in events if pod is None or (event.namespace, event.pod) == pod]
-        )
-
-    def _write(self, line: dict[str, Any]) -> None:
-        self._write_lines([json.dumps(line)])
-
-    def _write_lines(self, lines: Sequence[str]) -> None:
-        if self.reader_gone:
-            return
-        try:
-            sys.stdout.write("".join(f"{line}\n" for line in lines))
-            sys.stdout.flush()
-        except BrokenPipeError:
-            self.reader_gone = True
-            if self.watching is not None:
-                self.watching.cancel()

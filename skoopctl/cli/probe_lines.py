@@ -1,0 +1,110 @@
+"""How a watch is told line by line: JSON, KubeSkoop's events, or complaints on standard error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skoopctl.watching.observation import NodeView, Phase
+
+if TYPE_CHECKING:
+    from skoopctl.cli.probe_session import Session
+    from skoopctl.events.event import Event
+    from skoopctl.evidence.rounds import Round
+
+
+class Complaints:
+    """A line on standard error when a node breaks, once for each reason."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, str]] = set()
+
+    def told(self, view: NodeView, _round: Round | None) -> None:
+        """Say it, if it is news."""
+        if view.phase not in {Phase.BROKEN, Phase.GIVEN_UP} or (view.name, view.why) in self._said:
+            return
+        from skoopctl.evidence.untrusted import printable
+
+        self._said.add((view.name, view.why))
+        again = "it is tried again" if view.phase is Phase.BROKEN else "it is not tried again"
+        click.echo(f"skoopctl: {view.name}: {printable(view.why, 500)}; {again}", err=True)
+
+
+class JsonLines:
+    """Writes what comes as JSON lines. A reader that is gone ends the watch."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.watching: asyncio.Task[Any] | None = None
+        self.reader_gone = False
+
+    def hello(self) -> None:
+        """Write the first line."""
+        from skoopctl.sinks.json_lines import hello
+
+        asked = self._session
+        names = [host.name for host in asked.hosts]
+        self._write(
+            hello(
+                (*asked.probes, *asked.events),
+                names,
+                asked.stay.rounds,
+                asked.stay.interval_s,
+                asked.inventory,
+            )
+        )
+
+    def told(self, view: NodeView, round_: Round | None) -> None:
+        """Write a round, or that a node's watch broke."""
+        from skoopctl.sinks import json_lines
+
+        if round_ is not None:
+            self._write(json_lines.round_to_json(view, round_, self._session.pod))
+        elif view.phase in {Phase.BROKEN, Phase.GIVEN_UP}:
+            self._write(json_lines.broken(view))
+
+    def happened(self, _view: NodeView, events: Sequence[Event]) -> None:
+        """Write events."""
+        from skoopctl.sinks.json_lines import event_to_line
+
+        pod = self._session.pod
+        self._write_lines(
+            [event_to_line(event) for event in events if pod is None or (event.namespace, event.pod) == pod]
+        )
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._write_lines([json.dumps(line)])
+
+    def _write_lines(self, lines: Sequence[str]) -> None:
+        if self.reader_gone:
+            return
+        try:
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self.reader_gone = True
+            if self.watching is not None:
+                self.watching.cancel()
+
+
+class KubeSkoopLines(JsonLines):
+    """Writes events alone, as KubeSkoop's exporter does; kinds that it does not have are left out."""
+
+    def hello(self) -> None:
+        """Write nothing: there are events and no more."""
+
+    def told(self, view: NodeView, round_: Round | None) -> None:
+        """Write nothing of rounds."""
+
+    def happened(self, _view: NodeView, events: Sequence[Event]) -> None:
+        """Write events."""
+        from skoopctl.events.kubeskoop import kubeskoop_event
+
+        pod = self._session.pod
+        mine = [event for event in events if pod is None or (event.namespace, event.pod) == pod]
+        self._write_lines([json.dumps(found) for event in mine if (found := kubeskoop_event(event))])
