@@ -131,12 +131,12 @@ class EventSeries:
 
 
 def _end_labels(end: End | None, address: str) -> tuple[str, ...]:
-    """Return address, type, node, namespace and pod; KubeSkoop knows pods and nodes only."""
+    """Return address, type, node, namespace and pod; KubeSkoop knows pods and nodes only, and no pod's node."""
     if end is None or end.kind not in {"pod", "node"}:
         return address, "unknown", "", "", ""
     if end.kind == "node":
         return address, "node", end.name, "", ""
-    return address, "pod", end.node, end.namespace, end.name
+    return address, "pod", "", end.namespace, end.name
 
 
 def _samples(metric: Metric, sums: Mapping[tuple[str, ...], int]) -> Iterator[Sample]:

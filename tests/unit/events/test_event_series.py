@@ -54,7 +54,7 @@ def test_kubeskoop_s_drops_have_both_ends() -> None:
         flow(WEB, 1, destination="192.0.2.9"),
     ]
     watched.events.take(counts(total(WEB, 8), flows=told))
-    web = ("10.0.0.1", "pod", "node1", "shop", "web-0")
+    web = ("10.0.0.1", "pod", "", "shop", "web-0")
     assert values(watched, "kubeskoop_packetloss_total") == {
         ("node1", "TCP", *web, "10.96.0.10", "unknown", "", "", "", "0", "0"): 7,
         ("node1", "TCP", *web, "192.0.2.9", "unknown", "", "", "", "0", "0"): 1,
