@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 QUIET_S = 10.0
 """How long counts may be late beyond two intervals before the program counts as silent."""
+COMPILING_S = 65.0
+"""A node's limit for compiling one probe, and some. A connection that is dead is noticed by its rounds before that."""
 LONGEST_COUNTS_S = 10.0
 BURST_BYTES = 32 << 20
 BYTES_S = 8 << 20
@@ -52,8 +54,9 @@ class EventsAsked:
 
     @property
     def silence_s(self) -> float:
-        """How long nothing may come."""
-        return 2 * self.counts_s + QUIET_S
+        """How long nothing may come. While BCC compiles on a node without BTF, nothing does."""
+        quiet_s = COMPILING_S if self.how.backend in {"auto", "bcc"} else QUIET_S
+        return 2 * self.counts_s + quiet_s
 
     def talk(self, host: str, architecture: str, duration_s: float) -> Talk[Said]:
         """Return a conversation with ``host``; a duration of 0 is without end."""

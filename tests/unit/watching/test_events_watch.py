@@ -14,7 +14,7 @@ from skoopctl.transport import Job
 from skoopctl.transport.fake import FakeTransports, Script
 from skoopctl.watching.asked import Asked
 from skoopctl.watching.conversation import Talk
-from skoopctl.watching.events_asked import EventsAsked
+from skoopctl.watching.events_asked import EventsAsked, EventsHow
 from tests.unit.events.node_said import setup
 from tests.unit.watching.scripted import END, Heard, Lines, Watched, hosts, on_moved_clock, sends
 
@@ -47,7 +47,7 @@ class EventLines(EventsAsked):
         return Talk(job, SaidReader(), self.silence_s, "messages")
 
 
-EVENTS = EventLines(("packetloss",), 5.0)
+EVENTS = EventLines(("packetloss",), 5.0, EventsHow("core"))
 
 
 async def counts(_job: Job) -> AsyncIterator[bytes]:
