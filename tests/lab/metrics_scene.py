@@ -14,10 +14,13 @@ from skoopctl.lab.commands import run_in
 from skoopctl.lab.hand import Hand
 from skoopctl.lab.stand import Stand, stand_beside
 from skoopctl.probes.catalogue import PROBES
+from tests.services.loki_receiver import loki_receiver
 from tests.support.rdma_tree import rdma_tree
 
 VICTIM, CALLER, BYSTANDER = "tools/local-a", "tools/web-a", "tools/web-c"
 """The first two are on node1-c4."""
+EVENTS = ("packetloss", "tcpreset", "tcpretrans", "virtcmdlatency")
+"""The last needs kprobes, which not every machine has: it is unavailable then, and a panel shows that."""
 UDP, TCP, CLOSED, OPEN = 5353, 9999, 4444, 8080
 FAMILIES = '{__name__=~"kubeskoop_(tcp|tcpext|udp|ip)_.*",k8s_pod!=""}'
 Series = dict[tuple[str, str], float]
@@ -91,11 +94,14 @@ def scene_in(lab: Lab, folder: Path) -> Iterator[Scene]:
     config = folder / "push.yaml"
     sysfs = rdma_tree(folder / "sys")
     args = {"rdma": {"sysfs": str(sysfs)}}
-    probes = [{"name": name, "args": args.get(name, {})} for name in PROBES]
-    config.write_text(json.dumps({"probes": probes}), encoding="utf-8")  # JSON is YAML
+    probes = [{"name": name, "args": args.get(name, {})} for name in (*PROBES, *EVENTS)]
     silent = folder / "silent.yaml"
     silent.write_text("nodes: {hosts: {gone-c4: {ansible_host: 192.168.3.250}}}\n", encoding="utf-8")
-    with stand_beside(lab, page=True, more=[str(config), "-i", str(silent)]) as stand, ExitStack() as stack:
+    with ExitStack() as stack:
+        loki = stack.enter_context(loki_receiver())
+        written = {"probes": probes, "loki": {"url": loki.url}}
+        config.write_text(json.dumps(written), encoding="utf-8")  # JSON is YAML
+        stand = stack.enter_context(stand_beside(lab, page=True, more=[str(config), "-i", str(silent)]))
         scene = Scene(lab, stand, folder)
         for pod in (VICTIM, CALLER, BYSTANDER):
             scene.hands[pod] = stack.enter_context(Hand(lab.source(pod)))
