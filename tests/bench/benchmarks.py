@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.bench.attaching import attaching
 from tests.bench.collecting import collecting
 from tests.bench.curve import curve
 from tests.bench.decoding import iptables_decoding, netlink_decoding
@@ -20,6 +21,7 @@ from tests.bench.scale_ipvs import large_ipvs
 from tests.bench.series import series
 from tests.bench.setting import Setting
 from tests.bench.starting import start_up
+from tests.bench.throughput import throughput
 from tests.bench.walking import walking
 
 
@@ -44,6 +46,8 @@ BENCHMARKS = (
     Benchmark("series", "a node's metrics: a round of a hundred pods to a page", series),
     Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
     Benchmark("sampling", "what watching costs a node with a hundred pods (root)", sampling),
+    Benchmark("attach", "from the payload's arrival on a node to an attached event probe (root)", attaching),
+    Benchmark("throughput", "traffic that passes event probes (root)", throughput),
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
     Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),
     Benchmark("fleet", "two hundred hosts, five hundred connections, a slow wire (root)", fleet),
