@@ -127,6 +127,11 @@ class Names:
     reasons: dict[str, Mapping[int, str]] = field(default_factory=dict)
     _ways: dict[tuple[int, bytes], Way] = field(default_factory=dict)
 
+    @property
+    def kept(self) -> int:
+        """How many ways are kept."""
+        return len(self._ways)
+
     def learn(self, functions: Iterable[tuple[int, str]]) -> None:
         """Take names of functions that were not known before."""
         self.functions.update(functions)

@@ -57,6 +57,11 @@ class Naming:
         self._addresses: dict[str, tuple[EndKind, str, str, str]] = {}
         self._ends: dict[tuple[str, int, Owner], End] = {}
 
+    @property
+    def kept(self) -> int:
+        """How many ends, or addresses if they are more, are kept."""
+        return max(len(self._ends), len(self._addresses))
+
     def owner(self, netns: int, cookie: int = 0, cgroup: int = 0, *, late: bool = False) -> Owner | None:
         """Return whose a namespace is, and of the host's, whose a socket in it.
 

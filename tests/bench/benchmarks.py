@@ -12,6 +12,7 @@ from tests.bench.decoding import iptables_decoding, netlink_decoding
 from tests.bench.diagnosing import diagnosing
 from tests.bench.figure import Figure
 from tests.bench.fleet import fleet
+from tests.bench.flooding import flooding
 from tests.bench.holding import holding
 from tests.bench.nft_scale import large_nft_cluster
 from tests.bench.node import node_program
@@ -48,6 +49,7 @@ BENCHMARKS = (
     Benchmark("sampling", "what watching costs a node with a hundred pods (root)", sampling),
     Benchmark("attach", "from the payload's arrival on a node to an attached event probe (root)", attaching),
     Benchmark("throughput", "traffic that passes event probes (root)", throughput),
+    Benchmark("events", "a flood of drops to JSON lines (root)", flooding),
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
     Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),
     Benchmark("fleet", "two hundred hosts, five hundred connections, a slow wire (root)", fleet),
