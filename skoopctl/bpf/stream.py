@@ -213,7 +213,7 @@ class Stream:
         found = meta["names"]
         if len(self.names.functions) + len(found) > MAX_NAMES:
             raise ValueError("too many functions")
-        self.names.functions.update((int(address), _word(name)) for address, name in found.items())
+        self.names.learn((int(address), _word(name)) for address, name in found.items())
         self.trouble = _text(meta.get("trouble", ""))
 
     def _events(self, meta: Mapping[str, Any], body: bytes) -> Batch:

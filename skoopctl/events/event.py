@@ -47,7 +47,7 @@ class End:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, because there may be very many: `skoopctl.bpf.events.BpfEvent`
 class Event:
     """One event. Times are integers in nanoseconds, sizes bytes; what is not known is empty, 0 or None."""
 

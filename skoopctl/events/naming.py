@@ -33,6 +33,8 @@ TCP_STATES = (
     "NEW_SYN_RECV",
 )
 """include/net/tcp_states.h."""
+MOST_ENDS = 8_192
+"""Ends, and addresses, that are kept between two rounds."""
 REUSED = "its namespace's number was another namespace's before or after"
 
 
@@ -53,6 +55,12 @@ class Naming:
         self._cluster = cluster
         self._around = around
         self._addresses: dict[str, tuple[EndKind, str, str, str]] = {}
+        self._ends: dict[tuple[str, int, Owner], End] = {}
+
+    @property
+    def kept(self) -> int:
+        """How many ends, or addresses if they are more, are kept."""
+        return max(len(self._ends), len(self._addresses))
 
     def owner(self, netns: int, cookie: int = 0, cgroup: int = 0, *, late: bool = False) -> Owner | None:
         """Return whose a namespace is, and of the host's, whose a socket in it.
@@ -81,13 +89,24 @@ class Naming:
         """Return what an address is; a loopback address is whoever used it."""
         if not address:
             return None
-        found = self._addresses.get(address)
+        key = address, port, owner
+        found = self._ends.get(key)
         if found is None:
-            found = self._addresses[address] = self._told(address)
-        if found[0] is EndKind.UNKNOWN and is_loopback(address):
+            if len(self._ends) >= MOST_ENDS:
+                self._ends.clear()
+            found = self._ends[key] = self._end(address, port, owner)
+        return found
+
+    def _end(self, address: str, port: int, owner: Owner) -> End:
+        told = self._addresses.get(address)
+        if told is None:
+            if len(self._addresses) >= MOST_ENDS:
+                self._addresses.clear()
+            told = self._addresses[address] = self._told(address)
+        if told[0] is EndKind.UNKNOWN and is_loopback(address):
             kind = EndKind.POD if owner.pod else EndKind.NODE
             return End(address, port, kind, owner.namespace, owner.pod or self.node, self.node)
-        return End(address, port, *found)
+        return End(address, port, *told)
 
     def _told(self, address: str) -> tuple[EndKind, str, str, str]:
         known = self._cluster.whois(address) if self._cluster is not None else None
@@ -96,8 +115,8 @@ class Naming:
     def event(self, raw: BpfEvent, owner: Owner, backend: str) -> Event:
         """Return an event with names."""
         delay = raw.delay
+        disk = delay.device if delay is not None else ""
         devices = self._around.devices.get(raw.netns) or {}
-        disk: dict[str, str | int] = {"disk": delay.device} if delay is not None and delay.device else {}
         return Event(
             probe=raw.probe,
             kind=raw.kind,
@@ -130,7 +149,7 @@ class Naming:
             calls=raw.calls,
             fragment=raw.fragment,
             undecided=raw.undecided,
-            details={**raw.details, **disk},
+            details=raw.details if not disk else {**raw.details, "disk": disk},
         )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.bench.attaching import attaching
 from tests.bench.collecting import collecting
 from tests.bench.curve import curve
 from tests.bench.decoding import iptables_decoding, netlink_decoding
 from tests.bench.diagnosing import diagnosing
 from tests.bench.figure import Figure
 from tests.bench.fleet import fleet
+from tests.bench.flooding import flooding
 from tests.bench.holding import holding
 from tests.bench.nft_scale import large_nft_cluster
 from tests.bench.node import node_program
@@ -20,6 +22,7 @@ from tests.bench.scale_ipvs import large_ipvs
 from tests.bench.series import series
 from tests.bench.setting import Setting
 from tests.bench.starting import start_up
+from tests.bench.throughput import throughput
 from tests.bench.walking import walking
 
 
@@ -44,6 +47,9 @@ BENCHMARKS = (
     Benchmark("series", "a node's metrics: a round of a hundred pods to a page", series),
     Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
     Benchmark("sampling", "what watching costs a node with a hundred pods (root)", sampling),
+    Benchmark("attach", "from the payload's arrival on a node to an attached event probe (root)", attaching),
+    Benchmark("throughput", "traffic that passes event probes (root)", throughput),
+    Benchmark("events", "a flood of drops to JSON lines (root)", flooding),
     Benchmark("diagnose", "a diagnosis from a bundle of the lab (root)", diagnosing),
     Benchmark("collect", "fifty nodes, beside ansible -m ping (root)", collecting),
     Benchmark("fleet", "two hundred hosts, five hundred connections, a slow wire (root)", fleet),

@@ -57,6 +57,7 @@ class Watch:
         self.started = threading.Event()
         self.ended_whole = False
         self.began = time.monotonic()
+        self.started_at = 0.0
         self.process = subprocess.Popen(
             [*prefix, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -77,6 +78,7 @@ class Watch:
                 if said is not None:
                     self.said.append(said)
                 if frame.meta["what"] == "started":
+                    self.started_at = time.monotonic()
                     self.started.set()
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skoopctl.bpf.calls import NETFILTER_HOOKS, NO_LOSS, NO_LOSS_WITHOUT_REASON, callers, netfilter_hook
 from skoopctl.bpf.catalogue import FRAMES, PROBES
-from skoopctl.bpf.events import BATCH, DELAY, RECORD, STACK, Batch, Names, decode_batch
+from skoopctl.bpf.events import BATCH, DELAY, MOST_WAYS, RECORD, STACK, Batch, Names, decode_batch
 from skoopctl.errors import EvidenceError
 
 LOSS, RESET = PROBES["packetloss"], PROBES["tcpreset"]
@@ -68,6 +68,26 @@ def test_a_record_is_an_event_with_words() -> None:
     assert (event.netns, event.ifindex, event.net_cookie, event.cgroup) == (4026532000, 3, 9, 8)
     assert (event.reason, event.reason_name, event.function) == (12, "NETFILTER_DROP", "nft_do_chain")
     assert (event.hook, event.calls) == ("FORWARD", ("nft_do_chain", "nf_hook_slow", "ip_forward"))
+
+
+def test_a_function_that_is_named_later_is_named_from_then_on() -> None:
+    """What was decoded before the node named a function does not hide its name."""
+    known = names()
+    body = batch("packetloss", record() + stack(ADDRESS, ADDRESS + 1, ADDRESS + 2))
+    (before,) = decode_batch(LOSS, body, known).events
+    assert (before.function, before.hook) == ("", "")
+    known.learn({ADDRESS: "nft_do_chain", ADDRESS + 1: "nf_hook_slow", ADDRESS + 2: "ip_rcv"}.items())
+    (after,) = decode_batch(LOSS, body, known).events
+    assert (after.function, after.hook) == ("nft_do_chain", "PREROUTING")
+
+
+def test_stacks_that_never_come_again_do_not_add_up() -> None:
+    """Of however many different calls only so many are kept, and each has its names."""
+    known = names(nft_do_chain=ADDRESS)
+    for number in range(3 * MOST_WAYS):
+        way = known.way(ADDRESS, stack(ADDRESS, number))
+        assert way.function == "nft_do_chain"
+        assert known.kept <= MOST_WAYS
 
 
 def test_v6_addresses_are_written_short() -> None:

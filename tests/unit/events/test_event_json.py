@@ -156,3 +156,19 @@ def test_times_have_every_nanosecond(wall_ns: int, wanted: str) -> None:
 def test_letters_of_all_languages_stay_readable() -> None:
     """Names are not escaped beyond what JSON needs."""
     assert '"pod":"wéb"' in event_line(made(pod="wéb"))
+
+
+@given(EVENTS, EVENTS)
+def test_texts_that_are_kept_are_of_no_other_event(one: Event, other: Event) -> None:
+    """Each value of an event is in its line as it is, whatever was written before; what is empty is not."""
+    event_line(other)
+    found = json.loads(event_line(one))
+    for name in ("node", "probe", "kind", "backend", "mono_ns", "wall_ns"):
+        assert found[name] == getattr(one, name)
+    for name in ("namespace", "pod", "doubt", "reason", "protocol", "netns", "fragment"):
+        assert found.get(name, type(getattr(one, name))()) == getattr(one, name)
+    assert (found.get("latency_ns"), found.get("cpu")) == (one.latency_ns, one.cpu)
+    for side, end in (("source", one.source), ("destination", one.destination)):
+        said = [found.get(f"{side}_{name}", "") for name in ("address", "namespace", "name", "node")]
+        assert said == ([end.address, end.namespace, end.name, end.node] if end is not None else [""] * 4)
+    assert tuple(found.get("calls", ())) == one.calls
