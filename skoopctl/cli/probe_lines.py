@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skoopctl.evidence.untrusted import printable
+from skoopctl.probes.sample import State
 from skoopctl.watching.observation import NodeView, Phase
 
 if TYPE_CHECKING:
@@ -28,11 +30,26 @@ class Complaints:
         """Say it, if it is news."""
         if view.phase not in {Phase.BROKEN, Phase.GIVEN_UP} or (view.name, view.why) in self._said:
             return
-        from skoopctl.evidence.untrusted import printable
-
         self._said.add((view.name, view.why))
         again = "it is tried again" if view.phase is Phase.BROKEN else "it is not tried again"
         click.echo(f"skoopctl: {view.name}: {printable(view.why, 500)}; {again}", err=True)
+
+
+class Lacks:
+    """A line on standard error when an event probe cannot be had, or not whole: once for each reason."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, str, str]] = set()
+
+    def fares(self, view: NodeView, probe: str) -> None:
+        """Say it, if it is news."""
+        given = view.availability()[probe]
+        what = probe, str(given.state), given.why
+        if given.state is State.AVAILABLE or what in self._said:
+            return
+        self._said.add(what)
+        why = printable(given.why, 300)
+        click.echo(f"skoopctl: {view.name}: {probe}: {given.state}: {why}", err=True)
 
 
 class JsonLines:
@@ -77,6 +94,12 @@ class JsonLines:
             [event_to_line(event) for event in events if pod is None or (event.namespace, event.pod) == pod]
         )
 
+    def fares(self, view: NodeView, probe: str) -> None:
+        """Write how an event probe fares on a node."""
+        from skoopctl.sinks.json_lines import probe_to_json
+
+        self._write(probe_to_json(view, probe))
+
     def _write(self, line: dict[str, Any]) -> None:
         self._write_lines([json.dumps(line)])
 
@@ -100,6 +123,10 @@ class KubeSkoopLines(JsonLines):
 
     def told(self, view: NodeView, round_: Round | None) -> None:
         """Write nothing of rounds."""
+
+    def fares(self, view: NodeView, probe: str) -> None:
+        """Say on standard error what cannot be had: what does not come must not look like peace."""
+        Lacks().fares(view, probe)
 
     def happened(self, _view: NodeView, events: Sequence[Event]) -> None:
         """Write events."""

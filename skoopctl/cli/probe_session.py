@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skoopctl.cli.probe_lines import Complaints, JsonLines, KubeSkoopLines
+from skoopctl.cli.probe_lines import Complaints, JsonLines, KubeSkoopLines, Lacks
 from skoopctl.watching.events_asked import EventsHow, events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
 from skoopctl.watching.observation import NodeView, Observation
@@ -84,6 +84,7 @@ class Session:
         """Show how it goes: JSON lines, a live table on a terminal, or a line for each node that breaks."""
         if lines is not None:
             observation.told, observation.happened = lines.told, lines.happened
+            observation.fares = lines.fares
             yield
             return
         if quiet:
@@ -92,6 +93,7 @@ class Session:
             return
         from skoopctl.sinks.live_table import live_table
 
+        observation.fares = Lacks().fares
         live = live_table(observation, self.stay, thresholds=self.thresholds, sort=self.sort, pod=self.pod)
         if live is None:
             observation.told = Complaints().told

@@ -70,6 +70,23 @@ def event_to_line(event: Event) -> str:
     return '{"type":"event",' + event_to_text(event)[1:]
 
 
+def probe_to_json(view: NodeView, probe: str) -> Json:
+    """Return how one event probe fares on a node now: it has started, or could not, or was taken off."""
+    given = view.availability()[probe]
+    setup = view.events.setups.get(probe) if view.events is not None else None
+    return {
+        "type": "probe",
+        "node": view.name,
+        "probe": probe,
+        "state": str(given.state),
+        "why": given.why,
+        "backend": setup.backend if setup is not None else "",
+        "start_ms": round(sum(setup.ms.get(step, 0.0) for step in ("btf", "all")), 1)
+        if setup is not None
+        else 0,
+    }
+
+
 def broken(view: NodeView) -> Json:
     """Return what is said when a node's watch breaks."""
     return {"type": "broken", "node": view.name, "state": str(view.phase), "why": view.why}

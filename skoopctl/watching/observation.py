@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from skoopctl.bpf.stream import Detached, Said, SelfTest, Setup
 from skoopctl.checks.finding import Finding
 from skoopctl.errors import SkoopError
 from skoopctl.events.anomalies import event_findings
@@ -28,7 +29,6 @@ from skoopctl.transport.base import Answer, HostStatus
 from skoopctl.transport.verdict import status_of
 
 if TYPE_CHECKING:
-    from skoopctl.bpf.stream import Said
     from skoopctl.cluster.cluster import Cluster
     from skoopctl.events.event import Event
 
@@ -158,6 +158,8 @@ class Observation:
     """The event probes that are asked for."""
     happened: Callable[[NodeView, Sequence[Event]], None] = lambda _view, _events: None
     """Is told of events, as soon as they have names."""
+    fares: Callable[[NodeView, str], None] = lambda _view, _probe: None
+    """Is told when a node says how one of its event probes fares: it started, is silent, or was taken off."""
     nodes: dict[str, NodeView] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -217,8 +219,11 @@ class Observation:
     def said(self, host: InventoryHost, said: Said) -> None:
         """Take what its event program says."""
         view = self.nodes[host.name]
-        if view.events is not None:
-            view.tell(view.events.take(said))
+        if view.events is None:
+            return
+        view.tell(view.events.take(said))
+        if isinstance(said, Setup | SelfTest | Detached):
+            self.fares(view, said.probe)
 
     def events_broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
         """Note why no events come."""

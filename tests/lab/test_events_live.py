@@ -9,16 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from skoopctl.events.catalogue import EVENT_PROBES
 from skoopctl.lab import Lab
 from skoopctl.lab.commands import run_in
 from skoopctl.lab.hand import Hand
 from skoopctl.sinks.json_lines import schema
 from tests.lab.running_lab import skoopctl
+from tests.services.loki_receiver import loki_receiver
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -52,8 +55,10 @@ class Run:
         for text in self.process.stdout:
             line = json.loads(text)
             self.lines.append(line)
-            rounds = [each for each in self.lines if each["type"] == "round"]
-            if len(rounds) >= 2 * len(self.lines[0]["nodes"]):
+            # A probe is told when it has started, and again when its self-test was seen.
+            told = [(each["node"], each["probe"]) for each in self.lines if each["type"] == "probe"]
+            asked = [name for name in self.lines[0]["probes"] if name in EVENT_PROBES]
+            if len(told) >= 2 * len(asked) * len(self.lines[0]["nodes"]):
                 self.starting.set()
 
     def end(self) -> None:
@@ -80,7 +85,7 @@ def watching(*probes: str, seconds: int = 8) -> Iterator[Run]:
     asked = ("probe", "run", *probes, "-d", f"{seconds}s", "--interval", "1s", "--json", "--fail-on", "fatal")
     run = Run(skoopctl(*asked))
     try:
-        assert run.starting.wait(60), "no rounds came"
+        assert run.starting.wait(60), "event probes did not start"
         yield run
         run.reader.join(60)
         assert run.process.wait(10) == 0
@@ -128,6 +133,57 @@ def test_the_manuals_example_drop_has_both_nodes_and_the_hook(lab: Lab) -> None:
     assert lost["reason"] == "NETFILTER_DROP"
     assert {place["node"] for place in lost["places"]} == {"node1-c4"}
     assert lost["count"] >= len(events)
+
+
+def test_the_rule_that_drops_is_named_by_the_finding(lab: Lab) -> None:
+    """When the time is up, the rules of the node are collected, and the finding has the one that did it."""
+    lab.apply_fault("input-drop")
+    try:
+        with watching("packetloss") as run, Hand(lab.source(NODE)) as hand:
+            hand.ask("call", to=["192.168.3.86", 9100], count=2, timeout_s=1)
+    finally:
+        lab.undo_fault("input-drop")
+    (finding,) = run.summary["findings"]
+    assert (finding["id"], finding["severity"]) == ("packets-dropped-by-rules", "critical")
+    assert "by filter INPUT rule 1 (-A INPUT -s 192.168.3.87/32 -j DROP)" in finding["summary"]
+    assert "node2-c4 (192.168.3.87) -> node1-c4 (192.168.3.86:9100)" in finding["summary"]
+
+
+PLAN = """\
+plan: watch-drops
+cluster: lab
+hosts: nodes
+probes: [packetloss, udp]
+probe-duration: 6
+probe-interval: 1
+thresholds: {{dropped-by-rules: 2}}
+push:
+  loki: {{url: "{url}", batch-wait: 0.2}}
+"""
+
+
+def test_a_plan_watches_events_too(lab: Lab, tmp_path: Path) -> None:
+    """A run has the finding with the rule, and its events are in Loki under the plan's cluster."""
+    plan = tmp_path / "plan.yaml"
+    lab.apply_fault("input-drop")
+    try:
+        with loki_receiver() as loki, Hand(lab.source(NODE)) as hand:
+            plan.write_text(PLAN.format(url=loki.url))
+            words = ("run", str(plan), "-i", "lab", "--kubeconfig", str(lab.kubeconfig))
+            process = skoopctl(*words, "--state-dir", str(tmp_path), "--json")
+            end = time.monotonic() + 30
+            while process.poll() is None:
+                assert time.monotonic() < end
+                hand.ask("call", to=["192.168.3.86", 9100], count=1, timeout_s=0.2)
+            out, _ = process.communicate()
+    finally:
+        lab.undo_fault("input-drop")
+    found = json.loads(out)
+    (finding,) = [each for each in found["findings"] if each["id"] == "packets-dropped-by-rules"]
+    assert "INPUT rule 1 (-A INPUT -s 192.168.3.87/32 -j DROP)" in finding["summary"]
+    mine = [entry for entry in loki.entries if entry.event.get("destination_port") == 9100]
+    assert mine
+    assert {(entry.labels["cluster"], entry.labels["node"]) for entry in mine} == {("lab", "node1-c4")}
 
 
 def test_a_closed_port_of_a_pod_is_a_drop_and_a_reset_in_that_pod(lab: Lab) -> None:
@@ -179,7 +235,12 @@ def test_a_lossy_rule_makes_retransmits_of_the_callers_pod(lab: Lab) -> None:
     drops = told(run, "packet-loss", reason="NETFILTER_DROP", hook="INPUT")
     assert drops
     assert {f"{event['namespace']}/{event['pod']}" for event in drops} == {SERVER}
-    again = [event for event in run.events if event["kind"].startswith("retransmit")]
+    again = [
+        event
+        for event in run.events
+        if event["kind"].startswith("retransmit")
+        and OPEN in (event["source_port"], event["destination_port"])
+    ]
     assert {f"{event['namespace']}/{event['pod']}" for event in again} <= {SERVER, CALLER}
     assert any(event["destination_name"] == "web-a" for event in again)
 
