@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 from skoopctl.bpf.histogram import Histogram
 from skoopctl.bpf.stream import Counts, Setup, Total
@@ -21,15 +22,13 @@ KEPT_S = 900.0
 
 _K = TypeVar("_K")
 
-_SUMS = ("count", "bytes", "packets", "retransmits")
 _NONE = (0, 0, 0, 0)
 
 OwnerOf = Callable[[int], Owner | None]
 """Whose a namespace is; None where it is not this node's."""
 
 
-@dataclass(frozen=True, slots=True)
-class TallyKey:
+class TallyKey(NamedTuple):
     """What is counted together."""
 
     probe: str
@@ -41,8 +40,7 @@ class TallyKey:
     function: str
 
 
-@dataclass(frozen=True, slots=True)
-class FlowKey:
+class FlowKey(NamedTuple):
     """Two ends, and what happened between them."""
 
     probe: str
@@ -123,7 +121,8 @@ class Counted:
                 total.reason_name,
                 total.function,
             )
-            self._add(self.tallies, key, grown, now, MOST_TALLIES)
+            _grow(self.tallies, key, grown, now)
+        self._trim(self.tallies, MOST_TALLIES)
         self._flows(found, counts, owner_of, now)
         for name, number in (("lost", counts.lost + counts.unsent), ("ignored", counts.ignored)):
             setattr(found, name, getattr(found, name) + max(0, number - found.last.get(name, 0)))
@@ -134,25 +133,29 @@ class Counted:
 
     def _flows(self, found: ProbeCounts, counts: Counts, owner_of: OwnerOf, now: float) -> None:
         fresh: dict[tuple[object, ...], tuple[int, ...]] = {}
+        owners: dict[int, Owner | None] = {}
         for flow in counts.flows:
+            netns = flow.netns
             between = (flow.protocol, flow.source, flow.source_port, flow.destination, flow.destination_port)
-            ends = (flow.kind, flow.netns, *between, flow.netfilter)
-            sums = tuple(getattr(flow, name) for name in _SUMS)
-            fresh[ends] = sums
-            grown = [
-                is_ - was if is_ >= was else is_
-                for is_, was in zip(sums, found.flows.get(ends, _NONE), strict=True)
-            ]
-            owner = owner_of(flow.netns)
-            if owner is None or not any(grown):
+            ends = (flow.kind, netns, *between, flow.netfilter)
+            sums = fresh[ends] = (flow.count, flow.bytes, flow.packets, flow.retransmits)
+            before = found.flows.get(ends, _NONE)
+            if sums == before:
                 continue
-            place = (counts.probe, flow.kind, owner.namespace, owner.pod, flow.netns)
-            row = self._add(self.flows, FlowKey(*place, *between, flow.netfilter), grown[0], now, MOST_FLOWS)
+            if netns not in owners:
+                owners[netns] = owner_of(netns)
+            owner = owners[netns]
+            if owner is None:
+                continue
+            place = (counts.probe, flow.kind, owner.namespace, owner.pod, netns)
+            grown = [is_ - was if is_ >= was else is_ for is_, was in zip(sums, before, strict=True)]
+            row = _grow(self.flows, FlowKey(*place, *between, flow.netfilter), grown[0], now)
             row.bytes += grown[1]
             row.packets += grown[2]
             row.retransmits += grown[3]
             row.rtt_us = flow.rtt_us or row.rtt_us
         found.flows = fresh
+        self._trim(self.flows, MOST_FLOWS)
 
     def _histograms(self, found: ProbeCounts, fresh: dict[object, int], rows: Iterable[Histogram]) -> None:
         for row in rows:
@@ -166,15 +169,11 @@ class Counted:
             fresh[(*name, "sum")] = row.sum_ns
             found.histograms[name] = Histogram(*name, tuple(slots), sum_ns)
 
-    def _add(self, rows: dict[_K, Row], key: _K, grown: int, now: float, most: int) -> Row:
-        row = rows.pop(key, None) or Row()
-        row.count += grown
-        row.at = now
-        rows[key] = row  # the last that grew is the last
-        if len(rows) > most:
-            del rows[next(iter(rows))]
+    def _trim(self, rows: dict[_K, Row], most: int) -> None:
+        """Forget what has not grown for the longest time: all that is too much in one go, as a walk is what costs."""
+        for key in list(islice(rows, max(0, len(rows) - most))):
+            del rows[key]
             self.forgotten += 1
-        return row
 
     def forget(self, alive: Callable[[str, str], bool], now: float) -> None:
         """Forget what belongs to nobody any more and has not grown for long."""
@@ -184,6 +183,15 @@ class Counted:
 
         self.tallies = {key: row for key, row in self.tallies.items() if kept(key, row)}
         self.flows = {key: row for key, row in self.flows.items() if kept(key, row)}
+
+
+def _grow(rows: dict[_K, Row], key: _K, grown: int, now: float) -> Row:
+    """Add to a row, and put it behind all others."""
+    row = rows.pop(key, None) or Row()
+    row.count += grown
+    row.at = now
+    rows[key] = row
+    return row
 
 
 def _grown(
