@@ -9,12 +9,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from ipaddress import IPv6Address
 from typing import Any
 
+from skoopctl.bpf.addresses import address_text
 from skoopctl.bpf.calls import callers, function_of, is_loss, netfilter_hook
 from skoopctl.bpf.catalogue import FRAMES, KINDS, RECORD_BYTES, BpfProbe
+from skoopctl.bpf.inner import Inner, inner_of
 from skoopctl.errors import EvidenceError
 from skoopctl.evidence.untrusted import printable
 
@@ -91,6 +91,8 @@ class BpfEvent:
     """The functions that led there, the innermost first."""
     delay: Delay | None = None
     """How long it took; None where that is not what the probe tells."""
+    inner: Inner | None = None
+    """What the packet carries, where it is one of a tunnel and its inside could be read."""
     details: Mapping[str, str | int] = field(default_factory=dict)
     """What one probe alone tells, of those that are no eBPF."""
 
@@ -139,6 +141,8 @@ def _events(probe: BpfProbe, body: bytes, names: Names, offset_ns: int) -> Itera
     for at in range(BATCH.size, len(body), probe.record_bytes):
         stack = STACK.unpack_from(body, at + RECORD_BYTES) if probe.stack else ()
         event = _event(probe, RECORD.unpack_from(body, at), stack, names.functions, reasons, mine, offset_ns)
+        if probe.inner and (inner := inner_of(body, at + probe.inner_at)) is not None:
+            event = replace(event, inner=inner)
         if probe.delay:
             event = replace(event, delay=_delay(*DELAY.unpack_from(body, at + RECORD_BYTES)))
         if is_loss(event.function, event.reason_name):
@@ -209,11 +213,3 @@ def reason_name(number: int, names: Mapping[int, str]) -> str:
     if not names:
         return ""
     return f"{number & 0xFFFF} of subsystem {number >> 16}" if number >> 16 else str(number)
-
-
-@lru_cache(maxsize=4096)
-def address_text(family: int, raw: bytes) -> str:
-    """Return 16 bytes of a record as an address of family 4 or 6, or nothing."""
-    if family == 4:
-        return ".".join(map(str, raw[:4]))
-    return str(IPv6Address(raw)) if family else ""
