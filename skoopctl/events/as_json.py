@@ -12,7 +12,7 @@ from importlib import resources
 from operator import attrgetter
 from typing import Any
 
-from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.event import End, EndKind, Event, InnerPacket
 from skoopctl.events.words import line_of
 
 SCHEMA = "skoopctl.event/1"
@@ -67,6 +67,8 @@ def event_to_json(event: Event) -> Json:
     for side, end in (("source", event.source), ("destination", event.destination)):
         if end is not None:
             _add_end(found, side, end)
+    if event.inner is not None:
+        _add_inner(found, event.inner)
     if event.calls:
         found["calls"] = list(event.calls)
     for name, detail in event.details.items():
@@ -108,3 +110,18 @@ def _add_end(found: Json, side: str, end: End) -> None:
     for name, value in (("namespace", end.namespace), ("name", end.name), ("node", end.node)):
         if value:
             found[f"{side}_{name}"] = value
+
+
+def _add_inner(found: Json, inner: InnerPacket) -> None:
+    found["inner_tunnel"] = inner.tunnel
+    if inner.id is not None:
+        found["inner_id"] = inner.id
+    for name, value in (
+        ("protocol", inner.protocol),
+        ("tcp_flags", inner.tcp_flags),
+        ("fragment", inner.fragment),
+    ):
+        if value:
+            found[f"inner_{name}"] = value
+    _add_end(found, "inner_source", inner.source)
+    _add_end(found, "inner_destination", inner.destination)

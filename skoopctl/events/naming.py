@@ -8,13 +8,25 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from skoopctl.bpf.events import BpfEvent
+from skoopctl.bpf.inner import Inner
 from skoopctl.cluster.cluster import Cluster, Identity, IdentityKind
-from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.event import End, EndKind, Event, InnerPacket
 from skoopctl.events.surroundings import Surroundings
 from skoopctl.evidence.untrusted import printable
 from skoopctl.probes.pod_names import UNKNOWN, Whose
 
-PROTOCOLS = {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "ICMPv6", 132: "SCTP"}
+PROTOCOLS = {
+    1: "ICMP",
+    2: "IGMP",
+    4: "IPIP",
+    6: "TCP",
+    17: "UDP",
+    41: "IPv6",
+    47: "GRE",
+    50: "ESP",
+    58: "ICMPv6",
+    132: "SCTP",
+}
 TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
 """From the lowest bit on."""
 TCP_STATES = (
@@ -81,13 +93,29 @@ class Naming:
         """Return what an address is; a loopback address is whoever used it."""
         if not address:
             return None
-        found = self._addresses.get(address)
-        if found is None:
-            found = self._addresses[address] = self._told(address)
+        found = self._of(address)
         if found[0] is EndKind.UNKNOWN and is_loopback(address):
             kind = EndKind.POD if owner.pod else EndKind.NODE
             return End(address, port, kind, owner.namespace, owner.pod or self.node, self.node)
         return End(address, port, *found)
+
+    def inner(self, raw: Inner) -> InnerPacket:
+        """Return what a packet carries with names; a loopback address in it is nobody's that can be told."""
+        return InnerPacket(
+            raw.tunnel,
+            raw.id,
+            protocol_name(raw.protocol),
+            End(raw.source, raw.source_port, *self._of(raw.source)),
+            End(raw.destination, raw.destination_port, *self._of(raw.destination)),
+            flag_names(raw.tcp_flags),
+            raw.fragment,
+        )
+
+    def _of(self, address: str) -> tuple[EndKind, str, str, str]:
+        found = self._addresses.get(address)
+        if found is None:
+            found = self._addresses[address] = self._told(address)
+        return found
 
     def _told(self, address: str) -> tuple[EndKind, str, str, str]:
         known = self._cluster.whois(address) if self._cluster is not None else None
@@ -116,6 +144,7 @@ class Naming:
             protocol=protocol_name(raw.protocol) if raw.family else "",
             source=self.end(raw.source, raw.source_port, owner),
             destination=self.end(raw.destination, raw.destination_port, owner),
+            inner=self.inner(raw.inner) if raw.inner is not None else None,
             tcp_flags=flag_names(raw.tcp_flags),
             tcp_state=TCP_STATES[raw.tcp_state] if raw.tcp_state < len(TCP_STATES) else str(raw.tcp_state),
             length=raw.length,
