@@ -132,7 +132,7 @@ static __always_inline void read_carried(struct inner *inner, const struct recor
 	if (reader.at && reader.ethertype == ETH_P_TEB)
 		open_frame(&reader);
 	if (reader.at)
-		between(&packet, reader.ethertype, reader.at, reader.end);
+		between_ip(&packet, reader.ethertype, reader.at, reader.end);
 	if (!packet.family) {
 		inner->carrier = 0;
 		return;

@@ -389,7 +389,7 @@ static __always_inline const u8 *between_v6(struct record *event, const u8 *at, 
 	return at;
 }
 
-static __always_inline const u8 *between(struct record *event, u16 ethertype, const u8 *at, const u8 *end)
+static __always_inline const u8 *between_ip(struct record *event, u16 ethertype, const u8 *at, const u8 *end)
 {
 	if (ethertype == ETH_P_IP)
 		at = between_v4(event, at, end);
@@ -408,7 +408,7 @@ static __always_inline const u8 *between_packet(struct record *event, struct sk_
 
 	at += BPF_CORE_READ(skb, network_header);
 	event->ethertype = host_order(BPF_CORE_READ(skb, protocol));
-	return between(event, event->ethertype, at, 0);
+	return between_ip(event, event->ethertype, at, 0);
 }
 
 static __always_inline void swap_ends(struct record *event)
