@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from skoopctl.bpf.addresses import address_text
@@ -140,11 +140,13 @@ def _events(probe: BpfProbe, body: bytes, names: Names, offset_ns: int) -> Itera
     mine = {kind.number for kind in probe.kinds}
     for at in range(BATCH.size, len(body), probe.record_bytes):
         stack = STACK.unpack_from(body, at + RECORD_BYTES) if probe.stack else ()
-        event = _event(probe, RECORD.unpack_from(body, at), stack, names.functions, reasons, mine, offset_ns)
-        if probe.inner and (inner := inner_of(body, at + probe.inner_at)) is not None:
-            event = replace(event, inner=inner)
+        more: dict[str, Any] = {}
+        if probe.inner:
+            more["inner"] = inner_of(body, at + probe.inner_at)
         if probe.delay:
-            event = replace(event, delay=_delay(*DELAY.unpack_from(body, at + RECORD_BYTES)))
+            more["delay"] = _delay(*DELAY.unpack_from(body, at + RECORD_BYTES))
+        row = RECORD.unpack_from(body, at)
+        event = _event(probe, row, stack, names.functions, reasons, mine, offset_ns, more)
         if is_loss(event.function, event.reason_name):
             yield event
 
@@ -157,8 +159,9 @@ def _event(
     reasons: Mapping[int, str],
     mine: set[int],
     offset_ns: int,
+    more: Mapping[str, Any],
 ) -> BpfEvent:
-    """Return one record as an event. The order of ``row`` is that of ``struct record``."""
+    """Return one record as an event. The order of ``row`` is that of ``struct record``, ``more`` is behind it."""
     mono_ns, location, cookie, cgroup, netns, ifindex, reason, length = row[:8]
     kind, family, protocol, tcp_flags, state, flags, ethertype, sport, dport, error = row[8:18]
     if kind not in mine or family not in {0, 4, 6} or mono_ns >= _MAX_NS:
@@ -194,6 +197,7 @@ def _event(
         fragment=bool(flags & _FRAGMENT),
         undecided=bool(flags & _UNDECIDED),
         calls=named,
+        **more,
     )
 
 
