@@ -18,7 +18,7 @@ HEADERS = ("/lib/modules/%s/source", "/lib/modules/%s/build")
 COMPILER_BYTES = 1 << 30  # of addresses, for the child
 REASON_FILES = ("net/dropreason-core.h", "net/dropreason.h", "net/rstreason.h", "linux/skbuff.h")
 EVENT_FILES = {"kfree_skb": "skb", "tcp_send_reset": "tcp", "tcp_retransmit_skb": "tcp"}
-ENUMERATORS = ("SKB_CONSUMED", "SKB_DROP_REASON_QUEUE_PURGE")
+ENUMERATORS = ("SKB_CONSUMED", "SKB_DROP_REASON_QUEUE_PURGE", "SKB_DROP_REASON_NETFILTER_DROP")
 # What newer kernels have: where it is declared, between which words, and what reads it.
 NEWER = (
     ("net/net_namespace.h", "struct net {", "u64 net_cookie;", "BPF_CORE_READ(net, net_cookie)"),

@@ -118,7 +118,8 @@ def test_bcc_sees_what_the_built_programs_see(
         "counted", f"start in the guest: BTF {core.setups['tcpreset'].ms['btf']:.0f} ms once; {took}"
     )
     assert (core.whole, bcc.whole) == (True, True)
-    assert {(setup.backend, setup.status) for setup in bcc.setups.values()} == {("bcc", "ok")}, bcc.setups
+    told = [setup.detail for setup in bcc.setups.values()]
+    assert {(setup.backend, setup.status) for setup in bcc.setups.values()} == {("bcc", "ok")}, told
     assert {name: test.result for name, test in bcc.tests.items()} == {
         "packetloss": "ok",
         "tcpreset": "ok",

@@ -20,6 +20,7 @@ from skoopctl.errors import BpfObjectError
 from tests.support.bpf_loader import needs_clang
 
 HERE = Path(__file__).parents[3] / "bpf"
+REMOTE = HERE.parent / "remote"
 NAMES = [probe.name for probe in PROBES.values() if probe.is_bpf]
 PAIRS = [(name, architecture) for name in NAMES for architecture in ARCHITECTURES]
 MOST_INSTRUCTIONS = 4096
@@ -47,6 +48,19 @@ def test_texts_for_bcc_are_those_of_the_sources(name: str) -> None:
     assert "totals.lookup(" in committed
     assert "perf.perf_submit(ctx, " in committed
     assert not re.search(r"SEC\(|__ksym|bpf_ringbuf|fentry|//", committed)
+
+
+@pytest.mark.parametrize("name", BCC_PROBES)
+def test_the_node_tells_bcc_each_number_that_a_text_asks_for(name: str) -> None:
+    """A reason that a text goes by is among those that the node program looks up in the kernel's headers."""
+    told = re.search(
+        r"^ENUMERATORS = \((.*)\)$", (REMOTE / "ev_bcc.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert told is not None
+    text = (HERE / "built" / "bcc" / f"{name}.c").read_text(encoding="utf-8")
+    asked = set(re.findall(r"is_reason\([^,()]+, ([A-Z_]+)\)", text))
+    assert asked <= set(re.findall(r"\w+", told[1]))
+    assert bool(asked) == (name == "packetloss")
 
 
 def test_every_probe_is_built_and_nothing_else() -> None:
