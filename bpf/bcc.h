@@ -17,6 +17,8 @@
 #undef AF_INET6
 #undef ETH_P_IP
 #undef ETH_P_IPV6
+#undef ETH_P_TEB
+#undef ETH_P_8021Q
 #undef ICSK_TIME_LOSS_PROBE
 #undef PACKET_LOSS
 #undef IPPROTO_TCP
@@ -24,6 +26,9 @@
 #undef IPPROTO_SCTP
 #undef IPPROTO_UDPLITE
 #undef IPPROTO_DCCP
+#undef IPPROTO_IPIP
+#undef IPPROTO_IPV6
+#undef IPPROTO_GRE
 
 #define IS_SET(name) SETTING_##name
 #define SETTING_skoop_args_3 skoop_args_3

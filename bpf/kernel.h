@@ -123,6 +123,7 @@ struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
 	unsigned int len;
+	unsigned int data_len; // of len, what is in pages elsewhere
 	int skb_iif;
 	u16 protocol; // network order
 	u16 network_header;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 // Packets that the kernel frees because they go nowhere, with the reason and the calls that led there.
-#include "packet.h"
+#include "tunnel.h"
 
 SETTING(skoop_args_3); // the tracepoint has its third argument (5.17), the reason
 SETTING(skoop_args_4); // and its fourth (6.11), the socket that the packet was for
@@ -11,6 +11,7 @@ SETTING(skoop_args_4); // and its fourth (6.11), the socket that the packet was 
 struct loss {
 	struct record event;
 	u64 stack[FRAMES];
+	struct inner inner;
 };
 
 SEC("raw_tp/kfree_skb")
@@ -19,6 +20,7 @@ int on_kfree_skb(u64 *ctx)
 	struct sk_buff *skb = (void *)ctx[0];
 	struct loss loss = {};
 	struct record *event = &loss.event;
+	const u8 *behind;
 
 	if (IS_SET(skoop_args_3))
 		event->reason = (u32)ctx[2];
@@ -36,13 +38,14 @@ int on_kfree_skb(u64 *ctx)
 	// Messages of netlink and of Unix sockets are packets to the kernel too; they have no protocol.
 	if (!event->netns || !is_wanted(event->netns))
 		return 0;
-	between_packet(event, skb);
+	behind = between_packet(event, skb);
 	if (!event->ethertype)
 		return 0;
 	event->kind = PACKET_LOSS;
 	event->location = ctx[1];
 	event->mono_ns = bpf_ktime_get_ns();
 	count_apart(event, is_reason(event->reason, SKB_DROP_REASON_NETFILTER_DROP));
+	read_carried(&loss.inner, event, behind, end_of(skb));
 	bpf_get_stack(ctx, loss.stack, sizeof(loss.stack), 0);
 	sample(ctx, &loss, sizeof(loss));
 	return 0;

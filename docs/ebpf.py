@@ -76,7 +76,7 @@ cannot tell are in `Setup` (`backend`, `passed`, `missing`). `BpfRequest.backend
 | `bcc` | BCC and the kernel's headers ([`skoopctl node prepare`](node.md)), root | everything of `packetloss`, \
 `tcpreset` and `tcpretrans`, but which retransmissions are tail loss probes |
 | `tracefs` | a mounted tracefs, root | each event of `packetloss` (reason, function, protocol), and of `tcpreset` \
-and `tcpretrans` (both ends); no namespace, and of a dropped packet neither ends nor netfilter hook |
+and `tcpretrans` (both ends); no namespace, and of a dropped packet neither ends, inside nor netfilter hook |
 | `proc` | root | counts of `packetloss`, `tcpreset` and `tcpretrans` by namespace and reason, from the kernel's \
 counters; nothing of what rules drop |
 
@@ -91,6 +91,19 @@ counters; nothing of what rules drop |
 - `proc` gives counters the kernel's names of reasons where they count the same thing, and their own name otherwise.
 """
 _NOTES = {
+    "packetloss": """\
+Of a packet of a tunnel the event has what it carries too: the first IP packet inside, with its ends, protocol, TCP
+flags, and the tunnel's number. Tunnels are VXLAN (UDP to 8472 or 4789, with a VNI), Geneve (UDP to 6081), GRE (version
+0, with or without key, IP or Ethernet in it) and IP in IP (`IPIP`: the protocols 4 and 41); Ethernet inside may have
+one VLAN tag. What is inside is told as far as the kernel has it in one piece with the outer headers: not what lies in
+pages of its own, nor of fragments behind the first, of another port, of what IPsec or WireGuard has encrypted, nor of
+a tunnel in a tunnel. Nothing behind the packet's end is read. Ports, device, namespace and counts are those of the
+packet outside, and so are flows and their series: what is inside is in samples alone, so that a finding's counts of it
+are of those that were seen.
+
+Cost: some 1.8 us a drop, mostly the calls that led there; what is inside adds 0.1 us at most, less than the noise.
+
+""",
     "conntrackevents": """\
 It looks at the host's namespace, and at others where they are named. Source and destination are the first direction's;
 details have the other one's (`reply_source`, `reply_source_port`, `reply_destination`, `reply_destination_port`: where

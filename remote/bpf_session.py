@@ -176,7 +176,9 @@ class Session:
             return
         self.room -= size * len(records)
         if probe.asked["calls"]:
-            frames = struct.Struct("=8xQ%dx%dQ" % (RECORD_BYTES - 16, probe.asked["calls"]))
+            calls = probe.asked["calls"]
+            behind = size - RECORD_BYTES - 8 * calls
+            frames = struct.Struct("=8xQ%dx%dQ%dx" % (RECORD_BYTES - 16, calls, behind))
             self.name_addresses(set().union(*map(frames.unpack, records)))
         offset = int((time.time() - time.monotonic()) * 1e9)
         payload = Payload(size * len(records) + BATCH.size)

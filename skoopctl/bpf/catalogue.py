@@ -12,6 +12,8 @@ from skoopctl.bpf.metric import SOFTIRQ_LABELS, TUPLE_LABELS, EventMetric
 RECORD_BYTES = 96
 FRAMES = 14
 """``struct record`` and the addresses behind it: bpf/record.h."""
+INNER_BYTES = 48
+"""What ``struct inner`` has behind those addresses: bpf/tunnel.h."""
 BPF = "bpf"
 DELAY_BYTES = 40
 """What ``struct delay`` has behind the record: bpf/latency.h."""
@@ -76,6 +78,8 @@ class BpfProbe:
     """The kernel's enumeration that its reasons are of."""
     stack: bool = False
     """Whether the record has the calls that led there."""
+    inner: bool = False
+    """Whether the record has what a packet of a tunnel carries."""
     delay: bool = False
     """Whether the record has how long it took: ``struct delay`` of bpf/latency.h."""
     words: tuple[str, ...] = ()
@@ -107,7 +111,12 @@ class BpfProbe:
     @property
     def record_bytes(self) -> int:
         """The size of a record."""
-        return RECORD_BYTES + (8 * FRAMES if self.stack else 0) + (DELAY_BYTES if self.delay else 0)
+        return self.inner_at + (INNER_BYTES if self.inner else 0) + (DELAY_BYTES if self.delay else 0)
+
+    @property
+    def inner_at(self) -> int:
+        """Where in a record stands what it carries: behind the calls."""
+        return RECORD_BYTES + (8 * FRAMES if self.stack else 0)
 
 
 _PACKET_LOSS = BpfProbe(
@@ -123,6 +132,7 @@ _PACKET_LOSS = BpfProbe(
     kinds=(EventKind(1, "packet-loss", "PacketLoss", "a packet was dropped"),),
     reasons="skb_drop_reason",
     stack=True,
+    inner=True,
     proof=("packet-loss",),
     metrics=(
         EventMetric("kubeskoop_packetloss_total", (1,), ("k8s_node", *TUPLE_LABELS)),

@@ -9,12 +9,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import IPv6Address
 from typing import Any
 
+from skoopctl.bpf.addresses import address_text
 from skoopctl.bpf.calls import callers, function_of, is_loss, netfilter_hook
 from skoopctl.bpf.catalogue import FRAMES, RECORD_BYTES, BpfProbe
+from skoopctl.bpf.inner import Inner, inner_of
 from skoopctl.errors import EvidenceError
 from skoopctl.evidence.untrusted import printable
 
@@ -93,6 +93,8 @@ class BpfEvent:
     """The functions that led there, the innermost first."""
     delay: Delay | None = None
     """How long it took; None where that is not what the probe tells."""
+    inner: Inner | None = None
+    """What the packet carries, where it is one of a tunnel and its inside could be read."""
     details: Mapping[str, str | int] = field(default_factory=dict)
     """What one probe alone tells, of those that are no eBPF."""
 
@@ -183,7 +185,8 @@ def _events(probe: BpfProbe, body: bytes, names: Names, offset_ns: int) -> Itera
         if reason is None:
             reason = reasons[row[6]] = reason_name(row[6], numbered)
         delay = _delay(*DELAY.unpack_from(body, behind)) if probe.delay else None
-        event = _event(probe.name, row, mine, offset_ns, reason, way, delay)
+        inner = inner_of(body, at + probe.inner_at) if probe.inner else None
+        event = _event(probe.name, row, mine, offset_ns, reason, way, delay, inner)
         if is_loss(way.function, reason):
             yield event
 
@@ -196,6 +199,7 @@ def _event(
     reason: str,
     way: Way,
     delay: Delay | None,
+    inner: Inner | None,
 ) -> BpfEvent:
     """Return one record as an event. The order of ``row`` is that of ``struct record``."""
     mono_ns, location, cookie, cgroup, netns, ifindex, number, length = row[:8]
@@ -231,6 +235,7 @@ def _event(
         undecided=bool(flags & _UNDECIDED),
         calls=way.calls,
         delay=delay,
+        inner=inner,
     )
 
 
@@ -250,11 +255,3 @@ def reason_name(number: int, names: Mapping[int, str]) -> str:
     if not names:
         return ""
     return f"{number & 0xFFFF} of subsystem {number >> 16}" if number >> 16 else str(number)
-
-
-@lru_cache(maxsize=4096)
-def address_text(family: int, raw: bytes) -> str:
-    """Return 16 bytes of a record as an address of family 4 or 6, or nothing."""
-    if family == 4:
-        return ".".join(map(str, raw[:4]))
-    return str(IPv6Address(raw)) if family else ""

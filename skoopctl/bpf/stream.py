@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from skoopctl.bpf.addresses import address_text
 from skoopctl.bpf.calls import function_of, is_loss
 from skoopctl.bpf.catalogue import KINDS, PROBES, BpfProbe
-from skoopctl.bpf.events import Batch, Names, address_text, decode_batch, reason_name
+from skoopctl.bpf.events import Batch, Names, decode_batch, reason_name
 from skoopctl.bpf.histogram import Histogram, histograms_of
 from skoopctl.bpf.rows import decode_rows
 from skoopctl.errors import EvidenceError

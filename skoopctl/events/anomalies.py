@@ -16,10 +16,11 @@ from skoopctl.checks.finding import Confidence, Finding, Fix, Severity, Where
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.events.drop_packet import DropKey, key_of
 from skoopctl.events.dropped import Answer, Said
-from skoopctl.events.event import End, Event, FlowTally, Tally
+from skoopctl.events.event import Event, FlowTally, Tally
+from skoopctl.events.flow_words import Flows, flows_of
 from skoopctl.events.reasons import Reason, drop_reason, reset_reason, told_reason
 from skoopctl.events.thresholds import EVENT_THRESHOLDS, EventThreshold, split_thresholds
-from skoopctl.events.words import duration, end_words
+from skoopctl.events.words import duration
 from skoopctl.evidence.untrusted import printable
 
 MAX_FLOWS = 8
@@ -146,7 +147,7 @@ def _severity(case: _Case, usual: Severity, reasons: Sequence[Reason]) -> Severi
     return worst if case.row.subject is not None else max(worst, usual)
 
 
-def _summary(case: _Case, seconds: float, flows: Counter[str]) -> str:
+def _summary(case: _Case, seconds: float, flows: Flows) -> str:
     """Return how much of what, in how long, of which sort, and between whom."""
     words = [f"{case.count:,} {case.row.says} in {seconds:.3g} s"]
     sorts = _sorts(case)
@@ -155,11 +156,18 @@ def _summary(case: _Case, seconds: float, flows: Counter[str]) -> str:
     longest = max((event.latency_ns or 0 for event in case.events), default=0)
     if longest:
         words.append(f", the longest {duration(longest)}")
-    named = [flow for flow, _ in flows.most_common(_IN_TEXT)]
+    named = [f"{flow}{_carried(flows.inside[flow])}" for flow, _ in flows.counts.most_common(_IN_TEXT)]
     if named:
-        more = len(flows) - len(named)
+        more = len(flows.counts) - len(named)
         words.append(f": {'; '.join(named)}{f' and {more:,} more' if more > 0 else ''}")
     return "".join(words)
+
+
+def _carried(inside: Counter[str]) -> str:
+    """Return what a flow of a tunnel carries, as far as it was seen: whose packets those really are."""
+    named = [flow for flow, _ in inside.most_common(_IN_TEXT)]
+    more = len(inside) - len(named)
+    return f", carrying {', '.join(named)}{f' and {more:,} more' if more > 0 else ''}" if named else ""
 
 
 def _by(blamed: Sequence[Evidence]) -> str:
@@ -204,31 +212,6 @@ def _reasons(case: _Case) -> tuple[Reason, ...]:
     return tuple(sorted(found, key=lambda reason: (reason.severity, reason.name)))
 
 
-def flows_of(events: Iterable[Event], flows: Iterable[FlowTally]) -> Counter[str]:
-    """Return how often each flow is told, by its words: without clients' ports, which are new each time.
-
-    Counts of flows are taken where there are any, else the events.
-    """
-    found: Counter[str] = Counter()
-    for flow in flows:
-        found[_flow(flow.protocol, flow.source, flow.destination)] += flow.count
-    if found:
-        return found
-    for event in events:
-        if event.source is not None and event.destination is not None:
-            found[_flow(event.protocol, event.source, event.destination)] += 1
-    return found
-
-
-def _flow(protocol: str, source: End, destination: End) -> str:
-    """Return a flow without its client's port: the smaller port is the server's."""
-    if source.port and destination.port and source.port < destination.port:
-        destination = replace(destination, port=0)
-    else:
-        source = replace(source, port=0)
-    return f"{_word(protocol)} {end_words(source)} -> {end_words(destination)}".strip()
-
-
 # --- evidence ------------------------------------------------------------------------------------------------
 
 
@@ -243,9 +226,12 @@ def _counts(node: str, case: _Case) -> Iterator[Evidence]:
         yield Evidence("event", f"{text} +{count:,}", case.row.name, node=node)
 
 
-def _flow_lines(node: str, flows: Counter[str]) -> Iterator[Evidence]:
-    for text, count in _first(flows, MAX_FLOWS):
+def _flow_lines(node: str, flows: Flows) -> Iterator[Evidence]:
+    """Yield the flows by their counts, and those inside of them by the samples that told them."""
+    for text, count in _first(flows.counts, MAX_FLOWS):
         yield Evidence("flow", f"{text} +{count:,}", "flows seen", node=node)
+    for text, count in _first(flows.all_inside, MAX_FLOWS):
+        yield Evidence("flow", f"inside: {text} +{count:,}", "samples seen", node=node)
 
 
 def _first(counts: Counter[str], most: int) -> Iterator[tuple[str, int]]:

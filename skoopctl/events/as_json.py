@@ -14,7 +14,7 @@ from importlib import resources
 from operator import attrgetter
 from typing import Any
 
-from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.event import End, EndKind, Event, InnerPacket
 from skoopctl.events.words import line_of
 
 SCHEMA = "skoopctl.event/1"
@@ -60,6 +60,7 @@ def _members(event: Event) -> str:
             *(written(event) for written in _GROUPS),
             _end("source", event.source) if event.source is not None else "",
             _end("destination", event.destination) if event.destination is not None else "",
+            _inner(event.inner) if event.inner is not None else "",
             _calls(event.calls) if event.calls else "",
             _details(event.details) if event.details else "",
         )
@@ -105,6 +106,24 @@ def _whose(side: str, kind: str, namespace: str, name: str, node: str) -> str:
         "node": node,
     }
     return "".join(f',"{side}_{key}":{_encoded(value)}' for key, value in told.items() if value)
+
+
+def _inner(inner: InnerPacket) -> str:
+    told = {
+        "tunnel": inner.tunnel,
+        "id": inner.id,
+        "protocol": inner.protocol,
+        "tcp_flags": inner.tcp_flags,
+        "fragment": inner.fragment,
+    }
+    known = (f',"inner_{name}":{_encoded(value)}' for name, value in told.items() if _is_told(value))
+    ends = (("inner_source", inner.source), ("inner_destination", inner.destination))
+    return "".join((*known, *(_end(side, end) for side, end in ends)))
+
+
+def _is_told(value: object) -> bool:
+    """Return whether something is known: the number 0 is."""
+    return value is not None and value is not False and value != ""
 
 
 @lru_cache(maxsize=_KEPT)

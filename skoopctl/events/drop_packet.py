@@ -24,7 +24,7 @@ from skoopctl.events.reasons import RULES_DROPPED, told_reason
 from skoopctl.kernel.conntrack import Connection
 from skoopctl.kernel.netns import NetNamespace
 
-_NUMBERS = {**PROTOCOL_NUMBERS, "icmpv6": 58, "icmp6": 58, "ipip": 4}
+_NUMBERS = {**PROTOCOL_NUMBERS, "icmpv6": 58, "icmp6": 58, "ipip": 4, "ipv6": 41}
 _PORTED = frozenset({6, 17, 132, 136})
 _ICMP = frozenset({1, 58})
 _ICMPV6 = 58

@@ -47,6 +47,21 @@ class End:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class InnerPacket:
+    """What a packet of a tunnel carries, as far as the kernel had it at hand."""
+
+    tunnel: str
+    """``VXLAN``, ``GENEVE``, ``GRE`` or ``IPIP`` (IP in IP of either family)."""
+    id: int | None
+    """The VNI, or GRE's key; None where there is none."""
+    protocol: str
+    source: End
+    destination: End
+    tcp_flags: str = ""
+    fragment: bool = False
+
+
 @dataclass(slots=True)  # not frozen, because there may be very many: `skoopctl.bpf.events.BpfEvent`
 class Event:
     """One event. Times are integers in nanoseconds, sizes bytes; what is not known is empty, 0 or None."""
@@ -80,6 +95,8 @@ class Event:
     source: End | None = None
     """Of the packet that it is about, or the end that connected."""
     destination: End | None = None
+    inner: InnerPacket | None = None
+    """What the packet carries, where it is one of a tunnel: the ends above are the tunnel's then."""
     tcp_flags: str = ""
     """``SYN``, ``SYN,ACK`` …"""
     tcp_state: str = ""

@@ -8,13 +8,25 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from skoopctl.bpf.events import BpfEvent
+from skoopctl.bpf.inner import Inner
 from skoopctl.cluster.cluster import Cluster, Identity, IdentityKind
-from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.event import End, EndKind, Event, InnerPacket
 from skoopctl.events.surroundings import Surroundings
 from skoopctl.evidence.untrusted import printable
 from skoopctl.probes.pod_names import UNKNOWN, Whose
 
-PROTOCOLS = {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "ICMPv6", 132: "SCTP"}
+PROTOCOLS = {
+    1: "ICMP",
+    2: "IGMP",
+    4: "IPIP",
+    6: "TCP",
+    17: "UDP",
+    41: "IPv6",
+    47: "GRE",
+    50: "ESP",
+    58: "ICMPv6",
+    132: "SCTP",
+}
 TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
 """From the lowest bit on."""
 TCP_STATES = (
@@ -97,12 +109,28 @@ class Naming:
             found = self._ends[key] = self._end(address, port, owner)
         return found
 
-    def _end(self, address: str, port: int, owner: Owner) -> End:
+    def inner(self, raw: Inner) -> InnerPacket:
+        """Return what a packet carries with names; a loopback address in it is nobody's that can be told."""
+        return InnerPacket(
+            raw.tunnel,
+            raw.id,
+            protocol_name(raw.protocol),
+            End(raw.source, raw.source_port, *self._of(raw.source)),
+            End(raw.destination, raw.destination_port, *self._of(raw.destination)),
+            flag_names(raw.tcp_flags),
+            raw.fragment,
+        )
+
+    def _of(self, address: str) -> tuple[EndKind, str, str, str]:
         told = self._addresses.get(address)
         if told is None:
             if len(self._addresses) >= MOST_ENDS:
                 self._addresses.clear()
             told = self._addresses[address] = self._told(address)
+        return told
+
+    def _end(self, address: str, port: int, owner: Owner) -> End:
+        told = self._of(address)
         if told[0] is EndKind.UNKNOWN and is_loopback(address):
             kind = EndKind.POD if owner.pod else EndKind.NODE
             return End(address, port, kind, owner.namespace, owner.pod or self.node, self.node)
@@ -135,6 +163,7 @@ class Naming:
             protocol=protocol_name(raw.protocol) if raw.family else "",
             source=self.end(raw.source, raw.source_port, owner),
             destination=self.end(raw.destination, raw.destination_port, owner),
+            inner=self.inner(raw.inner) if raw.inner is not None else None,
             tcp_flags=flag_names(raw.tcp_flags),
             tcp_state=TCP_STATES[raw.tcp_state] if raw.tcp_state < len(TCP_STATES) else str(raw.tcp_state),
             length=raw.length,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skoopctl.bpf.catalogue import KINDS
-from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.event import End, EndKind, Event, InnerPacket
 from skoopctl.evidence.untrusted import printable
 
 MAX_LINE = 480
@@ -89,6 +89,11 @@ def end_words(end: End) -> str:
     return f"{_word(end.place, 2 * _MAX_WORD)} ({address})" if end.kind is not EndKind.UNKNOWN else address
 
 
+def tunnel_words(inner: InnerPacket) -> str:
+    """Return a tunnel with its number: ``VXLAN 1``, ``IPIP``."""
+    return _word(inner.tunnel) if inner.id is None else f"{_word(inner.tunnel)} {inner.id}"
+
+
 def _known(event: Event) -> dict[str, str]:
     task = _word(event.task) or "a task"
     disk = str(event.details.get("disk", "")) or event.device
@@ -117,16 +122,28 @@ def _why(event: Event, told: frozenset[str]) -> Iterator[str]:
 
 def _packet(event: Event) -> str:
     """Return what it was and between whom; empty where it is about no packet."""
-    words = (_word(event.protocol), _word(event.tcp_flags), "fragment" if event.fragment else "")
-    kind = " ".join(word for word in words if word)
+    kind = _kind(event)
     if event.source is None and event.destination is None:
         return kind or (f"ethertype {event.ethertype:#06x}" if event.ethertype else "")
     ends = [end_words(end) if end else "?" for end in (event.source, event.destination)]
     return f"{kind} {' -> '.join(ends)}".strip()
 
 
+def _kind(packet: Event | InnerPacket) -> str:
+    words = (_word(packet.protocol), _word(packet.tcp_flags), "fragment" if packet.fragment else "")
+    return " ".join(word for word in words if word)
+
+
+def _carried(inner: InnerPacket) -> str:
+    """Return what a packet carries: ``TCP SYN a -> b in VXLAN 1``."""
+    ends = f"{end_words(inner.source)} -> {end_words(inner.destination)}"
+    return f"{_kind(inner)} {ends} in {tunnel_words(inner)}".strip()
+
+
 def _rest(event: Event, known: dict[str, str], told: frozenset[str]) -> Iterator[str]:
     """Yield what else is known and the phrase has not told."""
+    if event.inner is not None:
+        yield f"carrying {_carried(event.inner)}"
     if _device(event) and "device" not in told and event.kind != "block-slow":
         yield f"on {known['device']}"
     if event.tcp_state and event.kind != "packet-loss":

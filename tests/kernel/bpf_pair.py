@@ -52,10 +52,10 @@ class Side:
         """Run a program inside."""
         return run("nsenter", f"--net=/run/netns/{self.name}", *words)
 
-    def socket(self, family: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    def socket(self, family: int, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
         """Return a socket of the namespace."""
         with inside(self.name):
-            made = socket.socket(FAMILIES[family], kind)
+            made = socket.socket(FAMILIES[family], kind, protocol)
         made.settimeout(20)
         return made
 

@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 CALLER, SERVER, NODE = "tools/web-c", "tools/web-a", "node2-c4"
 CLOSED, OPEN = 4444, 8080
+ENDS = ("source", "destination")
 Json = dict[str, Any]
 
 
@@ -184,6 +185,38 @@ def test_a_plan_watches_events_too(lab: Lab, tmp_path: Path) -> None:
     mine = [entry for entry in loki.entries if entry.event.get("destination_port") == 9100]
     assert mine
     assert {(entry.labels["cluster"], entry.labels["node"]) for entry in mine} == {("lab", "node1-c4")}
+
+
+def pods_inside(event: Json) -> tuple[str, ...]:
+    """Return who a tunnel's packet is from and to."""
+    return tuple(f"{event[f'inner_{side}_namespace']}/{event[f'inner_{side}_name']}" for side in ENDS)
+
+
+def test_the_manuals_example_drop_names_the_pods_that_it_hits(lab: Lab) -> None:
+    """What the rule drops of a pod's call is a packet of VXLAN: event and finding name both pods, and no other."""
+    server = lab.source(SERVER)
+    lab.apply_fault("input-drop")
+    try:
+        with watching("packetloss") as run, Hand(lab.source(CALLER)) as hand:
+            hand.ask("call", to=[server.address, OPEN], count=1, timeout_s=1)
+    finally:
+        lab.undo_fault("input-drop")
+    events = told(run, "packet-loss", inner_tunnel="VXLAN")
+    assert events
+    assert [event for event in run.events if event not in events] == []
+    for event in events:
+        jsonschema.validate(event, schema())
+        assert (event["node"], event["hook"], event["protocol"]) == ("node1-c4", "INPUT", "UDP")
+        assert [event[f"{side}_name"] for side in ENDS] == [NODE, "node1-c4"]
+        assert event["destination_port"] == 8472
+        assert pods_inside(event) == (CALLER, SERVER)
+        assert (event["inner_protocol"], event["inner_tcp_flags"]) == ("TCP", "SYN")
+        assert (event["inner_destination_address"], event["inner_destination_port"]) == (server.address, OPEN)
+    (finding,) = [each for each in run.summary["findings"] if each["id"] == "packets-dropped-by-rules"]
+    assert "(192.168.3.86:8472), carrying TCP tools/web-c (" in finding["summary"]
+    assert f"-> tools/web-a ({server.address}:{OPEN}) in VXLAN" in finding["summary"]
+    inside = [each["text"] for each in finding["evidence"] if each["text"].startswith("inside: ")]
+    assert len(inside) == 1, inside
 
 
 def test_a_closed_port_of_a_pod_is_a_drop_and_a_reset_in_that_pod(lab: Lab) -> None:

@@ -11,6 +11,8 @@ from skoopctl.bpf.events import Batch, BpfEvent
 from skoopctl.bpf.program import BpfRequest, bpf_job
 from skoopctl.bpf.stream import BPF_FRAME, Counts, SelfTest, Setup, Stream
 from skoopctl.evidence.frames import FrameKind, _frames
+from tests.kernel.tunnel_packets import INSIDE, vxlan
+from tests.kernel.tunnel_packets import frame as ethernet
 from tests.vm.guest import Guest
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
@@ -25,8 +27,10 @@ while True:
         with socket.socket(family, socket.SOCK_DGRAM) as made:
             made.sendto(b"x", (address, 4445))
             made.sendto(b"x", (address, 4446))
+            for carried in CARRIED:
+                made.sendto(bytes.fromhex(carried), (address, 8472))
     time.sleep(0.5)
-"""
+""".replace("CARRIED", repr([vxlan(ethernet(family)).hex() for family in (4, 6)]))
 RULES = "; ".join(f"{tool} -w -{{0}} INPUT -p udp --dport 4446 -j DROP" for tool in ("iptables", "ip6tables"))
 PROGRAMS = """
 for each in /proc/*/fd/*; do readlink $each; done 2>/dev/null | grep -c -e bpf-prog -e bpf-map -e bpf_link || true
@@ -59,9 +63,10 @@ class Seen:
                 ),
                 *(event.hook, event.netns, event.ifindex, event.ethertype, event.source, event.destination),
                 *(min(event.source_port, event.destination_port), event.cgroup > 0, event.calls[:2]),
+                event.inner,
             )
             for event in self.events
-            if {event.source_port, event.destination_port} & {4444, 4445, 4446}
+            if {event.source_port, event.destination_port} & {4444, 4445, 4446, 8472}
         }
 
 
@@ -113,7 +118,8 @@ def test_bcc_sees_what_the_built_programs_see(
         "counted", f"start in the guest: BTF {core.setups['tcpreset'].ms['btf']:.0f} ms once; {took}"
     )
     assert (core.whole, bcc.whole) == (True, True)
-    assert {(setup.backend, setup.status) for setup in bcc.setups.values()} == {("bcc", "ok")}
+    told = [setup.detail for setup in bcc.setups.values()]
+    assert {(setup.backend, setup.status) for setup in bcc.setups.values()} == {("bcc", "ok")}, told
     assert {name: test.result for name, test in bcc.tests.items()} == {
         "packetloss": "ok",
         "tcpreset": "ok",
@@ -131,6 +137,8 @@ def test_bcc_sees_what_the_built_programs_see(
     ]
     assert apart[0] == apart[1]
     assert {row[-1] for row in apart[0] if row[3] == 4446} == {True}, "what the rule drops is counted apart"
+    carried = {event.inner.destination for event in bcc.events if event.inner is not None}
+    assert carried == {ends[1] for ends in INSIDE.values()}
     for seen in (core, bcc):
         for counts in seen.counts.values():
             assert (

@@ -13,6 +13,8 @@
 #undef AF_INET6
 #undef ETH_P_IP
 #undef ETH_P_IPV6
+#undef ETH_P_TEB
+#undef ETH_P_8021Q
 #undef ICSK_TIME_LOSS_PROBE
 #undef PACKET_LOSS
 #undef IPPROTO_TCP
@@ -20,6 +22,9 @@
 #undef IPPROTO_SCTP
 #undef IPPROTO_UDPLITE
 #undef IPPROTO_DCCP
+#undef IPPROTO_IPIP
+#undef IPPROTO_IPV6
+#undef IPPROTO_GRE
 
 #define IS_SET(name) SETTING_##name
 #define SETTING_skoop_args_3 skoop_args_3
@@ -220,6 +225,8 @@ static __always_inline void sample(void *ctx, void *event, u64 size)
 #define IPPROTO_UDPLITE 136
 #define IPPROTO_DCCP 33
 
+#define ALIGNED __attribute__((aligned(8)))
+
 #define FIRST_INODE 0xe0000000U
 
 static __always_inline u16 host_order(u16 value)
@@ -303,7 +310,14 @@ static __always_inline void of_socket(struct record *event, struct sock *sk)
 	cgroup_of(event, sk);
 }
 
-static __always_inline void ports(struct record *event, const u8 *transport)
+static __always_inline int take(void *head, u32 size, const u8 *at, const u8 *end)
+{
+	if (end && at + size > end)
+		return 1;
+	return bpf_probe_read_kernel(head, size, at) != 0;
+}
+
+static __always_inline void ports(struct record *event, const u8 *transport, const u8 *end)
 {
 	u8 head[14];
 
@@ -318,39 +332,40 @@ static __always_inline void ports(struct record *event, const u8 *transport)
 		return;
 	}
 	if (event->protocol == IPPROTO_TCP) {
-		if (bpf_probe_read_kernel(head, 14, transport))
+		if (take(head, 14, transport, end))
 			return;
 		event->tcp_flags = head[13];
-	} else if (bpf_probe_read_kernel(head, 4, transport)) {
+	} else if (take(head, 4, transport, end)) {
 		return;
 	}
 	event->source_port = head[0] << 8 | head[1];
 	event->destination_port = head[2] << 8 | head[3];
 }
 
-static __always_inline void between_v4(struct record *event, const u8 *at)
+static __always_inline const u8 *between_v4(struct record *event, const u8 *at, const u8 *end)
 {
-	u8 head[20];
+	ALIGNED u8 head[20];
 
-	if (bpf_probe_read_kernel(head, 20, at) || head[0] >> 4 != 4)
-		return;
+	if (take(head, 20, at, end) || head[0] >> 4 != 4)
+		return 0;
 	event->family = 4;
 	event->protocol = head[9];
 	__builtin_memcpy(event->source, head + 12, 4);
 	__builtin_memcpy(event->destination, head + 16, 4);
-	if ((head[6] & 0x1f) | head[7])
+	if ((head[6] & 0x1f) | head[7]) {
 		event->flags |= FRAGMENT;
-	else
-		ports(event, at + (head[0] & 15) * 4);
+		return 0;
+	}
+	return at + (head[0] & 15) * 4;
 }
 
-static __always_inline void between_v6(struct record *event, const u8 *at)
+static __always_inline const u8 *between_v6(struct record *event, const u8 *at, const u8 *end)
 {
-	u8 head[40], more[4];
+	ALIGNED u8 head[40], more[4];
 	u8 next;
 
-	if (bpf_probe_read_kernel(head, 40, at) || head[0] >> 4 != 6)
-		return;
+	if (take(head, 40, at, end) || head[0] >> 4 != 6)
+		return 0;
 	event->family = 6;
 	__builtin_memcpy(event->source, head + 8, 16);
 	__builtin_memcpy(event->destination, head + 24, 16);
@@ -360,35 +375,45 @@ static __always_inline void between_v6(struct record *event, const u8 *at)
 	for (int i = 0; i < 4; i++) {
 		if (next != 0 && next != 43 && next != 44 && next != 60)
 			break;
-		if (bpf_probe_read_kernel(more, 4, at))
-			return;
+		if (take(more, 4, at, end))
+			return 0;
 		if (next == 44 && (more[2] | (more[3] & 0xf8))) {
 			event->flags |= FRAGMENT;
 			event->protocol = more[0];
-			return;
+			return 0;
 		}
 		at += next == 44 ? 8 : (more[1] + 1) * 8;
 		next = more[0];
 	}
 	event->protocol = next;
-	ports(event, at);
+	return at;
 }
 
-static __always_inline void between_packet(struct record *event, struct sk_buff *skb)
+static __always_inline const u8 *between_ip(struct record *event, u16 ethertype, const u8 *at, const u8 *end)
+{
+	if (ethertype == ETH_P_IP)
+		at = between_v4(event, at, end);
+	else if (ethertype == ETH_P_IPV6)
+		at = between_v6(event, at, end);
+	else
+		return 0;
+	if (at)
+		ports(event, at, end);
+	return at;
+}
+
+static __always_inline const u8 *between_packet(struct record *event, struct sk_buff *skb)
 {
 	const u8 *at = BPF_CORE_READ(skb, head);
 
-	event->ethertype = host_order(BPF_CORE_READ(skb, protocol));
 	at += BPF_CORE_READ(skb, network_header);
-	if (event->ethertype == ETH_P_IP)
-		between_v4(event, at);
-	else if (event->ethertype == ETH_P_IPV6)
-		between_v6(event, at);
+	event->ethertype = host_order(BPF_CORE_READ(skb, protocol));
+	return between_ip(event, event->ethertype, at, 0);
 }
 
 static __always_inline void swap_ends(struct record *event)
 {
-	u8 address[16];
+	ALIGNED u8 address[16];
 	u16 port = event->source_port;
 
 	__builtin_memcpy(address, event->source, 16);
@@ -398,12 +423,155 @@ static __always_inline void swap_ends(struct record *event)
 	event->destination_port = port;
 }
 
+#define ETH_P_TEB 0x6558 
+#define ETH_P_8021Q 0x8100
+#define IPPROTO_IPIP 4
+#define IPPROTO_IPV6 41
+#define IPPROTO_GRE 47
+#define PORT_VXLAN 4789     
+#define PORT_VXLAN_OLD 8472 
+#define PORT_GENEVE 6081    
+
+enum carrier {
+	BY_VXLAN = 1,
+	BY_GENEVE = 2,
+	BY_GRE = 3,
+	BY_IPIP = 4, 
+};
+
+#define WITH_ID 4 
+
+struct inner {
+	u32 id;     
+	u8 carrier; 
+	u8 family;
+	u8 protocol;
+	u8 tcp_flags;
+	u8 flags;
+	u8 unused[3];
+	u16 source_port; 
+	u16 destination_port;
+	u8 source[16];
+	u8 destination[16];
+};
+
+struct reader {
+	const u8 *at;  
+	const u8 *end;
+	u16 ethertype; 
+};
+
+static __always_inline const u8 *end_of(struct sk_buff *skb)
+{
+	return BPF_CORE_READ(skb, data) + (BPF_CORE_READ(skb, len) - BPF_CORE_READ(skb, data_len));
+}
+
+static __always_inline void open_udp(struct inner *inner, struct reader *reader, u16 port)
+{
+	u8 head[16];
+	const u8 *at = reader->at;
+
+	reader->at = 0;
+	if (port != PORT_VXLAN && port != PORT_VXLAN_OLD && port != PORT_GENEVE)
+		return;
+	if (take(head, 16, at, reader->end))
+		return;
+	if (port == PORT_GENEVE) {
+		if (head[8] >> 6 || head[9] & 0x80) 
+			return;
+		inner->carrier = BY_GENEVE;
+		reader->ethertype = head[10] << 8 | head[11];
+		reader->at = at + 16 + (head[8] & 0x3f) * 4;
+	} else {
+		if ((head[8] & 0x0c) != 0x08) 
+			return;
+		inner->carrier = BY_VXLAN;
+		reader->ethertype = ETH_P_TEB;
+		reader->at = at + 16;
+	}
+	inner->flags = WITH_ID;
+	inner->id = head[12] << 16 | head[13] << 8 | head[14];
+}
+
+static __always_inline void open_gre(struct inner *inner, struct reader *reader)
+{
+	u8 head[4], key[4];
+	const u8 *at = reader->at;
+
+	reader->at = 0;
+	if (take(head, 4, at, reader->end) || head[0] & 0x40 || head[1] & 7) 
+		return;
+	at += head[0] & 0x80 ? 8 : 4; 
+	if (head[0] & 0x20) {
+		if (take(key, 4, at, reader->end))
+			return;
+		inner->flags = WITH_ID;
+		inner->id = (u32)key[0] << 24 | key[1] << 16 | key[2] << 8 | key[3];
+		at += 4;
+	}
+	inner->carrier = BY_GRE;
+	reader->ethertype = head[2] << 8 | head[3];
+	reader->at = at + (head[0] & 0x10 ? 4 : 0); 
+}
+
+static __always_inline void open_frame(struct reader *reader)
+{
+	u8 head[14], tag[4];
+
+	if (take(head, 14, reader->at, reader->end)) {
+		reader->ethertype = 0;
+		return;
+	}
+	reader->ethertype = head[12] << 8 | head[13];
+	reader->at += 14;
+	if (reader->ethertype != ETH_P_8021Q)
+		return;
+	reader->ethertype = take(tag, 4, reader->at, reader->end) ? 0 : tag[2] << 8 | tag[3];
+	reader->at += 4;
+}
+
+static __always_inline void read_carried(struct inner *inner, const struct record *outer, const u8 *at, const u8 *end)
+{
+	struct reader reader = {.at = at, .end = end};
+	struct record packet = {};
+
+	if (!at)
+		return;
+	if (outer->protocol == IPPROTO_UDP) {
+		open_udp(inner, &reader, outer->destination_port);
+	} else if (outer->protocol == IPPROTO_GRE) {
+		open_gre(inner, &reader);
+	} else if (outer->protocol == IPPROTO_IPIP || outer->protocol == IPPROTO_IPV6) {
+		inner->carrier = BY_IPIP;
+		reader.ethertype = outer->protocol == IPPROTO_IPIP ? ETH_P_IP : ETH_P_IPV6;
+	} else {
+		return;
+	}
+	if (reader.at && reader.ethertype == ETH_P_TEB)
+		open_frame(&reader);
+	if (reader.at)
+		between_ip(&packet, reader.ethertype, reader.at, reader.end);
+	if (!packet.family) {
+		inner->carrier = 0;
+		return;
+	}
+	inner->family = packet.family;
+	inner->protocol = packet.protocol;
+	inner->tcp_flags = packet.tcp_flags;
+	inner->flags |= packet.flags;
+	inner->source_port = packet.source_port;
+	inner->destination_port = packet.destination_port;
+	__builtin_memcpy(inner->source, packet.source, 16);
+	__builtin_memcpy(inner->destination, packet.destination, 16);
+}
+
 #define is_reason(reason, name) \
 	(bpf_core_enum_value_exists(enum skb_drop_reason, name) && (reason) == bpf_core_enum_value(enum skb_drop_reason, name))
 
 struct loss {
 	struct record event;
 	u64 stack[FRAMES];
+	struct inner inner;
 };
 
 int on_kfree_skb(u64 *ctx)
@@ -411,6 +579,7 @@ int on_kfree_skb(u64 *ctx)
 	struct sk_buff *skb = (void *)ctx[0];
 	struct loss loss = {};
 	struct record *event = &loss.event;
+	const u8 *behind;
 
 	if (IS_SET(skoop_args_3))
 		event->reason = (u32)ctx[2];
@@ -428,13 +597,14 @@ int on_kfree_skb(u64 *ctx)
 	
 	if (!event->netns || !is_wanted(event->netns))
 		return 0;
-	between_packet(event, skb);
+	behind = between_packet(event, skb);
 	if (!event->ethertype)
 		return 0;
 	event->kind = PACKET_LOSS;
 	event->location = ctx[1];
 	event->mono_ns = bpf_ktime_get_ns();
 	count_apart(event, is_reason(event->reason, SKB_DROP_REASON_NETFILTER_DROP));
+	read_carried(&loss.inner, event, behind, end_of(skb));
 	bpf_get_stack(ctx, loss.stack, sizeof(loss.stack), 0);
 	sample(ctx, &loss, sizeof(loss));
 	return 0;

@@ -13,6 +13,8 @@
 #undef AF_INET6
 #undef ETH_P_IP
 #undef ETH_P_IPV6
+#undef ETH_P_TEB
+#undef ETH_P_8021Q
 #undef ICSK_TIME_LOSS_PROBE
 #undef PACKET_LOSS
 #undef IPPROTO_TCP
@@ -20,6 +22,9 @@
 #undef IPPROTO_SCTP
 #undef IPPROTO_UDPLITE
 #undef IPPROTO_DCCP
+#undef IPPROTO_IPIP
+#undef IPPROTO_IPV6
+#undef IPPROTO_GRE
 
 #define IS_SET(name) SETTING_##name
 #define SETTING_skoop_args_3 skoop_args_3
@@ -220,6 +225,8 @@ static __always_inline void sample(void *ctx, void *event, u64 size)
 #define IPPROTO_UDPLITE 136
 #define IPPROTO_DCCP 33
 
+#define ALIGNED __attribute__((aligned(8)))
+
 #define FIRST_INODE 0xe0000000U
 
 static __always_inline u16 host_order(u16 value)
@@ -303,7 +310,14 @@ static __always_inline void of_socket(struct record *event, struct sock *sk)
 	cgroup_of(event, sk);
 }
 
-static __always_inline void ports(struct record *event, const u8 *transport)
+static __always_inline int take(void *head, u32 size, const u8 *at, const u8 *end)
+{
+	if (end && at + size > end)
+		return 1;
+	return bpf_probe_read_kernel(head, size, at) != 0;
+}
+
+static __always_inline void ports(struct record *event, const u8 *transport, const u8 *end)
 {
 	u8 head[14];
 
@@ -318,39 +332,40 @@ static __always_inline void ports(struct record *event, const u8 *transport)
 		return;
 	}
 	if (event->protocol == IPPROTO_TCP) {
-		if (bpf_probe_read_kernel(head, 14, transport))
+		if (take(head, 14, transport, end))
 			return;
 		event->tcp_flags = head[13];
-	} else if (bpf_probe_read_kernel(head, 4, transport)) {
+	} else if (take(head, 4, transport, end)) {
 		return;
 	}
 	event->source_port = head[0] << 8 | head[1];
 	event->destination_port = head[2] << 8 | head[3];
 }
 
-static __always_inline void between_v4(struct record *event, const u8 *at)
+static __always_inline const u8 *between_v4(struct record *event, const u8 *at, const u8 *end)
 {
-	u8 head[20];
+	ALIGNED u8 head[20];
 
-	if (bpf_probe_read_kernel(head, 20, at) || head[0] >> 4 != 4)
-		return;
+	if (take(head, 20, at, end) || head[0] >> 4 != 4)
+		return 0;
 	event->family = 4;
 	event->protocol = head[9];
 	__builtin_memcpy(event->source, head + 12, 4);
 	__builtin_memcpy(event->destination, head + 16, 4);
-	if ((head[6] & 0x1f) | head[7])
+	if ((head[6] & 0x1f) | head[7]) {
 		event->flags |= FRAGMENT;
-	else
-		ports(event, at + (head[0] & 15) * 4);
+		return 0;
+	}
+	return at + (head[0] & 15) * 4;
 }
 
-static __always_inline void between_v6(struct record *event, const u8 *at)
+static __always_inline const u8 *between_v6(struct record *event, const u8 *at, const u8 *end)
 {
-	u8 head[40], more[4];
+	ALIGNED u8 head[40], more[4];
 	u8 next;
 
-	if (bpf_probe_read_kernel(head, 40, at) || head[0] >> 4 != 6)
-		return;
+	if (take(head, 40, at, end) || head[0] >> 4 != 6)
+		return 0;
 	event->family = 6;
 	__builtin_memcpy(event->source, head + 8, 16);
 	__builtin_memcpy(event->destination, head + 24, 16);
@@ -360,35 +375,45 @@ static __always_inline void between_v6(struct record *event, const u8 *at)
 	for (int i = 0; i < 4; i++) {
 		if (next != 0 && next != 43 && next != 44 && next != 60)
 			break;
-		if (bpf_probe_read_kernel(more, 4, at))
-			return;
+		if (take(more, 4, at, end))
+			return 0;
 		if (next == 44 && (more[2] | (more[3] & 0xf8))) {
 			event->flags |= FRAGMENT;
 			event->protocol = more[0];
-			return;
+			return 0;
 		}
 		at += next == 44 ? 8 : (more[1] + 1) * 8;
 		next = more[0];
 	}
 	event->protocol = next;
-	ports(event, at);
+	return at;
 }
 
-static __always_inline void between_packet(struct record *event, struct sk_buff *skb)
+static __always_inline const u8 *between_ip(struct record *event, u16 ethertype, const u8 *at, const u8 *end)
+{
+	if (ethertype == ETH_P_IP)
+		at = between_v4(event, at, end);
+	else if (ethertype == ETH_P_IPV6)
+		at = between_v6(event, at, end);
+	else
+		return 0;
+	if (at)
+		ports(event, at, end);
+	return at;
+}
+
+static __always_inline const u8 *between_packet(struct record *event, struct sk_buff *skb)
 {
 	const u8 *at = BPF_CORE_READ(skb, head);
 
-	event->ethertype = host_order(BPF_CORE_READ(skb, protocol));
 	at += BPF_CORE_READ(skb, network_header);
-	if (event->ethertype == ETH_P_IP)
-		between_v4(event, at);
-	else if (event->ethertype == ETH_P_IPV6)
-		between_v6(event, at);
+	event->ethertype = host_order(BPF_CORE_READ(skb, protocol));
+	return between_ip(event, event->ethertype, at, 0);
 }
 
 static __always_inline void swap_ends(struct record *event)
 {
-	u8 address[16];
+	ALIGNED u8 address[16];
 	u16 port = event->source_port;
 
 	__builtin_memcpy(address, event->source, 16);

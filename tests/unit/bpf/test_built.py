@@ -20,6 +20,7 @@ from skoopctl.errors import BpfObjectError
 from tests.support.bpf_loader import needs_clang
 
 HERE = Path(__file__).parents[3] / "bpf"
+REMOTE = HERE.parent / "remote"
 NAMES = [probe.name for probe in PROBES.values() if probe.is_bpf]
 PAIRS = [(name, architecture) for name in NAMES for architecture in ARCHITECTURES]
 MOST_INSTRUCTIONS = 4096

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skoopctl.bpf.calls import NETFILTER_HOOKS, NO_LOSS, NO_LOSS_WITHOUT_REASON, callers, netfilter_hook
-from skoopctl.bpf.catalogue import FRAMES, PROBES
+from skoopctl.bpf.catalogue import FRAMES, INNER_BYTES, PROBES
 from skoopctl.bpf.events import BATCH, DELAY, MOST_WAYS, RECORD, STACK, Batch, Names, decode_batch
+from skoopctl.bpf.inner import CARRIERS, INNER, Inner
 from skoopctl.errors import EvidenceError
 
 LOSS, RESET = PROBES["packetloss"], PROBES["tcpreset"]
@@ -39,9 +40,20 @@ def record(**values: object) -> bytes:
     return RECORD.pack(*row.values())
 
 
-def stack(*addresses: int) -> bytes:
-    """Return the calls behind a record."""
-    return STACK.pack(*addresses, *[0] * (FRAMES - len(addresses)))
+def stack(*addresses: int, inner: bytes = bytes(INNER.size)) -> bytes:
+    """Return the calls behind a record, and behind them what the packet carries: nothing."""
+    return STACK.pack(*addresses, *[0] * (FRAMES - len(addresses))) + inner
+
+
+def inside(**values: object) -> bytes:
+    """Return a packet inside another as bpf/tunnel.h lays it out."""
+    row: dict[str, object] = {
+        "id": 7, "carrier": 1, "family": 4, "protocol": 6, "tcp_flags": 2, "flags": 4,
+        "source_port": 40000, "destination_port": 8080,
+        "source": bytes((10, 244, 0, 1)) + bytes(12), "destination": bytes((10, 244, 1, 2)) + bytes(12),
+    }  # fmt: skip
+    row.update(values)
+    return INNER.pack(*row.values())
 
 
 def batch(probe: str, *records: bytes, lost: int = 0) -> bytes:
@@ -85,7 +97,7 @@ def test_stacks_that_never_come_again_do_not_add_up() -> None:
     """Of however many different calls only so many are kept, and each has its names."""
     known = names(nft_do_chain=ADDRESS)
     for number in range(3 * MOST_WAYS):
-        way = known.way(ADDRESS, stack(ADDRESS, number))
+        way = known.way(ADDRESS, stack(ADDRESS, number)[: STACK.size])
         assert way.function == "nft_do_chain"
         assert known.kept <= MOST_WAYS
 
@@ -202,7 +214,39 @@ def test_every_number_survives(**values: int) -> None:
 def test_the_record_has_no_holes() -> None:
     """The record's size is what the programs write: a multiple of eight, so that ring buffers keep it aligned."""
     assert RECORD.size == struct.calcsize("=QQQQIIIIBBBBBBHHHi16s16s") == 96
-    assert LOSS.record_bytes == 96 + 8 * FRAMES
+    assert INNER.size == struct.calcsize("=IBBBBB3xHH16s16s") == INNER_BYTES == 48
+    assert LOSS.record_bytes == 96 + 8 * FRAMES + 48
+
+
+def test_what_a_packet_carries_is_behind_the_calls() -> None:
+    """Tunnel, number, protocol, both ends and flags are those that the program wrote."""
+    (event,) = decode_batch(
+        LOSS, batch("packetloss", record() + stack(ADDRESS, inner=inside())), names()
+    ).events
+    assert event.inner == Inner("VXLAN", 7, 4, 6, "10.244.0.1", 40000, "10.244.1.2", 8080, 2, fragment=False)
+    assert event.destination == "10.0.0.2"
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_every_carrier_has_its_name(carrier: int) -> None:
+    """Each number is a tunnel; without the flag for it there is no id, with the other one it is a fragment."""
+    body = batch("packetloss", record() + stack(inner=inside(carrier=carrier, flags=1)))
+    inner = decode_batch(LOSS, body, names()).events[0].inner
+    assert inner is not None
+    assert (inner.tunnel, inner.id, inner.fragment) == (CARRIERS[carrier], None, True)
+
+
+def test_without_a_carrier_there_is_nothing_inside() -> None:
+    """What else stands there then is not looked at."""
+    body = batch("packetloss", record() + stack(inner=inside(carrier=0, family=9)))
+    assert decode_batch(LOSS, body, names()).events[0].inner is None
+
+
+@pytest.mark.parametrize("wrong", [{"carrier": 5}, {"family": 0}, {"family": 5}])
+def test_what_cannot_be_inside_is_refused(wrong: dict[str, int]) -> None:
+    """A node that tells another tunnel or family is not believed."""
+    with pytest.raises(EvidenceError, match="inside another"):
+        decode_batch(LOSS, batch("packetloss", record() + stack(inner=inside(**wrong))), names())
 
 
 def test_how_long_it_took_is_behind_the_record() -> None:

@@ -118,7 +118,7 @@ def test_no_name_is_given_twice() -> None:
     assert {name for name in ours if defined[name] > 1} == set()
 
 
-@pytest.mark.parametrize(("backend", "limit"), [("core", 64_000), ("auto", 100_000)])
+@pytest.mark.parametrize(("backend", "limit"), [("core", 68_000), ("auto", 104_000)])
 def test_size_on_the_wire(backend: str, limit: int) -> None:
     """Command and standard input of one probe are small, program and bytecode and eBPF together."""
     asked = bpf_job(BpfRequest(("packetloss",), 1.0, backend=backend), "x86_64")

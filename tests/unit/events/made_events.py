@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.event import End, EndKind, Event, InnerPacket
 
 WALL_NS = 1_700_000_000_123_456_789
 WEB = End("10.244.1.5", 43210, EndKind.POD, "shop", "web-0", "node1")
+API = End("10.244.2.7", 80, EndKind.POD, "shop", "api-0", "node2")
 NODE2 = End("192.168.1.2", 8080, EndKind.NODE, "", "node2", "node2")
 DROP = Event(
     probe="packetloss",
@@ -34,6 +35,8 @@ DROP = Event(
     hook="INPUT",
     calls=("nf_hook_slow", "ip_local_deliver"),
 )
+INNER = InnerPacket("VXLAN", 1, "TCP", WEB, API, "SYN")
+"""What a packet between two nodes may carry."""
 
 
 def made(**changes: Any) -> Event:

@@ -14,7 +14,7 @@ from skoopctl.errors import UsageError
 from skoopctl.events.anomalies import event_findings
 from skoopctl.events.drop_reasons import DROP_ROWS
 from skoopctl.events.dropped import Answer, Blame, Said, key_of
-from skoopctl.events.event import End, Event, Tally
+from skoopctl.events.event import End, EndKind, Event, InnerPacket, Tally
 from skoopctl.events.reasons import DROP_REASONS, drop_reason
 from skoopctl.events.thresholds import EVENT_THRESHOLDS, QUIET, EventThreshold, split_thresholds
 from skoopctl.probes.thresholds import THRESHOLDS
@@ -105,6 +105,46 @@ def test_a_drop_by_rules_names_hook_flow_and_rule() -> None:
     assert "packet-loss NETFILTER_DROP in nf_hook_slow() +12" in shown(found)
     assert "TCP shop/web-0 (10.0.0.1) -> svc shop/api (10.0.0.2:80) +12" in shown(found)
     assert found.evidence[-1] == RULE
+
+
+NODES = {
+    "source": End("10.1.0.2", 45678, EndKind.NODE, name="node2", node="node2"),
+    "destination": End("10.1.0.1", 8472, EndKind.NODE, name="node1", node="node1"),
+}
+OUTSIDE = "UDP node2 (10.1.0.2) -> node1 (10.1.0.1:8472)"
+INSIDE = "TCP shop/web-0 (10.0.0.1) -> svc shop/api (10.0.0.2:80) in VXLAN 1"
+
+
+def tunnelled(inner: InnerPacket | None) -> Event:
+    """Return a drop of a packet between two nodes."""
+    return event(**NODES, protocol="UDP", reason="NETFILTER_DROP", hook="INPUT", inner=inner)
+
+
+def test_whose_packets_a_tunnel_carried_is_told() -> None:
+    """A finding about a tunnel's packets names both ends inside; its count stays that of the packets outside."""
+    carried = InnerPacket("VXLAN", 1, "TCP", WEB, API, "SYN")
+    here = {"namespace": "", "pod": ""}
+    found = one(
+        tally(count=12, reason="NETFILTER_DROP", **here),
+        events=(tunnelled(carried), tunnelled(carried), tunnelled(None)),
+        flows=(flow_tally(count=12, protocol="UDP", **here, **NODES),),
+    )
+    assert found.summary == (
+        "node node1: 12 packets were dropped by rules of netfilter in 20 s (INPUT): "
+        f"{OUTSIDE}, carrying {INSIDE}"
+    )
+    assert {f"{OUTSIDE} +12", f"inside: {INSIDE} +2"} <= set(shown(found))
+
+
+def test_flows_inside_are_bounded_and_the_rest_is_counted() -> None:
+    """However many pods a tunnel carries, two stand in the summary, and eight in the evidence."""
+    events = tuple(
+        tunnelled(InnerPacket("VXLAN", 1, "UDP", WEB, End(f"10.0.9.{number}", 53))) for number in range(1, 12)
+    )
+    found = one(tally(count=11, reason="NETFILTER_DROP", namespace="", pod=""), events=events)
+    assert " and 9 more" in found.summary
+    assert sum(text.startswith("inside: UDP") for text in shown(found)) == 8
+    assert "inside: and 3 more +3" in shown(found)
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skoopctl.bpf.inner import CARRIERS
 from skoopctl.events.as_json import event_line, event_to_json, rfc3339, schema, told_line
-from skoopctl.events.event import End, EndKind, Event
-from tests.unit.events.made_events import DROP, bare, made
+from skoopctl.events.event import End, EndKind, Event, InnerPacket
+from tests.unit.events.made_events import DROP, INNER, bare, made
 
 TEXTS = st.text(max_size=20)
 NUMBERS = st.integers(0, 2**63)
-ENDS = st.none() | st.builds(
+END = st.builds(
     End,
     address=TEXTS,
     port=st.integers(0, 65_535),
@@ -23,6 +25,17 @@ ENDS = st.none() | st.builds(
     namespace=TEXTS,
     name=TEXTS,
     node=TEXTS,
+)
+ENDS = st.none() | END
+INNERS = st.builds(
+    InnerPacket,
+    tunnel=st.sampled_from(sorted(CARRIERS.values())),
+    id=st.none() | st.integers(0, 2**32 - 1),
+    protocol=TEXTS,
+    source=END,
+    destination=END,
+    tcp_flags=TEXTS,
+    fragment=st.booleans(),
 )
 EVENTS = st.builds(
     Event,
@@ -39,6 +52,7 @@ EVENTS = st.builds(
     protocol=TEXTS,
     source=ENDS,
     destination=ENDS,
+    inner=st.none() | INNERS,
     reason=TEXTS,
     latency_ns=st.none() | NUMBERS,
     cpu=st.none() | st.integers(0, 4096),
@@ -84,6 +98,37 @@ def test_a_full_event_is_one_flat_object() -> None:
         "destination_node": "node2",
         "calls": ["nf_hook_slow", "ip_local_deliver"],
     }
+
+
+def test_what_a_packet_carries_is_flat_too() -> None:
+    """The packet inside has names of its own beside those of the tunnel's ends."""
+    plain, found = event_to_json(DROP), event_to_json(made(inner=INNER))
+    assert {name: value for name, value in found.items() if name not in plain} == {
+        "inner_tunnel": "VXLAN",
+        "inner_id": 1,
+        "inner_protocol": "TCP",
+        "inner_tcp_flags": "SYN",
+        "inner_source_address": "10.244.1.5",
+        "inner_source_port": 43210,
+        "inner_source_kind": "pod",
+        "inner_source_namespace": "shop",
+        "inner_source_name": "web-0",
+        "inner_source_node": "node1",
+        "inner_destination_address": "10.244.2.7",
+        "inner_destination_port": 80,
+        "inner_destination_kind": "pod",
+        "inner_destination_namespace": "shop",
+        "inner_destination_name": "api-0",
+        "inner_destination_node": "node2",
+    }
+    assert plain.items() <= found.items()
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, {"inner_id": 0}), (None, {})])
+def test_a_tunnels_number_may_be_nought(number: int | None, told: dict[str, int]) -> None:
+    """VNI 0 is one; a tunnel without numbers has none."""
+    found = event_to_json(made(inner=replace(INNER, id=number)))
+    assert {name: found[name] for name in ("inner_id",) if name in found} == told
 
 
 def test_what_is_not_known_is_left_out() -> None:

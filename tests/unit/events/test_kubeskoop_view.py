@@ -9,7 +9,7 @@ import pytest
 from skoopctl.bpf.catalogue import PROBES
 from skoopctl.events.event import End, EndKind, Event
 from skoopctl.events.kubeskoop import COMPATIBLE, kubeskoop_event
-from tests.unit.events.made_events import DROP, NODE2, WALL_NS, WEB, bare, made
+from tests.unit.events.made_events import DROP, INNER, NODE2, WALL_NS, WEB, bare, made
 
 END = ("", "_type", "_node", "_namespace", "_pod")
 TUPLE = ["protocol", *(f"src{name}" for name in END), *(f"dst{name}" for name in END), "sport", "dport"]
@@ -42,6 +42,11 @@ def test_a_drop_has_its_tuple_and_the_functions() -> None:
         *("TCP", "10.244.1.5", "pod", "", "shop", "web-0"),
         *("192.168.1.2", "node", "node2", "", "", "43210", "8080"),
     ]
+
+
+def test_what_a_packet_carries_changes_nothing() -> None:
+    """KubeSkoop tells the packet outside alone, and whatever reads its events gets no more."""
+    assert kubeskoop_event(made(inner=INNER)) == kubeskoop_event(DROP)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skoopctl.bpf.catalogue import KINDS
-from skoopctl.events.event import End, EndKind, Event
+from skoopctl.events.event import End, EndKind, Event, InnerPacket
 from skoopctl.events.words import MAX_LINE, duration, line_of
 from tests.unit.events.made import API, WEB, event
 
@@ -43,6 +43,30 @@ MS = 1_000_000
                 reason="PKT_TOO_BIG",
             ),
             "packet dropped: PKT_TOO_BIG: UDP fragment [fd00::1]:53 -> fd00::2",
+        ),
+        (
+            event(
+                protocol="UDP",
+                source=End("10.0.1.1", 45678, EndKind.NODE, name="node2"),
+                destination=End("10.0.1.2", 8472, EndKind.NODE, name="node1"),
+                inner=InnerPacket("VXLAN", 1, "TCP", WEB, API, "SYN"),
+                reason="NETFILTER_DROP",
+                hook="INPUT",
+                device="eth0",
+            ),
+            "packet dropped: NETFILTER_DROP in INPUT: UDP node2 (10.0.1.1:45678) -> node1 (10.0.1.2:8472), "
+            f"carrying TCP SYN {A} -> {B} in VXLAN 1, on eth0",
+        ),
+        (
+            event(
+                protocol="IPIP",
+                source=End("10.0.1.1"),
+                destination=End("10.0.1.2"),
+                inner=InnerPacket("IPIP", None, "UDP", End("10.9.0.1"), End("10.9.0.2"), fragment=True),
+                reason="NO_SOCKET",
+            ),
+            "packet dropped: NO_SOCKET: IPIP 10.0.1.1 -> 10.0.1.2, "
+            "carrying UDP fragment 10.9.0.1 -> 10.9.0.2 in IPIP",
         ),
         (
             event("reset-no-socket", **TCP, reason="NO_SOCKET"),
@@ -125,6 +149,7 @@ def test_text_of_nodes_stays_on_the_line(text: str, kind: str) -> None:
         protocol=text,
         source=end,
         destination=end,
+        inner=InnerPacket(text, 1, text, end, end, text),
         tcp_flags=text,
         tcp_state=text,
         error=text,
