@@ -1,0 +1,1 @@
+"""The event probes, a table for each family."""
