@@ -47,8 +47,8 @@ Examples:
   skoopctl probe run udp -i inventory.yaml --json | jq -c 'select(.type == "summary")'
 
 \b
-Exit status: 0 clean · 1 findings at or above --fail-on · 2 usage or inventory · 3 some nodes were not measured ·
-4 none were · 70 a bug · 130 interrupted (the summary is printed all the same)
+Exit status: 0 clean · 1 findings at or above --fail-on · 2 usage or inventory · 3 some nodes were not measured, or
+none of the event probes ran there · 4 none were · 70 a bug · 130 interrupted (the summary is printed all the same)
 """
 
 

@@ -141,6 +141,7 @@ def _events(events: EventSummary) -> Json:
         ],
         "took": [asdict(took) for took in events.took],
         "lost": [{"node": node, "samples": number} for node, number in events.lost],
+        "blind": list(events.blind),
     }
 
 

@@ -86,10 +86,11 @@ def _biggest(each: Biggest, width: int) -> Iterator[Line]:
 
 
 def _event_lines(events: EventSummary, width: int) -> Iterator[Line]:
+    blind = f"; none of the probes ran on {_some(events.blind)}" if events.blind else ""
     if not events.happened:
-        yield line(Span("No events", "good"))
+        yield line(Span(f"No events{blind}", "warn" if blind else "good"))
     else:
-        yield line(Span("Events, over the whole time", "bold"))
+        yield line(Span(f"Events, over the whole time{blind}", "bold"))
     for each in events.happened[:EVENTS_SHOWN]:
         places = [f"{count:,} {place}" for place, count in each.places[:PLACES_SHOWN]]
         more = len(each.places) - len(places)
@@ -109,6 +110,11 @@ def _event_lines(events: EventSummary, width: int) -> Iterator[Line]:
         yield line(
             Span(f"  {node}: {number:,} samples found no room; they are counted, and not shown", "warn")
         )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - NODES_NAMED} more" if len(names) > NODES_NAMED else ""
+    return f"{', '.join(names[:NODES_NAMED])}{more}"
 
 
 def _took_lines(rows: tuple[Took, ...]) -> Iterator[Line]:

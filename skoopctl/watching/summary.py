@@ -10,6 +10,7 @@ from skoopctl.checks.finding import Finding, Severity
 from skoopctl.events.node_events import NodeEvents
 from skoopctl.probes.metric import Metric
 from skoopctl.probes.rates import Rates, rates
+from skoopctl.probes.sample import State
 from skoopctl.watching.observation import NodeView, Observation, Phase, kind_of
 from skoopctl.watching.table import Place, Table, table_of
 
@@ -86,6 +87,8 @@ class EventSummary:
     """Events of which there was a sample."""
     lost: tuple[tuple[str, int], ...]
     """Nodes with samples that found no room."""
+    blind: tuple[str, ...] = ()
+    """Nodes on which none of the event probes runs: that nothing is told of them means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +126,12 @@ class Summary:
         """Return the design's exit status, but for an interruption."""
         if not self.measured:
             return EXIT_NONE
+        blind = len(self.events.blind) if self.events is not None else 0
+        if blind == len(self.nodes) and not self.probes:
+            return EXIT_NONE
         if any(finding.severity >= fail_on for finding in self.findings):
             return EXIT_FOUND
-        return EXIT_SOME if self.measured < len(self.nodes) else 0
+        return EXIT_SOME if self.measured < len(self.nodes) or blind else 0
 
 
 def summary_of(
@@ -178,7 +184,13 @@ def _events(observation: Observation, pod: tuple[str, str] | None) -> EventSumma
         tuple(
             (view.name, view.events.lost) for view in views if view.events is not None and view.events.lost
         ),
+        tuple(view.name for view in views if view.events is not None and not _runs_any(view.events)),
     )
+
+
+def _runs_any(events: NodeEvents) -> bool:
+    running = {State.AVAILABLE, State.DEGRADED}
+    return any(given.state in running for given in events.availability().values())
 
 
 def _took(node: str, events: NodeEvents) -> Iterator[Took]:

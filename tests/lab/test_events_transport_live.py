@@ -88,7 +88,8 @@ def test_a_server_with_one_exec_a_connection_costs_events_only(sshd: SshdHost, t
     """All rounds come; event probes are unavailable there, and the reason names the server's limit."""
     with started(sshd, tmp_path, "udp", "packetloss", "-d", "2s", "--interval", "1s", port=ONE) as process:
         code, lines = ended(process)
-    assert code == 0
+    assert code == 3, "events of the node were not watched"
+    assert lines[-1]["events"]["blind"] == ["n"]
     assert [line["round"] for line in lines if line["type"] == "round"] == [1, 2, 3]
     (lack,) = [each for each in lines[-1]["unavailable"] if "packetloss" in each["probes"]]
     assert lack["state"] == "unavailable"
@@ -100,7 +101,7 @@ def test_without_root_probes_say_what_they_need(sshd: SshdHost, tmp_path: Path) 
     words = ("udp", "packetloss", "tcpreset", "-d", "2s", "--interval", "1s", "--backend", "core")
     with started(sshd, tmp_path, *words, port=POOR, ansible_user=USER) as process:
         code, lines = ended(process)
-    assert code == 0
+    assert code == 3, "events of the node were not watched"
     assert len([line for line in lines if line["type"] == "round"]) == 3
     (lack,) = [each for each in lines[-1]["unavailable"] if "packetloss" in each["probes"]]
     assert set(lack["probes"]) == {"packetloss", "tcpreset"}
