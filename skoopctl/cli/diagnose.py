@@ -101,7 +101,9 @@ def old_flags(function: F) -> F:
 @click.option("--format", "format_", type=click.Choice(["text", "json", "svg"]), help="What to write.")
 @click.option("-o", "--output", metavar="FILE", help="Where --format goes; '-' is standard output.")
 @click.option(
-    "--report", metavar="FILE", help="Also write a report, in the form of the name's ending: html, md, json."
+    "--report",
+    metavar="FILE",
+    help="Also write a report, in the form of the name's ending: html, pdf, md, json.",
 )
 @report_options
 @click.option(

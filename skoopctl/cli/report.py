@@ -14,7 +14,7 @@ from skoopctl.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMATS = ("html", "md", "json")
+FORMATS = ("html", "pdf", "md", "json")
 
 _EPILOG = """\b
 Examples:

@@ -28,12 +28,19 @@ def _markdown(context: Mapping[str, Any], look: Look) -> bytes:
     return render_markdown(context, look).encode()
 
 
+def _pdf(context: Mapping[str, Any], look: Look) -> bytes:
+    from skoopctl.report.pdf import render_pdf  # noqa: PLC0415 - loads what only PDF needs
+
+    return render_pdf(context, look)
+
+
 FORMS: Mapping[str, Callable[[Mapping[str, Any], Look], bytes]] = {
     "html": _html,
+    "pdf": _pdf,
     "md": _markdown,
     "json": _json,
 }
-ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
+ENDINGS = {".html": "html", ".htm": "html", ".pdf": "pdf", ".md": "md", ".json": "json"}
 
 
 def form_of(flag: str, file: str) -> str:

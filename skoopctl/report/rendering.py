@@ -54,12 +54,12 @@ class Look:
             )
 
 
-def render_page(context: Json, look: Look | None = None, *, paper: bool = False) -> str:
-    """Return a report as one self-contained HTML document; ``paper`` is what a PDF is made from.
+def render_page(context: Json, look: Look | None = None, *, paper: str = "") -> str:
+    """Return a report as one self-contained HTML document; with ``paper``, its style sheet, what a PDF is made from.
 
     Raises `TemplateError` that names the file and line when a template of the user's is at fault.
     """
-    css = style_sheet()
+    css = style_sheet() + paper
     picture = str(context.get("picture", ""))
     sheets = (css, f"{STYLE}{DARK}") if picture else (css,)
     # The only markup that is not the template's own is the style sheet and the picture: both are ours,
@@ -70,7 +70,7 @@ def render_page(context: Json, look: Look | None = None, *, paper: bool = False)
         "policy": Markup(  # noqa: S704
             f"default-src 'none'; style-src {' '.join(map(style_hash, sheets))}; base-uri 'none'; form-action 'none'"
         ),
-        "paper": paper,
+        "paper": bool(paper),
     }
     return _rendered(HTML, context, look or Look(), ours)
 

@@ -130,7 +130,7 @@ def test_no_file_has_a_vague_name() -> None:
 
 def test_every_dependency_is_used() -> None:
     """Each run-time dependency is imported somewhere, and each third-party import is declared."""
-    names = {"pyyaml": "yaml", "prometheus-client": "prometheus_client"}
+    names = {"pyyaml": "yaml", "prometheus-client": "prometheus_client", "fonttools": "fontTools"}
     declared = {
         names.get(name, name)
         for name in (re.split(r"[<>=\[; ]", line)[0] for line in PROJECT["project"]["dependencies"])
