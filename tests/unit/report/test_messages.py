@@ -8,8 +8,15 @@ from html.parser import HTMLParser
 
 import pytest
 
+from skoopctl.checks.catalogue import DOCS
+from skoopctl.checks.diagnose import Question, diagnose
+from skoopctl.checks.load import snapshot_of
 from skoopctl.dataplane.trace import Disposition, Outcome, Verdict
+from skoopctl.evidence import read_bundle
+from skoopctl.lab.story import DESTINATION, PORT, SOURCE
+from skoopctl.recorded import recorded_bundle
 from skoopctl.report.assets import reports_folder
+from skoopctl.report.incident import incident_context
 from skoopctl.report.messages import LANGUAGES, messages
 from skoopctl.report.rendering import TEMPLATES
 from skoopctl.report.verdict_in import verdict_in
@@ -85,3 +92,32 @@ def test_every_verdict_is_a_sentence_in_chinese(name: str) -> None:
     assert not re.search(
         r"\b(the|The|of|is|by)\b", re.sub(r"[(\uff08:\uff1a][^\u3002]*|rule .*", "", sentence)
     )
+
+
+def test_every_finding_has_a_title_in_chinese() -> None:
+    """A finding that is added to the catalogue is added to the table of titles."""
+    table = messages("zh").findings
+    assert table.keys() == DOCS.keys()
+    assert all(re.search(r"[\u4e00-\u9fff]", entry["title"]) for entry in table.values())
+
+
+def test_the_finding_of_the_demo_is_in_chinese() -> None:
+    """Summary, reason and fix of the manual's example are translated, names and rules as they are."""
+    bundle = read_bundle(recorded_bundle("broken"))
+    diagnosis = diagnose(Question(SOURCE, DESTINATION, "tcp", PORT), snapshot_of(bundle))
+    (cause,) = incident_context(diagnosis, messages("zh"))["causes"]
+    assert cause["summary"] == "node1-c4 上 INPUT（表 filter）的第 1 条规则丢弃来自 192.168.3.87 的 VXLAN 包"  # noqa: RUF001
+    assert cause["fix"]["summary"] == "删除 node1-c4 上 INPUT（表 filter）的第 1 条规则"  # noqa: RUF001
+    assert cause["why"].startswith("目标为 DROP 的规则")
+    assert cause["evidence"][-1]["text"] == "-A INPUT -s 192.168.3.87/32 -j DROP"
+
+
+def test_what_no_table_knows_stays_as_it_is() -> None:
+    """A sentence is never lost or guessed at: it stays English, however long or hostile it is."""
+    for sentence in (
+        "Something new happened on node1",
+        "Rule 1 of X (table f) on a drops " + "b " * 4000,
+        "{0.x}",
+    ):
+        assert messages("zh").sentence(sentence) == sentence
+    assert messages("zh").sentence("endpoint {0.x}") == "端点 {0.x}"
