@@ -20,6 +20,8 @@ _EPILOG = """\b
 Examples:
   skoopctl report cluster.skoop -s pod/tools/web-0 -d svc/tools/db -o incident.html
   skoopctl report cluster.skoop -s 10.244.3.70 -d 10.244.2.201 -p 8080 --format md --lang zh
+  skoopctl report ~/.local/state/skoopctl/runs/prod/nightly -o nightly.pdf
+  skoopctl report 20261130T023000Z.json -o nightly.html
 """
 
 
@@ -51,14 +53,21 @@ def report(
 ) -> None:
     """Write a report from a saved RUN or a BUNDLE; no host is asked.
 
-    A bundle and a question (-s, -d) give an incident report. The same evidence gives the same bytes, whenever and
-    wherever it is asked.
+    A bundle and a question (-s, -d) give an incident report. A run's JSON, or the folder where runs of a plan are
+    kept, gives an inspection report; earlier runs beside it are its trend. The same evidence gives the same bytes,
+    whenever and wherever it is asked.
     """
     from skoopctl.report.form import render
 
     form = _form(format_, output)
     chosen = look.look
-    content = render(_incident(evidence, src, dst, dport, protocol, look), form, chosen)
+    if _is_run(Path(evidence)):
+        if src or dst or dport:
+            raise UsageError(f"-s, -d and -p go with a bundle, and {evidence} is a run")
+        context = _inspection(Path(evidence), look)
+    else:
+        context = _incident(evidence, src, dst, dport, protocol, look)
+    content = render(context, form, chosen)
     _write(content, output)
 
 
@@ -70,6 +79,19 @@ def _form(format_: str | None, output: str | None) -> str:
     if not Path(str(output)).absolute().parent.is_dir():
         raise UsageError(f"-o {output}: there is no folder {Path(str(output)).parent}", hint="make it first")
     return format_ or form_of("-o", str(output))
+
+
+def _is_run(path: Path) -> bool:
+    """Tell a run's JSON, or a folder of them, from a bundle, which is a zip file."""
+    return path.is_dir() or path.suffix == ".json"
+
+
+def _inspection(path: Path, look: ReportFlags) -> Mapping[str, Any]:
+    from skoopctl.runs.inspection import inspection_context
+    from skoopctl.runs.saved import earlier_runs, read_run
+
+    run = read_run(path)
+    return inspection_context(run, earlier_runs(path, run), look.words, look.about, source=str(path))
 
 
 def _incident(

@@ -6,6 +6,7 @@ A template sees the context's keys, and the fixed words of the language as funct
 - ``n(KEY, NUMBER)``: words for a number of things
 - ``word(TABLE, VALUE)``: the word for a value of a closed set
 - ``css``, ``picture``, ``policy`` (HTML only): style sheets, the picture, and the policy that lets only these in
+- ``paper``, ``most_detailed`` (HTML only): whether a PDF is made from it, and how many findings it tells in full then
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from skoopctl.report.page import LONGEST, style_hash, style_sheet
 from skoopctl.report.svg_style import DARK, STYLE
 
 MARKDOWN, HTML = "md", "html"
-TEMPLATES = tuple(f"{kind}.{form}.j2" for kind in ("incident",) for form in (HTML, MARKDOWN))
+MOST_DETAILED = 200
+"""Findings of a run that are told with their evidence on paper; the rest is listed by node."""
+TEMPLATES = tuple(f"{kind}.{form}.j2" for kind in ("incident", "inspection") for form in (HTML, MARKDOWN))
 
 Json = Mapping[str, Any]
 
@@ -71,6 +74,7 @@ def render_page(context: Json, look: Look | None = None, *, paper: str = "") -> 
             f"default-src 'none'; style-src {' '.join(map(style_hash, sheets))}; base-uri 'none'; form-action 'none'"
         ),
         "paper": bool(paper),
+        "most_detailed": MOST_DETAILED,
     }
     return _rendered(HTML, context, look or Look(), ours)
 
