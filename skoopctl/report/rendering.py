@@ -31,7 +31,7 @@ from skoopctl.report.page import LONGEST, style_hash, style_sheet
 from skoopctl.report.svg_style import DARK, STYLE
 
 MARKDOWN, HTML = "md", "html"
-MOST_DETAILED = 200
+MOST_DETAILED = 100
 """Findings of a run that are told with their evidence on paper; the rest is listed by node."""
 TEMPLATES = tuple(f"{kind}.{form}.j2" for kind in ("incident", "inspection") for form in (HTML, MARKDOWN))
 
