@@ -18,6 +18,7 @@ from skoopctl.errors import UsageError
 from skoopctl.report.assets import reports_folder
 from skoopctl.report.fonts import FACES, MONO, SANS, WIDE, font_faces, font_file, within_fonts
 from skoopctl.report.messages import messages
+from skoopctl.report.page import LONGEST
 from skoopctl.report.rendering import Look, render_page
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ def _fetcher(weasyprint: ModuleType) -> Any:
 def _on_paper(value: Any, key: str = "") -> Any:
     """Return a context in which every character has a glyph, and the picture is set in our fonts."""
     if isinstance(value, str):
-        text = within_fonts(value)
-        return _FAMILY.sub(_our_family, text) if key == "picture" else text
+        if key == "picture":
+            return _FAMILY.sub(_our_family, within_fonts(value))
+        return within_fonts(value[:LONGEST]) + value[LONGEST:]  # the rest is cut when it is shown
     if isinstance(value, Mapping):
         return {name: _on_paper(each, name) for name, each in value.items()}
     return [_on_paper(each) for each in value] if isinstance(value, list) else value

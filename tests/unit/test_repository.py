@@ -6,6 +6,7 @@ import ast
 import importlib
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -196,6 +197,13 @@ def test_every_finding_is_documented() -> None:
 def test_readme_shows_the_demo_as_it_is() -> None:
     """README's demo output and picture are what the recorded demo gives now; otherwise: make readme."""
     done = _run(sys.executable, "docs/readme.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="needs poppler-utils")
+def test_readme_shows_the_demos_report_as_it_is() -> None:
+    """The pictures of the report's first page are those of the recorded demo; otherwise: make readme."""
+    done = _run(sys.executable, "-m", "docs.report_page", "--check")
     assert done.returncode == 0, done.stderr
 
 
