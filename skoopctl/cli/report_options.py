@@ -79,6 +79,10 @@ def target_of(report: str | None, flags: ReportFlags) -> Target | None:
     target = Target(Path(report), form_of("--report", report), flags.look)
     if not target.file.absolute().parent.is_dir():
         raise UsageError(f"--report {report}: there is no folder {target.file.parent}", hint="make it first")
+    if target.form == "pdf":
+        from skoopctl.report.pdf import check_pdf
+
+        check_pdf()
     if target.file.is_dir():
         raise UsageError(f"--report {report}: is a folder", hint="name a file")
     return target

@@ -140,13 +140,13 @@ def run(
         result, changes = running.live(retry_failed=retry_failed)
     code = exit_code(result, wanted, api_asked=bool(wanted.kubeconfig))
     write_reports(result, changes, wanted, file, running.kept)
-    if target is not None:
-        target.write(context_of(result, changes, running.kept, look))
     print_result(result, changes, as_json=as_json, quiet=quiet and code == 0, diff=diff)
     try:
         running.push_metrics(result)
     except PushError as error:
         click.echo(f"skoopctl: {error} (the run itself is not affected)", err=True)
+    if target is not None:
+        target.write(context_of(result, changes, running.kept, look))
     return code
 
 

@@ -57,6 +57,11 @@ def _weasyprint() -> ModuleType:
     return weasyprint  # type: ignore[no-any-return]
 
 
+def check_pdf() -> None:
+    """Raise `UsageError` where no PDF can be made, before anybody has worked for one."""
+    _weasyprint()
+
+
 def _fetcher(weasyprint: ModuleType) -> Any:
     """Return what lets a document have our fonts, and refuses every other address."""
     allowed = {font_file(face).as_uri() for face in FACES}

@@ -168,6 +168,10 @@ def _in_markdown(text: str, names: Mapping[str, object]) -> str:
     return Markup(text.format(**filled))  # noqa: S704
 
 
+def _one_line(error: Exception) -> str:
+    return _clean(str(error) or type(error).__name__)
+
+
 def _fault(error: Exception, folder: Path, name: str) -> Exception:
     """Return a user's mistake with its file and line; what is no mistake of theirs, as it is."""
     if isinstance(error, jinja2.TemplateSyntaxError):
@@ -176,5 +180,5 @@ def _fault(error: Exception, folder: Path, name: str) -> Exception:
         return TemplateError(f"there is no template {error.name!r}", path=str(folder))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if Path(frame.filename).is_relative_to(folder):
-            return TemplateError(f"{error}", path=frame.filename, line=frame.lineno or 0)
+            return TemplateError(_one_line(error), path=frame.filename, line=frame.lineno or 0)
     return error

@@ -6,7 +6,6 @@ import ast
 import importlib
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from skoopctl.checks.catalogue import DOCS
 from skoopctl.cli.app import COMMANDS, app
 from skoopctl.sinks.run_metrics import METRICS
 from tests.conftest import USE_THE_LAB
+from tests.support.paper import needs_pango, needs_poppler
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -200,7 +200,8 @@ def test_readme_shows_the_demo_as_it_is() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="needs poppler-utils")
+@needs_pango
+@needs_poppler
 def test_readme_shows_the_demos_report_as_it_is() -> None:
     """The pictures of the report's first page are those of the recorded demo; otherwise: make readme."""
     done = _run(sys.executable, "-m", "docs.report_page", "--check")

@@ -18,6 +18,7 @@ from skoopctl.evidence.bundle import Bundle
 from skoopctl.lab.story import DESTINATION, PORT, SOURCE
 from skoopctl.recorded import recorded_bundle
 from tests.support.large_run import large_run
+from tests.support.paper import needs_pango
 
 BROKEN = str(recorded_bundle("broken"))
 ENDS = ("-s", SOURCE, "-d", DESTINATION, "-p", str(PORT))
@@ -50,7 +51,7 @@ def saved(tmp_path: Path) -> str:
     ("form", "begins"),
     [
         ("html", b"<!doctype html>"),
-        ("pdf", b"%PDF-1.7"),
+        pytest.param("pdf", b"%PDF-1.7", marks=needs_pango),
         ("md", b"# FAIL"),
         ("json", b'{\n  "schema": "skoopctl.report/1"'),
     ],
@@ -75,6 +76,7 @@ def test_a_saved_run_gives_an_inspection_report(report: Report, saved: str, tmp_
     assert "提问者: ops" in text
 
 
+@needs_pango
 def test_another_user_elsewhere_gets_the_same_bytes(tmp_path: Path) -> None:
     """Time, zone, language and home of whoever asks are not in a report."""
     made = []

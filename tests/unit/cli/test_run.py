@@ -251,3 +251,25 @@ def test_the_list_names_everything(run: Run) -> None:
     for name in (*INSPECTIONS, *THRESHOLDS, *found["plans"]):
         assert f"  {name} " in text
     assert set(found["inspections"]) == set(INSPECTIONS)
+
+
+def test_a_run_writes_the_report_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    """--report goes by the ending of its name, in the language asked for; the recap is printed all the same."""
+    target = tmp_path / "nightly.md"
+    printed = run(
+        "nightly", "--bundle", str(BROKEN), "--report", str(target), "--lang", "zh", "--asked-by", "ops"
+    )
+    assert printed.code == 1
+    assert "netfilter-drop" in printed.out
+    assert f"report: {target}" in printed.err
+    text = target.read_text(encoding="utf-8")
+    assert "提问者: ops" in text
+    assert "防火墙规则丢弃了包" in text
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_asked(run: Run) -> None:
+    """A wrong ending or folder is an error of usage, not of a run that has already taken its time."""
+    for name, said in (("x.txt", "the name must end in"), ("/nowhere/at/all/x.pdf", "there is no folder")):
+        printed = run("quick", "--bundle", "/nowhere.skoop", "--report", name)
+        assert printed.code == 2
+        assert f"--report {name}: {said}" in printed.err

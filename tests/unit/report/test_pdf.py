@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,8 +20,10 @@ from skoopctl.report import pdf
 from skoopctl.report.fonts import FACES, font_file, within_fonts
 from skoopctl.report.incident import About, incident_context
 from skoopctl.report.messages import LANGUAGES, messages
+from tests.support.paper import needs_pango, needs_poppler
 from tests.unit.report import samples
 
+pytestmark = needs_pango
 HEADINGS = {"en": ["Cause", "What should be changed"], "zh": ["原因", "应当更改什么"]}
 MAKE_ONE = """
 import sys
@@ -167,7 +168,7 @@ def test_missing_libraries_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -
     pdf._weasyprint.cache_clear()
 
 
-@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="needs poppler-utils")
+@needs_poppler
 def test_the_first_page_is_drawn_with_the_verdict_in_its_colour() -> None:
     """A page that is rendered is neither blank nor black, and a failure is red on it."""
     done = subprocess.run(

@@ -10,6 +10,7 @@ from skoopctl.errors import SkoopError, TemplateError, UsageError
 from skoopctl.report.incident import incident_context
 from skoopctl.report.messages import messages
 from skoopctl.report.rendering import Look, render_markdown, render_page
+from tests.support.paper import needs_pango
 from tests.unit.report import samples
 
 CONTEXT = incident_context(samples.dropped(), messages())
@@ -86,6 +87,7 @@ def test_a_folder_without_templates_is_refused_at_once(tmp_path: Path) -> None:
     Look(tmp_path).check()
 
 
+@needs_pango
 def test_a_pdf_of_ones_own_template_fetches_nothing(tmp_path: Path) -> None:
     """A picture of another server, or a file of this machine, is not in it; the words are."""
     from tests.unit.report.test_pdf import words
