@@ -103,8 +103,9 @@ record-vm: vm-packages $(VENV)/dev.stamp ## Play the guest's scenarios anew and 
 	@$(PYTHON) -m tests.vm.record $(ARGS)
 
 .PHONY: readme
-readme: $(VENV)/dev.stamp ## Put the recorded demo's output and picture, and the last fuzz figures, into README.md
+readme: $(VENV)/dev.stamp ## Put the recorded demo's output, picture and report, and the last fuzz figures, into README.md
 	@$(PYTHON) docs/readme.py
+	@$(PYTHON) -m docs.report_page
 	@$(PYTHON) docs/fuzz.py
 
 .PHONY: lock

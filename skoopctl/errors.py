@@ -7,6 +7,7 @@
     │   ├── InventoryError         an inventory: file and line
     │   ├── PlanError              a plan: file and line
     │   ├── ConfigurationError     a configuration of push: file and line
+    │   ├── TemplateError          a report's template: file and line
     │   └── TargetError            a source or destination that cannot be found
     ├── TransportError             one host could not be asked; never aborts the others
     │   ├── UnreachableError       no TCP connection, or it broke
@@ -69,6 +70,16 @@ class PlanError(UsageError):
 
 class ConfigurationError(UsageError):
     """A configuration of push is wrong at ``path``:``line`` (1-based; 0 when no line is known)."""
+
+    def __init__(self, message: str, *, path: str, line: int = 0, hint: str = "") -> None:
+        where = f"{path}:{line}" if line else path
+        super().__init__(f"{where}: {message}", hint=hint)
+        self.path = path
+        self.line = line
+
+
+class TemplateError(UsageError):
+    """A report's template is wrong at ``path``:``line`` (1-based; 0 when no line is known)."""
 
     def __init__(self, message: str, *, path: str, line: int = 0, hint: str = "") -> None:
         where = f"{path}:{line}" if line else path

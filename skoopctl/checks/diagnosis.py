@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skoopctl.checks.finding import Finding
 from skoopctl.dataplane.trace import PathResult
@@ -30,12 +30,16 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class HostCoverage:
-    """What was seen of one host. ``status`` is one of the design's seven; ``gaps`` name unread items."""
+    """What was seen of one host. ``status`` is one of the design's seven; ``gaps`` name unread items.
+
+    ``took_s`` is how long asking it took, in seconds; None when that is not known.
+    """
 
     host: str
     status: str
     detail: str = ""
     gaps: tuple[str, ...] = ()
+    took_s: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ COMMANDS = {
     "probe": ("skoopctl.cli.probe:probe", "Metrics of nodes and pods, for a while."),
     "push": ("skoopctl.cli.push:push", "Metrics of all nodes, to a Pushgateway or a page, while it runs."),
     "redact": ("skoopctl.cli.redact:redact", "Write a bundle for others, with other names and addresses."),
+    "report": ("skoopctl.cli.report:report", "Write a report from a bundle or a saved run."),
     "run": ("skoopctl.cli.run:run", "Inspect a cluster by a plan, by hand or from cron."),
 }
 

@@ -28,7 +28,7 @@ EXIT_FAILED = 1
 @click.option("--recorded", is_flag=True, help="Tell it from recorded evidence: takes no root.")
 @click.option(
     "--report",
-    metavar="FILE.html",
+    metavar="FILE",
     default="skoopctl-demo.html",
     show_default=True,
     help="Where the report of the broken moment goes.",
@@ -64,7 +64,9 @@ def demo(
         if name and not Path(name).absolute().parent.is_dir():
             raise UsageError(f"{flag} {name}: there is no folder {Path(name).parent}", hint="make it first")
     from skoopctl.lab.story import RecordedStage
+    from skoopctl.report.form import form_of
 
+    form_of("--report", report)
     if recorded:
         return _tell(RecordedStage(), report, picture)
     with _stage(Path(keep_evidence) if keep_evidence else None) as stage:
@@ -121,9 +123,12 @@ def _text(told: Told) -> str:
 
 
 def _write(told: Told, report: str, picture: str | None) -> None:
-    from skoopctl.report.html import render_html
+    from skoopctl.report.form import form_of, render
+    from skoopctl.report.incident import incident_context
+    from skoopctl.report.messages import messages
     from skoopctl.report.svg import render_svg
 
-    Path(report).write_text(render_html(told.diagnosis), encoding="utf-8")
+    context = incident_context(told.diagnosis, messages())
+    Path(report).write_bytes(render(context, form_of("--report", report)))
     if picture:
         Path(picture).write_text(render_svg(told.diagnosis), encoding="utf-8")

@@ -16,6 +16,7 @@ import click
 from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.cli.deadlines import deadline_options
 from skoopctl.cli.login import LoginFlags, login_options
+from skoopctl.cli.report_options import ReportFlags, report_options, target_of
 from skoopctl.cli.source import gather
 from skoopctl.errors import SkoopError, UsageError
 
@@ -99,7 +100,12 @@ def old_flags(function: F) -> F:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a line a flow with --flows).")
 @click.option("--format", "format_", type=click.Choice(["text", "json", "svg"]), help="What to write.")
 @click.option("-o", "--output", metavar="FILE", help="Where --format goes; '-' is standard output.")
-@click.option("--report", metavar="FILE.html", help="Also write a report: one file that opens offline.")
+@click.option(
+    "--report",
+    metavar="FILE",
+    help="Also write a report, in the form of the name's ending: html, pdf, md, json.",
+)
+@report_options
 @click.option(
     "--explain",
     type=click.Choice(["full", "summary", "minimal"]),
@@ -133,6 +139,7 @@ def diagnose(
     format_: str | None,
     output: str | None,
     report: str | None,
+    look: ReportFlags,
     explain: str,
     fail_on: str,
     quiet: bool,
@@ -157,7 +164,7 @@ def diagnose(
     _check_ends(src, dst, flows)
     if flows is not None and (report or kind == "svg"):
         raise UsageError("--flows prints JSON lines or text", hint="leave out --report and --format svg")
-    target = _report_target(report)
+    target = target_of(report, look)
     snapshot = gather(
         aim, bundle, kubeconfig=kubeconfig, save=save, quiet=quiet, login=login, deadlines=deadlines
     )
@@ -172,10 +179,9 @@ def diagnose(
     diagnosis = answer(Question(src or "", dst or "", protocol, dport or 0), snapshot)
     _write(_render(diagnosis, kind, explain, to_terminal=_to_terminal(output)), kind, output)
     if target is not None:
-        from skoopctl.report.html import render_html
+        from skoopctl.report.incident import incident_context
 
-        target.write_text(render_html(diagnosis), encoding="utf-8")
-        click.echo(f"report: {target}", err=True)
+        target.write(incident_context(diagnosis, look.words, look.about))
     return exit_code(diagnosis, fail_on)
 
 
@@ -195,18 +201,6 @@ def _check_ends(src: str | None, dst: str | None, flows: str | None) -> None:
     missing = [flag for flag, value in (("-s", src), ("-d", dst)) if not value]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing", hint="say where traffic comes from and goes to")
-
-
-def _report_target(report: str | None) -> Path | None:
-    """Refuse a report that cannot be written before anything is collected."""
-    if report is None:
-        return None
-    target = Path(report)
-    if target.suffix not in {".html", ".htm"}:
-        raise UsageError(f"--report {report}: only .html can be written", hint="name it FILE.html")
-    if not target.absolute().parent.is_dir():
-        raise UsageError(f"--report {report}: there is no folder {target.parent}", hint="make it first")
-    return target
 
 
 def _to_terminal(output: str | None) -> bool:

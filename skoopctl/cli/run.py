@@ -10,6 +10,7 @@ import click
 
 from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.cli.login import LoginFlags, login_options
+from skoopctl.cli.report_options import ReportFlags, report_options, target_of
 from skoopctl.errors import PushError, UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +68,12 @@ collected · 70 a bug · 130 interrupted
 @click.option("--list", "list_", is_flag=True, help="Show the built-in plans, inspections and thresholds.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option(
+    "--report",
+    metavar="FILE",
+    help="Also write a report, in the form of the name's ending: html, pdf, md, json.",
+)
+@report_options
+@click.option(
     "-q", "--quiet", is_flag=True, help="Say nothing when all is well; else findings and coverage only."
 )
 def run(
@@ -88,6 +95,8 @@ def run(
     state_dir: str | None,
     list_: bool,
     as_json: bool,
+    report: str | None,
+    look: ReportFlags,
     quiet: bool,
 ) -> int:
     """Inspect a cluster by a PLAN: a file, or one of the built-in plans by name.
@@ -96,7 +105,7 @@ def run(
     is changed. The result is kept on this machine, so that the next run can say what is new.
     """
     from skoopctl.cli.run_listing import listing
-    from skoopctl.cli.run_output import print_result, write_reports
+    from skoopctl.cli.run_output import context_of, print_result, write_reports
     from skoopctl.cli.running import Running
 
     if list_:
@@ -108,6 +117,7 @@ def run(
     only_live = {"--retry-failed": retry_failed, "--check": check, "--diff": diff}
     only_live |= dict.fromkeys(login.given(), True)
     name = _checked(plan, aim, bundle, only_live)
+    target = target_of(report, look)
     from skoopctl.plans.load import load_plan
 
     found, file = load_plan(name)
@@ -129,12 +139,14 @@ def run(
             return 0
         result, changes = running.live(retry_failed=retry_failed)
     code = exit_code(result, wanted, api_asked=bool(wanted.kubeconfig))
-    write_reports(result, changes, wanted, file)
+    write_reports(result, changes, wanted, file, running.kept)
     print_result(result, changes, as_json=as_json, quiet=quiet and code == 0, diff=diff)
     try:
         running.push_metrics(result)
     except PushError as error:
         click.echo(f"skoopctl: {error} (the run itself is not affected)", err=True)
+    if target is not None:
+        target.write(context_of(result, changes, running.kept, look))
     return code
 
 

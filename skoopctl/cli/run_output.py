@@ -7,11 +7,16 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from skoopctl.cli.report_options import ReportFlags
+from skoopctl.errors import UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from skoopctl.plans.model import Plan
     from skoopctl.runs.changes import Changes
     from skoopctl.runs.result import RunResult
@@ -35,8 +40,12 @@ def print_result(
     click.echo(render_run(result, changes, width=width, color=color, diff=diff), nl=False)
 
 
-def write_reports(result: RunResult, changes: Changes | None, plan: Plan, file: Path) -> None:
-    """Write the plan's reports; each is the old file or the whole new one."""
+def write_reports(
+    result: RunResult, changes: Changes | None, plan: Plan, file: Path, kept: Path | None = None
+) -> None:
+    """Write the plan's reports; each is the old file or the whole new one. ``kept`` is where the run is kept."""
+    from skoopctl.cli.report_options import write_whole
+
     for report in plan.reports:
         names = {
             "plan": result.plan,
@@ -46,14 +55,23 @@ def write_reports(result: RunResult, changes: Changes | None, plan: Plan, file: 
         target = Path(os.path.expanduser(_filled(report.file, names)))  # noqa: PTH111 - text first, a path then
         if not target.is_absolute():
             target = file.absolute().parent / target
-        text = _rendered(result, changes, report.format)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-            temporary.replace(target)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            click.echo(f"skoopctl: {target}: the report cannot be written: {error.strerror}", err=True)
+            write_whole(target, _rendered(result, changes, report.format, kept))
+        except UsageError as error:
+            click.echo(f"skoopctl: {error}", err=True)
+
+
+def context_of(
+    result: RunResult, changes: Changes | None, kept: Path | None, look: ReportFlags
+) -> Mapping[str, Any]:
+    """Return the context of a run's report, with the earlier runs that are kept beside it."""
+    from skoopctl.runs.as_json import run_to_json
+    from skoopctl.runs.inspection import inspection_context
+    from skoopctl.runs.saved import earlier_runs
+
+    run = run_to_json(result, changes)
+    earlier = earlier_runs(kept, run) if kept is not None else []
+    return inspection_context(run, earlier, look.words, look.about)
 
 
 def _filled(pattern: str, names: dict[str, str]) -> str:
@@ -62,15 +80,15 @@ def _filled(pattern: str, names: dict[str, str]) -> str:
     return pattern
 
 
-def _rendered(result: RunResult, changes: Changes | None, kind: str) -> str:
+def _rendered(result: RunResult, changes: Changes | None, kind: str, kept: Path | None) -> bytes:
     if kind == "json":
         from skoopctl.runs.as_json import run_to_json
 
-        return json.dumps(run_to_json(result, changes), indent=2) + "\n"
-    if kind == "html":
-        from skoopctl.runs.html import render_run_html
+        return (json.dumps(run_to_json(result, changes), indent=2) + "\n").encode()
+    if kind == "text":
+        from skoopctl.runs.text import render_run
 
-        return render_run_html(result, changes)
-    from skoopctl.runs.text import render_run
+        return render_run(result, changes).encode(errors="surrogateescape")
+    from skoopctl.report.form import render
 
-    return render_run(result, changes)
+    return render(context_of(result, changes, kept, ReportFlags()), kind)

@@ -49,6 +49,8 @@ class Running:
     hosts: tuple[InventoryHost, ...] = ()
     cluster: str = ""
     store: Store | None = None
+    kept: Path | None = field(default=None, init=False)
+    """Where the result is kept, once it is."""
     _gateway: Access | None = field(default=None, init=False)
     _probed: Probed | None = field(default=None, init=False)
 
@@ -101,8 +103,10 @@ class Running:
             result = self._evaluate(bundle)
             result = replace(result, started=started, duration_s=time.monotonic() - begin)
             changes = compare(result, last) if last is not None else None
-            kept = run_to_json(result, changes)
-            self.store.keep(kept, bundle, runs=self.plan.keep.runs, bundles=self.plan.keep.bundles)
+            shown = run_to_json(result, changes)
+            self.kept = self.store.keep(
+                shown, bundle, runs=self.plan.keep.runs, bundles=self.plan.keep.bundles
+            )
         return result, changes
 
     def of_bundle(self, file: str) -> RunResult:

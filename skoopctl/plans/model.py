@@ -75,8 +75,8 @@ class DeadlinesPart(Part):
 class Report(Part):
     """One file that the run writes."""
 
-    format: Literal["json", "text", "html"]
-    """``json`` is what --json prints, ``text`` the recap, ``html`` one file that opens offline."""
+    format: Literal["json", "text", "html", "md", "pdf"]
+    """``json`` is what --json prints, ``text`` the recap; ``html md pdf`` are reports, as --report writes them."""
     file: str
     """Where; {plan}, {cluster} and {time} are filled in. Beside the plan's file unless it is absolute."""
 

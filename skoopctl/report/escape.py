@@ -14,7 +14,7 @@ def escape_terminal(text: str) -> str:
     """Return ``text`` with every character that a terminal might act upon written out."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else _written_out(char) for char in text)
+    return "".join(char if char.isprintable() else written_out(char) for char in text)
 
 
 def escape_xml(text: str) -> str:
@@ -34,7 +34,8 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
 
 
-def _written_out(char: str) -> str:
+def written_out(char: str) -> str:
+    r"""Return a character as its number: ``\x1b``, ``\u202e``; the ends of lines by their letters."""
     code = ord(char)
     if char in "\n\t\r":
         return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[char]

@@ -23,7 +23,7 @@ from skoopctl.dataplane.trace import (
 _RULE = re.compile(r"(?P<table>.+) (?P<chain>\S+) rule (?P<number>\d+)(?: \((?P<backend>\w+)\))?")
 _POLICY = re.compile(r"(?P<table>.+) (?P<chain>\S+) policy")
 _DECIDING = ("iptables-rule", "nft-rule", "iptables-policy", "nft-policy")
-_GOOD = frozenset({Disposition.DELIVERED, Disposition.EXITS_CLUSTER})
+GOOD = frozenset({Disposition.DELIVERED, Disposition.EXITS_CLUSTER})
 
 FATES = {
     Disposition.DELIVERED: "is delivered{place}",
@@ -89,9 +89,9 @@ def _fate_of(branch: Branch, ends: str) -> str:
         about = f"{walk.label} that answers the {branch.forward.label} {ends}".strip()
     last = branch.walks[-1]
     more = ""
-    if last is not walk and last.disposition not in _GOOD:
+    if last is not walk and last.disposition not in GOOD:
         more = f"; the {last.label} that says so {fate(last)}"
-    elif walk.disposition in _GOOD:
+    elif walk.disposition in GOOD:
         more = ", and the client gets no answer"
     return f"The {about} {fate(walk)}{more}"
 
@@ -99,7 +99,7 @@ def _fate_of(branch: Branch, ends: str) -> str:
 def deciding_walk(branch: Branch) -> Walk:
     """Return the first packet of a branch that does not arrive, or the one that decided it."""
     for walk in branch.walks:
-        if walk.disposition not in _GOOD:
+        if walk.disposition not in GOOD:
             return walk
     return branch.fatal_walk
 
@@ -125,12 +125,12 @@ def settled(branch: Branch, path: PathResult) -> Branch:
     """
     if path.verdict is Verdict.UNKNOWN and branch.unknowns:
         walk = deciding_walk(branch)
-        if walk.disposition in _GOOD or any(step.unknown for step in walk.steps):
+        if walk.disposition in GOOD or any(step.unknown for step in walk.steps):
             return branch
         return _with_end(branch, walk, _doubtful(walk.last, branch))
     last = branch.walks[-1]
-    arrived = all(walk.disposition in _GOOD for walk in branch.walks)
-    if not arrived or branch.disposition in _GOOD or branch.works or branch.outcome is Outcome.UNKNOWN:
+    arrived = all(walk.disposition in GOOD for walk in branch.walks)
+    if not arrived or branch.disposition in GOOD or branch.works or branch.outcome is Outcome.UNKNOWN:
         return branch
     decision = f"{last.last.decision}, which is not where it was awaited"
     return _with_end(branch, last, replace(last.last, ends=branch.disposition, decision=decision))

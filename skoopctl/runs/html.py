@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from markupsafe import Markup
-
-from skoopctl import __version__
-from skoopctl.checks.finding import Severity
-from skoopctl.report.page import environment, style_hash, style_sheet
-from skoopctl.runs.as_json import SCHEMA
+from skoopctl.report.messages import messages
+from skoopctl.report.rendering import render_page
+from skoopctl.runs.as_json import run_to_json
 from skoopctl.runs.changes import Changes
+from skoopctl.runs.inspection import inspection_context
 from skoopctl.runs.result import RunResult
 
 
 def render_run_html(result: RunResult, changes: Changes | None = None) -> str:
-    """Return a run as one self-contained HTML document."""
-    css = style_sheet()
-    template = environment().get_template("run.html.j2")
-    page: str = template.render(
-        r=result,
-        changes=changes,
-        counts=[(each.word, result.count(each)) for each in reversed(Severity)],
-        css=Markup(css),  # noqa: S704 - the style sheet is ours
-        style_hashes=Markup(style_hash(css)),  # noqa: S704
-        schema=SCHEMA,
-        version=__version__,
-    )
-    return page
+    """Return a run as one self-contained HTML document, in English, without earlier runs."""
+    return render_page(inspection_context(run_to_json(result, changes), (), messages()))

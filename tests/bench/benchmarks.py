@@ -16,6 +16,7 @@ from tests.bench.flooding import flooding
 from tests.bench.holding import holding
 from tests.bench.nft_scale import large_nft_cluster
 from tests.bench.node import node_program
+from tests.bench.reporting import reporting
 from tests.bench.sampling import sampling
 from tests.bench.scale import large_cluster
 from tests.bench.scale_ipvs import large_ipvs
@@ -45,6 +46,7 @@ BENCHMARKS = (
     Benchmark("curve", "a hundred, a thousand and ten thousand services", curve),
     Benchmark("nft-scale", "ten thousand services in nftables", large_nft_cluster),
     Benchmark("series", "a node's metrics: a round of a hundred pods to a page", series),
+    Benchmark("report", "reports of a run with five thousand findings", reporting),
     Benchmark("node", "what looking costs a node with thirty pods (root)", node_program),
     Benchmark("sampling", "what watching costs a node with a hundred pods (root)", sampling),
     Benchmark("attach", "from the payload's arrival on a node to an attached event probe (root)", attaching),

@@ -21,6 +21,7 @@ from skoopctl.checks.catalogue import DOCS
 from skoopctl.cli.app import COMMANDS, app
 from skoopctl.sinks.run_metrics import METRICS
 from tests.conftest import USE_THE_LAB
+from tests.support.paper import needs_pango, needs_poppler
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -130,7 +131,7 @@ def test_no_file_has_a_vague_name() -> None:
 
 def test_every_dependency_is_used() -> None:
     """Each run-time dependency is imported somewhere, and each third-party import is declared."""
-    names = {"pyyaml": "yaml", "prometheus-client": "prometheus_client"}
+    names = {"pyyaml": "yaml", "prometheus-client": "prometheus_client", "fonttools": "fontTools"}
     declared = {
         names.get(name, name)
         for name in (re.split(r"[<>=\[; ]", line)[0] for line in PROJECT["project"]["dependencies"])
@@ -196,6 +197,14 @@ def test_every_finding_is_documented() -> None:
 def test_readme_shows_the_demo_as_it_is() -> None:
     """README's demo output and picture are what the recorded demo gives now; otherwise: make readme."""
     done = _run(sys.executable, "docs/readme.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+@needs_pango
+@needs_poppler
+def test_readme_shows_the_demos_report_as_it_is() -> None:
+    """The pictures of the report's first page are those of the recorded demo; otherwise: make readme."""
+    done = _run(sys.executable, "-m", "docs.report_page", "--check")
     assert done.returncode == 0, done.stderr
 
 

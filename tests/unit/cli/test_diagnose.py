@@ -125,7 +125,7 @@ def test_nothing_collected_is_4(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
         (("-b", "x"), "-s and -d missing"),
         ((*ENDS, "-b", "x", "--json", "--format", "svg"), "contradict each other"),
         ((*ENDS, "-b", "x", "-o", "out"), "-o needs --format"),
-        ((*ENDS, "-b", "x", "--report", "a.pdf"), "only .html can be written"),
+        ((*ENDS, "-b", "x", "--report", "a.txt"), "--report a.txt: the name must end in .html"),
         ((*ENDS, "-b", "x", "--report", "/nowhere/at/all/a.html"), "there is no folder"),
         ((*ENDS, "-b", "x", "--flows", "f"), "--flows has its own sources"),
         (("-b", "x", "--flows", "f", "--format", "svg"), "--flows prints JSON lines or text"),

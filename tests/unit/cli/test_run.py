@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +254,44 @@ def test_the_list_names_everything(run: Run) -> None:
     for name in (*INSPECTIONS, *THRESHOLDS, *found["plans"]):
         assert f"  {name} " in text
     assert set(found["inspections"]) == set(INSPECTIONS)
+
+
+def test_a_run_writes_the_report_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    """--report goes by the ending of its name, in the language asked for; the recap is printed all the same."""
+    target = tmp_path / "nightly.md"
+    printed = run(
+        "nightly", "--bundle", str(BROKEN), "--report", str(target), "--lang", "zh", "--asked-by", "ops"
+    )
+    assert printed.code == 1
+    assert "netfilter-drop" in printed.out
+    assert f"report: {target}" in printed.err
+    text = target.read_text(encoding="utf-8")
+    assert "提问者: ops" in text
+    assert "防火墙规则丢弃了包" in text
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_asked(run: Run) -> None:
+    """A wrong ending or folder is an error of usage, not of a run that has already taken its time."""
+    for name, said in (("x.txt", "the name must end in"), ("/nowhere/at/all/x.pdf", "there is no folder")):
+        printed = run("quick", "--bundle", "/nowhere.skoop", "--report", name)
+        assert printed.code == 2
+        assert f"--report {name}: {said}" in printed.err
+
+
+def test_the_second_runs_report_has_the_first_in_its_trend(run: Run, inventory: Path, tmp_path: Path) -> None:
+    """What is kept of earlier runs is read for the report; a run in which nobody answered is told of too."""
+    target, plan = tmp_path / "r.json", tmp_path / "p.yaml"
+    plan.write_text(
+        "inspections: [mesh]\ndeadlines: {connect: 1, program: 1, host: 2, run: 4}\n", encoding="utf-8"
+    )
+    started = []
+    for _ in range(2):
+        printed = run(str(plan), "-i", str(inventory), "-q", "--report", str(target))
+        assert printed.code == 4
+        context = json.loads(target.read_text(encoding="utf-8"))
+        started.append(context["started"])
+        deadline = time.monotonic() + 5
+        while f"{datetime.now(UTC):%S}" == started[-1][17:19] and time.monotonic() < deadline:
+            threading.Event().wait(0.05)
+    assert [row["started"] for row in context["trend"]] == started
+    assert context["coverage"]["sentence"] == "0 of 2 hosts collected"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -14,43 +13,7 @@ from skoopctl.errors import SkoopError
 from skoopctl.report.assets import reports_folder
 from skoopctl.report.html import render_html
 from tests.unit.report import samples
-
-VOID = {"meta", "br"}
-
-
-class Page(HTMLParser):
-    """Collects elements, and fails when they do not nest."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Open an element."""
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element of the picture that has no content."""
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close the innermost element, which must be this one."""
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        """Keep the words."""
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        """All words, white space made single."""
-        return " ".join("".join(self.words).split())
+from tests.unit.report.page_parser import Page
 
 
 @pytest.mark.parametrize("name", samples.ALL)
@@ -88,10 +51,13 @@ def test_the_page_tells_the_whole_story() -> None:
         "checked in the model",
         "iptables -D INPUT 1",
         "Other findings",
+        "What should be changed",
+        "Raise nf_conntrack_max.",
         "Path, hop by hop",
+        "How it was collected",
         "What was seen, and what was not",
         "Appendix: the raw lines on the path",
-        "skoopctl 0.1.0 · schema skoopctl.diagnosis/1",
+        "skoopctl 0.1.0 · skoopctl.diagnosis/1 · skoopctl.report/1",
     ]
     body = page.text[page.text.index("Skip to the findings") :]
     position = 0

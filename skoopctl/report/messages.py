@@ -1,0 +1,101 @@
+"""The fixed words of reports, by language: tables in ``reports/messages``, which people can read and mend.
+
+``en.toml`` and ``zh.toml`` have the same keys. What the code says in English has its Chinese beside them: verdicts in
+``verdict-zh.toml``, the catalogue of findings by id in ``findings-zh.toml``, sentences that hold names as patterns in
+``sentences-zh.toml``. What is in none stays English: nothing is left out because nobody has translated it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from skoopctl.report.assets import reports_folder
+
+LANGUAGES = ("en", "zh")
+LONGEST_MATCHED = 400
+"""Characters of a sentence that is compared with patterns: what is longer holds names that nobody means well with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """An English sentence with names in it, and how it is said in another language."""
+
+    english: re.Pattern[str]
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """One language. ``texts`` are by dotted key; ``findings`` by a finding's id, with ``title``, ``why``, ``fix``."""
+
+    lang: str
+    texts: Mapping[str, str]
+    findings: Mapping[str, Mapping[str, str]]
+    patterns: tuple[Pattern, ...]
+
+    def text(self, key: str, **names: object) -> str:
+        """Return the words of a key with names filled in. A key that is not there is a `KeyError`: a bug."""
+        return self.texts[key].format(**names)
+
+    def counted(self, key: str, number: int, **names: object) -> str:
+        """Return the words for a number of things: ``KEY.one`` or ``KEY.other``."""
+        return self.text(f"{key}.{'one' if number == 1 else 'other'}", n=f"{number:,}", **names)
+
+    def word(self, table: str, value: str) -> str:
+        """Return the word for a value of a closed set; a value that the table lacks, as it is."""
+        return self.texts.get(f"{table}.{value}", value)
+
+    def title(self, identifier: str, english: str) -> str:
+        """Return a finding's title."""
+        return self.findings.get(identifier, {}).get("title", english)
+
+    def documented(self, identifier: str, part: str, english: str, text: str) -> str:
+        """Return ``why`` or ``fix`` of a finding: translated where it is the catalogue's own words."""
+        if text != english:
+            return self.sentence(text)
+        return self.findings.get(identifier, {}).get(part, text)
+
+    def sentence(self, english: str) -> str:
+        """Return a sentence in this language where a pattern knows it, else as it is."""
+        if len(english) > LONGEST_MATCHED:
+            return english
+        for pattern in self.patterns:
+            found = pattern.english.fullmatch(english)
+            if found is not None:
+                names = {name: self.sentence(value or "") for name, value in found.groupdict().items()}
+                return pattern.said.format(**names)
+        return english
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def messages(lang: str = "en") -> Messages:
+    """Return the tables of a language of `LANGUAGES`."""
+    folder = reports_folder() / "messages"
+    patterns = _read(folder / f"sentences-{lang}.toml").get("sentence", [])
+    return Messages(
+        lang,
+        flat(_read(folder / f"{lang}.toml") | _read(folder / f"verdict-{lang}.toml")),
+        _read(folder / f"findings-{lang}.toml"),
+        tuple(Pattern(re.compile(row["english"], re.DOTALL), row["said"]) for row in patterns),
+    )
+
+
+def flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Return a table of tables with dotted keys."""
+    found: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{before}{key}.")
+        else:
+            found[f"{before}{key}"] = str(value)
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -1,0 +1,214 @@
+"""The context of an inspection report: plain data from a run's JSON, versioned as ``skoopctl.report/1``.
+
+Pure: the same run and the same earlier runs give the same context. docs/reports.md describes every key.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skoopctl.checks.catalogue import DOCS
+from skoopctl.checks.finding import Severity
+from skoopctl.errors import EvidenceError
+from skoopctl.report.incident import SCHEMA, About
+from skoopctl.report.messages import Messages
+
+Json = dict[str, Any]
+WORDS = tuple(severity.word for severity in reversed(Severity))
+
+
+def inspection_context(
+    run: Json,
+    earlier: Sequence[Json],
+    words: Messages,
+    about: About | None = None,
+    *,
+    source: str = "the run",
+) -> Json:
+    """Return everything that an inspection report tells. Raises `EvidenceError`, naming ``source``, for half a run."""
+    try:
+        return _context(run, earlier, words, about or About())
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise EvidenceError(
+            f"{source}: lacks something or has it in another form: {error}", hint="was it changed by hand?"
+        ) from error
+
+
+def _context(run: Json, earlier: Sequence[Json], words: Messages, about: About) -> Json:
+    findings = [_finding(each, words) for each in run["findings"]]
+    counts = _counts(findings)
+    worst = next((row["severity"] for row in counts if row["findings"]), None)
+    plan, cluster = str(run["plan"]), str(run["cluster"])
+    coverage = _coverage(run["coverage"], words)
+    number = words.counted("findings", len(findings))
+    title = words.text("title.inspection", plan=plan, cluster=cluster, findings=number)
+    return {
+        "schema": SCHEMA,
+        "kind": "inspection",
+        "lang": words.lang,
+        "title": about.title or title,
+        "asked_by": about.asked_by,
+        "plan": plan,
+        "cluster": cluster,
+        "inventory": str(run["inventory"]),
+        "started": str(run["started"]),
+        "duration_s": float(run["duration_s"]),
+        "overview": _overview(coverage, words),
+        "worst": worst,
+        "number": len(findings),
+        "counts": counts,
+        "kinds": _kinds(findings),
+        "findings": findings,
+        "nodes": _nodes(findings, coverage["hosts"]),
+        "trend": [_trend(each) for each in (*earlier, run)],
+        "changes": _changes(run["changes"], words),
+        "paths": [_texts(each, "name", "expect", "state", "said") for each in run["paths"]],
+        "looked": [_looked(each) for each in run["inspections"]],
+        "coverage": coverage,
+        "tool_version": str(run["tool_version"]),
+        "data_schema": str(run["schema"]),
+    }
+
+
+def _texts(entry: Mapping[str, Any], *keys: str) -> Json:
+    return {key: str(entry[key]) for key in keys}
+
+
+def _finding(entry: Mapping[str, Any], words: Messages) -> Json:
+    identifier = str(entry["id"])
+    doc = DOCS.get(identifier)
+    severity = Severity[str(entry["severity"]).upper()].word
+    fix = entry["fix"]
+    return {
+        "key": str(entry["key"]),
+        "id": identifier,
+        "severity": severity,
+        "title": words.title(identifier, doc.title if doc else ""),
+        "node": str(entry["where"]["node"]),
+        "namespace": str(entry["where"]["namespace"]),
+        "summary": words.sentence(str(entry["summary"])),
+        "evidence": [_evidence(each) for each in entry["evidence"]],
+        "why": words.documented(identifier, "why", doc.why if doc else "", str(entry["why"])),
+        "fix": _fix(fix, identifier, words) if fix is not None else None,
+        "confidence": str(entry["confidence"]),
+        "cause": bool(entry["cause"]),
+        "new": None if entry["new"] is None else bool(entry["new"]),
+        "inspections": [str(each) for each in entry["inspections"]],
+        "affects": [str(each) for each in entry["affects"]],
+        "affected": int(entry["affected"]),
+    }
+
+
+def _evidence(entry: Mapping[str, Any]) -> Json:
+    packets = entry["packets"]
+    return {
+        **_texts(entry, "kind", "text", "location", "node"),
+        "packets": None if packets is None else int(packets),
+    }
+
+
+def _fix(entry: Mapping[str, Any], identifier: str, words: Messages) -> Json:
+    doc = DOCS.get(identifier)
+    return {
+        "summary": words.documented(identifier, "fix", doc.fix if doc else "", str(entry["summary"])),
+        "node": str(entry["node"]),
+        "commands": [str(each) for each in entry["commands"]],
+        "checked": bool(entry["checked"]),
+    }
+
+
+def _counts(findings: Sequence[Mapping[str, Any]]) -> list[Json]:
+    number = Counter(str(finding["severity"]) for finding in findings)
+    return [{"severity": word, "findings": number[word]} for word in WORDS]
+
+
+def _kinds(findings: Sequence[Json]) -> list[Json]:
+    """Return the findings by id: the worst and the most frequent first."""
+    groups: dict[str, list[Json]] = {}
+    for finding in findings:
+        groups.setdefault(finding["id"], []).append(finding)
+    rows = [
+        {
+            "id": identifier,
+            "title": group[0]["title"],
+            "severity": min((each["severity"] for each in group), key=WORDS.index),
+            "findings": len(group),
+            "nodes": len({each["node"] for each in group if each["node"]}),
+            "new": sum(each["new"] is True for each in group),
+        }
+        for identifier, group in groups.items()
+    ]
+    return sorted(
+        rows, key=lambda row: (WORDS.index(str(row["severity"])), -int(str(row["findings"])), row["id"])
+    )
+
+
+def _nodes(findings: Sequence[Json], hosts: Sequence[Json]) -> list[Json]:
+    """Return every host of the coverage and every node of a finding, with its findings' places in the list."""
+    status = {host["host"]: host["status"] for host in hosts}
+    places: dict[str, list[int]] = {name: [] for name in status}
+    for place, finding in enumerate(findings):
+        places.setdefault(finding["node"], []).append(place)
+    return [
+        {
+            "node": node,
+            "status": status.get(node, ""),
+            "findings": len(listed),
+            "counts": _counts([findings[place] for place in listed]),
+            "listed": listed,
+        }
+        for node, listed in places.items()
+    ]
+
+
+def _trend(run: Mapping[str, Any]) -> Json:
+    hosts = run["coverage"]["hosts"]
+    return {
+        "started": str(run["started"]),
+        "counts": _counts(run["findings"]),
+        "findings": len(run["findings"]),
+        "collected": sum(host["status"] in {"ok", "partial"} for host in hosts),
+        "hosts": len(hosts),
+    }
+
+
+def _changes(changes: Mapping[str, Any] | None, words: Messages) -> Json | None:
+    if changes is None:
+        return None
+    return {
+        "since": str(changes["since"]),
+        "new": int(changes["new"]),
+        "unchanged": int(changes["unchanged"]),
+        "gone": [_short(each, words) for each in changes["gone"]],
+        "unseen": [_short(each, words) for each in changes["unseen"]],
+    }
+
+
+def _short(entry: Mapping[str, Any], words: Messages) -> Json:
+    return {**_texts(entry, "id", "severity", "node"), "summary": words.sentence(str(entry["summary"]))}
+
+
+def _looked(entry: Mapping[str, Any]) -> Json:
+    counts = [
+        {"what": str(each["what"]), "looked_at": int(each["looked_at"]), "there_are": int(each["there_are"])}
+        for each in entry["counts"]
+    ]
+    return {**_texts(entry, "name", "title", "fault"), "counts": counts}
+
+
+def _coverage(coverage: Mapping[str, Any], words: Messages) -> Json:
+    hosts = [
+        {**_texts(host, "host", "status", "detail"), "gaps": [str(gap) for gap in host["gaps"]]}
+        for host in coverage["hosts"]
+    ]
+    collected = sum(host["status"] in {"ok", "partial"} for host in hosts)
+    sentence = words.text("coverage.sentence", collected=collected, total=len(hosts))
+    if coverage.get("redacted"):
+        sentence = words.text("coverage.redacted", sentence=sentence)
+    return {"sentence": sentence, "api": str(coverage["api"]), "hosts": hosts}
+
+
+def _overview(coverage: Json, words: Messages) -> str:
+    return f"{coverage['sentence']} · {words.text('coverage.api', api=words.word('api', coverage['api']))}"

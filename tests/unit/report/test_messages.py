@@ -1,0 +1,123 @@
+"""The fixed words: complete in every language, and in templates nowhere else."""
+
+from __future__ import annotations
+
+import re
+import string
+from html.parser import HTMLParser
+
+import pytest
+
+from skoopctl.checks.catalogue import DOCS
+from skoopctl.checks.diagnose import Question, diagnose
+from skoopctl.checks.load import snapshot_of
+from skoopctl.dataplane.trace import Disposition, Outcome, Verdict
+from skoopctl.evidence import read_bundle
+from skoopctl.lab.story import DESTINATION, PORT, SOURCE
+from skoopctl.recorded import recorded_bundle
+from skoopctl.report.assets import reports_folder
+from skoopctl.report.incident import incident_context
+from skoopctl.report.messages import LANGUAGES, messages
+from skoopctl.report.rendering import TEMPLATES
+from skoopctl.report.verdict_in import verdict_in
+from tests.unit.report import samples
+
+FOLDER = reports_folder() / "templates"
+OURS = (*TEMPLATES, "report_parts.html.j2", "report_parts.md.j2")
+NAMES = {"skoopctl"}
+"""Words that are the same in every language."""
+
+
+def _fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def _fixed(lang: str) -> dict[str, str]:
+    beside = ("verdict_said.", "fate.", "seen.")
+    return {key: text for key, text in messages(lang).texts.items() if not key.startswith(beside)}
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_language_has_the_same_words(lang: str) -> None:
+    """Both tables have the same keys, and the same names are filled in."""
+    english, other = _fixed("en"), _fixed(lang)
+    assert other.keys() == english.keys()
+    assert {key: _fields(text) for key, text in other.items()} == {
+        key: _fields(text) for key, text in english.items()
+    }
+    assert all(text.strip() for text in other.values())
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_no_template_holds_words_of_its_own(name: str) -> None:
+    """What stands between the templates' expressions is markup and signs; words come from the tables."""
+    source = (FOLDER / name).read_text(encoding="utf-8")
+    source = re.sub(r"\{%.*?%\}|\{#.*?#\}|\{\{.*?\}\}", " ", source, flags=re.DOTALL)
+    if ".html." in name:
+        words: list[str] = []
+        parser = HTMLParser()
+        parser.handle_data = words.append  # type: ignore[method-assign]
+        parser.feed(source)
+        source = " ".join(words)
+    assert set(re.findall(r"[A-Za-z\u4e00-\u9fff]{2,}", source)) <= NAMES
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_word_that_a_template_asks_for_is_there(name: str) -> None:
+    """A key that no table has would be an error on somebody's desk."""
+    texts = messages().texts
+    source = (FOLDER / name).read_text(encoding="utf-8")
+    asked = re.findall(r'\bt\("([^"]+)"', source)
+    counted = re.findall(r'\bn\("([^"]+)"', source)
+    assert [key for key in asked if key not in texts] == []
+    assert [key for key in counted if f"{key}.one" not in texts or f"{key}.other" not in texts] == []
+
+
+@pytest.mark.parametrize("enumeration", [Disposition, Outcome, Verdict])
+def test_every_value_of_a_closed_set_has_its_word(enumeration: type) -> None:
+    """Adding a disposition, an outcome or a verdict means adding its word."""
+    table = enumeration.__name__.lower()
+    for lang in LANGUAGES:
+        assert {f"{table}.{value.value}" for value in enumeration} <= messages(lang).texts.keys()
+    fates = {f"fate.{value.value}" for value in Disposition} | {f"seen.{value.value}" for value in Outcome}
+    assert fates <= messages("zh").texts.keys()
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_every_verdict_is_a_sentence_in_chinese(name: str) -> None:
+    """The verdict's sentence is in the language of the report, whatever the verdict is."""
+    sentence = verdict_in(samples.ALL[name](), messages("zh"))
+    assert re.search(r"[\u4e00-\u9fff]{4}", sentence)
+    assert sentence.endswith("。")
+    assert not re.search(
+        r"\b(the|The|of|is|by)\b", re.sub(r"[(\uff08:\uff1a][^\u3002]*|rule .*", "", sentence)
+    )
+
+
+def test_every_finding_has_a_title_in_chinese() -> None:
+    """A finding that is added to the catalogue is added to the table of titles."""
+    table = messages("zh").findings
+    assert table.keys() == DOCS.keys()
+    assert all(re.search(r"[\u4e00-\u9fff]", entry["title"]) for entry in table.values())
+
+
+def test_the_finding_of_the_demo_is_in_chinese() -> None:
+    """Summary, reason and fix of the manual's example are translated, names and rules as they are."""
+    bundle = read_bundle(recorded_bundle("broken"))
+    diagnosis = diagnose(Question(SOURCE, DESTINATION, "tcp", PORT), snapshot_of(bundle))
+    (cause,) = incident_context(diagnosis, messages("zh"))["causes"]
+    assert cause["summary"] == "node1-c4 上 INPUT（表 filter）的第 1 条规则丢弃来自 192.168.3.87 的 VXLAN 包"  # noqa: RUF001
+    assert cause["fix"]["summary"] == "删除 node1-c4 上 INPUT（表 filter）的第 1 条规则"  # noqa: RUF001
+    assert cause["why"].startswith("目标为 DROP 的规则")
+    assert cause["evidence"][-1]["text"] == "-A INPUT -s 192.168.3.87/32 -j DROP"
+
+
+def test_what_no_table_knows_stays_as_it_is() -> None:
+    """A sentence is never lost or guessed at: it stays English, however long or hostile it is."""
+    for sentence in (
+        "Something new happened on node1",
+        "Rule 1 of X (table f) on a drops " + "b " * 4000,
+        "{0.x}",
+    ):
+        assert messages("zh").sentence(sentence) == sentence
+    assert messages("zh").sentence("endpoint {0.x}") == "端点 {0.x}"
