@@ -32,6 +32,7 @@ COMMANDS = {
     "push": ("skoopctl.cli.push:push", "Metrics of all nodes, to a Pushgateway or a page, while it runs."),
     "redact": ("skoopctl.cli.redact:redact", "Write a bundle for others, with other names and addresses."),
     "run": ("skoopctl.cli.run:run", "Inspect a cluster by a plan, by hand or from cron."),
+    "serve": ("skoopctl.cli.serve:serve", "Show a run or a bundle in the browser, and diagnose from it."),
 }
 
 EXIT_USAGE = 2

@@ -46,7 +46,7 @@ class Links:
         if anchor is None:
             return mark
         width = min(
-            int(sum(map(len, item.row.lines)) * (MONO_WIDTH + 1.5)) + 56, box.width // (2 if both else 1)
+            int(sum(map(len, item.row.lines)) * (MONO_WIDTH + 2)) + 72, box.width // (2 if both else 1)
         )
         x = box.x + (box.width - width - 4 if item.reply else 4)
         name = f"{item.row.lines[0]}, {box.panel.namespace} on {box.panel.node}: {item.row.lines[1]}"
