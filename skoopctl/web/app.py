@@ -80,18 +80,17 @@ class Site:
             )
         evidence = held.now
 
-        def made() -> tuple[str, int]:
+        def made() -> str:
             around = self._around()
             if not wanted.asks:
-                return render_diagnosis(None, wanted, around), 200
+                return render_diagnosis(None, wanted, around)
             try:
                 diagnosis = evidence.diagnose(wanted.question())
             except SkoopError as error:
-                return render_diagnosis(None, wanted, around, error=error.message, hint=error.hint), 422
-            return render_diagnosis(page_of(diagnosis, wanted), wanted, around), 200
+                return render_diagnosis(None, wanted, around, error=error.message, hint=error.hint)
+            return render_diagnosis(page_of(diagnosis, wanted), wanted, around)
 
-        text, status = await held.work(made)
-        return HTMLResponse(text, status)
+        return HTMLResponse(await held.work(made))
 
     async def _run(self, request: Request) -> Response:
         run = self._shown.run

@@ -27,6 +27,8 @@ MOST_REQUESTS = 32
 MOST_QUERY = 4096
 MOST_BODY = 2048
 REQUEST_S = 120.0
+PAGES = frozenset({"/", "/diagnose", "/run"})
+"""Where a visitor may come in: an address is never echoed, for a browser reads some paths as another site's."""
 METHODS = frozenset({"GET", "HEAD", "POST"})
 COOKIE_NAME = "skoopctl-{port}"
 """Cookies do not know ports: two pages of one machine must not overwrite each other's."""
@@ -140,7 +142,8 @@ class Guard:
         given = [value for name, value in query if name == "token"]
         if given and self._access.is_token(given[0]):
             rest = urlencode([pair for pair in query if pair[0] != "token"])
-            return self._welcome(scope["path"] + (f"?{rest}" if rest else ""))
+            page = scope["path"] if scope["path"] in PAGES else "/"
+            return self._welcome(f"{page}?{rest}" if rest else page)
         if given:
             return _plain("this token is not the one that skoopctl printed", 403)
         if self._access.lets_in(headers):
@@ -152,7 +155,7 @@ class Guard:
 
         A redirect would not do: a browser that came by a link from elsewhere keeps a strict cookie back on it.
         """
-        path = escape("/" + target.lstrip("/"))
+        path = escape(target)
         answer = HTMLResponse(
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>skoopctl</title>'
             f'<meta http-equiv="refresh" content="0; url={path}"></head>'
