@@ -158,6 +158,7 @@ class Guard:
         path = escape(target)
         answer = HTMLResponse(
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>skoopctl</title>'
+            f'<link rel="icon" href="/assets/icon.svg">'
             f'<meta http-equiv="refresh" content="0; url={path}"></head>'
             f'<body><p><a href="{path}">Go on</a></p></body></html>\n'
         )
