@@ -107,6 +107,10 @@ readme: $(VENV)/dev.stamp ## Put the recorded demo's output and picture, and the
 	@$(PYTHON) docs/readme.py
 	@$(PYTHON) docs/fuzz.py
 
+.PHONY: screenshots
+screenshots: test-packages $(VENV)/dev.stamp ## Take docs/pictures/page.png of the recorded demo's page anew (chromium)
+	@$(PYTHON) docs/screenshots.py
+
 .PHONY: lock
 lock: $(LOCK_VENV)/lock.stamp ## Write requirements/ from pyproject.toml (ARGS=--upgrade: the newest of all)
 	@.ci/lock $(LOCK_VENV)/bin/uv $(ARGS)
