@@ -7,7 +7,7 @@
 
   const scrollOf = () => document.querySelector("#picture .scroll");
 
-  async function show(href, { push, focus }) {
+  async function show(href, { push, focus, reveal }) {
     const ticket = ++asked;
     let fresh;
     try {
@@ -30,6 +30,8 @@
     if (push) history.pushState(null, "", href);
     const target = focus && document.querySelector(focus);
     if (target) target.focus({ preventScroll: true });
+    const top = document.getElementById("hop").getBoundingClientRect().top;
+    if (reveal && (top < -40 || top > innerHeight - 120)) document.getElementById("hop").scrollIntoView();
   }
 
   function kept(link) {
@@ -51,7 +53,8 @@
     const link = hopLink(event.target);
     if (!link) return;
     event.preventDefault();
-    show(hrefOf(link), { push: true, focus: kept(link) });
+    // A click without a pointer (Enter) keeps the focus in sight; a pointer's shows what was asked for.
+    show(hrefOf(link), { push: true, focus: kept(link), reveal: event.detail > 0 && !link.closest(".ways") });
   });
 
   // Arrows go from hop to hop where a hop has the focus; '/' searches. Nothing is taken from fields.

@@ -13,11 +13,13 @@ from skoopctl.report.svg import render_svg
 from skoopctl.report.svg_links import Anchor
 from skoopctl.report.words import chosen, deciding_walk, fate, overview, settled, share_of, verdict_sentence
 from skoopctl.web.hits import Hits, search
-from skoopctl.web.hop import HopPanel, panel_of, telling_hop
+from skoopctl.web.hop import HopPanel, panel_of, stations_of, telling_hop
 from skoopctl.web.wanted import Wanted
 
 MOST_BRANCHES = 48
 MOST_FINDINGS = 200
+_BREADTHS = (("narrow", 840), ("broad", 1300))
+"""What the style sheet knows, by the picture's width in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class WayTab:
     direction: str
     label: str
     fate: str
-    arrives: bool
+    mark: str
     href: str
     chosen: bool
 
@@ -71,6 +73,7 @@ class DiagnosisPage:
     sentence: str
     overview: str
     picture: str
+    breadth: str
     causes: tuple[tuple[int, Finding], ...]
     others: tuple[tuple[int, Finding], ...]
     more_findings: int
@@ -78,6 +81,7 @@ class DiagnosisPage:
     branches: tuple[BranchRow, ...]
     more_branches: int
     ways: tuple[WayTab, ...]
+    no_reply: str
     walk: Walk
     stays: tuple[Stay, ...]
     hop: HopPanel
@@ -103,13 +107,15 @@ def page_of(diagnosis: Diagnosis, wanted: Wanted) -> DiagnosisPage:
     hop = _chosen(wanted.hop, panel.total, "hop", number, notices)
     panel = panel_of(walk, hop)
     here = Here(wanted, index, walk_number, hop)
+    picture = render_svg(diagnosis, captioned=False, branch=original, link=here.anchor)
     numbered = list(enumerate(diagnosis.findings))
     return DiagnosisPage(
         diagnosis=diagnosis,
         wanted=wanted,
         sentence=verdict_sentence(diagnosis),
         overview=overview(diagnosis),
-        picture=render_svg(diagnosis, captioned=False, branch=original, link=here.anchor),
+        picture=picture,
+        breadth=_breadth(picture),
         causes=tuple(pair for pair in numbered if pair[1].cause)[:MOST_FINDINGS],
         others=tuple(pair for pair in numbered if not pair[1].cause)[:MOST_FINDINGS],
         more_findings=_more_findings(diagnosis),
@@ -117,6 +123,7 @@ def page_of(diagnosis: Diagnosis, wanted: Wanted) -> DiagnosisPage:
         branches=_branches(diagnosis, wanted, index),
         more_branches=max(len(path.branches) - MOST_BRANCHES, 0),
         ways=_ways(branch, here),
+        no_reply=_no_reply(branch),
         walk=walk,
         stays=_stays(walk, here),
         hop=panel,
@@ -158,6 +165,12 @@ def _deciding(branch: Branch) -> int:
     return _first(branch.walks, deciding_walk(branch))
 
 
+def _breadth(picture: str) -> str:
+    """Return the class of a picture's width: one that is too wide is made smaller, but never too small to read."""
+    width = int(picture.partition('viewBox="0 0 ')[2].partition(" ")[0])
+    return next((name for name, most in _BREADTHS if width <= most), "broadest")
+
+
 def _first(items: Sequence[object], one: object) -> int:
     """Return where one of the items stands; equal ones are many, so it is looked for by identity."""
     return next((number for number, each in enumerate(items) if each is one), 0)
@@ -178,12 +191,30 @@ def _ways(branch: Branch, here: Here) -> tuple[WayTab, ...]:
                 direction=directions.get(id(walk), ""),
                 label=walk.label,
                 fate=fate(walk),
-                arrives=walk.disposition.value in {"DELIVERED", "EXITS_CLUSTER"},
+                mark=_mark(walk),
                 href=here.wanted.href(branch=here.branch, walk=number, hop=None) + "#path",
                 chosen=number == here.walk,
             )
         )
     return tuple(tabs)
+
+
+def _mark(walk: Walk) -> str:
+    """Return how a packet fared: arrived, lost, or not known, which is neither."""
+    last = stations_of(walk)[-1]
+    return "✔" if last.delivered and not last.unknown else "✖" if last.dies else "?"
+
+
+def _no_reply(branch: Branch) -> str:
+    """Say why there is no reply to choose; nothing where there is one."""
+    if branch.reply is not None:
+        return ""
+    mark = _mark(branch.forward)
+    if mark == "✖":
+        return f"No reply: the {branch.forward.label} does not arrive."
+    return "No reply was followed: " + (
+        "it is not known whether anybody is reached." if mark == "?" else "whoever would send it is not seen."
+    )
 
 
 def _stays(walk: Walk, here: Here) -> tuple[Stay, ...]:

@@ -129,3 +129,24 @@ def test_the_pages_diagnosis_is_that_of_the_command() -> None:
     page = page_of(diagnosis, ASKED)
     assert page.causes[0][1].id == "netfilter-drop"
     assert "is dropped by rule 1 of INPUT" in page.sentence
+
+
+def test_a_packet_that_cannot_be_followed_is_neither_lost_nor_arrived() -> None:
+    """What is not known has a mark of its own, and that nobody was reached is not claimed."""
+    unknown = page_of(samples.unknown(), ASKED)
+    assert [way.mark for way in unknown.ways] == ["?"]
+    assert "not known whether" in unknown.no_reply
+    lost = page_of(samples.dropped(), ASKED)
+    assert [way.mark for way in lost.ways] == ["✖"]
+    assert "does not arrive" in lost.no_reply
+    healthy = page_of(samples.healthy(), ASKED)
+    assert [way.mark for way in healthy.ways[:2]] == ["✔", "✔"]
+    assert healthy.no_reply == ""
+
+
+def test_a_picture_is_as_broad_as_the_style_sheet_knows() -> None:
+    """Each picture has one of the three classes, the wider ones those that keep it readable."""
+    names = {name: page_of(make(), ASKED).breadth for name, make in samples.ALL.items()}
+    assert names["dropped"] == "narrow"
+    assert names["healthy"] == "broad"
+    assert set(names.values()) <= {"narrow", "broad", "broadest"}
