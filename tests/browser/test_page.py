@@ -195,3 +195,17 @@ def test_the_token_is_refused_and_accepted(serve: Serve, tab: Open) -> None:
     assert guest.page.evaluate("document.cookie") == "", "no script reads it"
     guest.page.locator("#path a.hop", has_text="cni0").first.click()
     wait_for_hop(guest.page, "cni0")
+
+
+@pytest.mark.parametrize("width", [1600, 700])
+def test_what_was_clicked_is_in_sight(serve: Serve, tab: Open, width: int) -> None:
+    """After a click far down the list, the hop's panel is on the screen: beside the list, or scrolled to."""
+    page = tab(serve(*MANUAL), viewport={"width": width, "height": 800}).page
+    page.locator("#path a.hop", has_text="PREROUTING").last.click()
+    wait_for_hop(page, "PREROUTING")
+    page.wait_for_function(
+        """() => {
+          const box = document.querySelector('#hop-title').getBoundingClientRect();
+          return box.top >= 0 && box.bottom <= innerHeight;
+        }"""
+    )
