@@ -56,7 +56,7 @@ class Site:
             Route("/collect", self._collect, methods=["POST"]),
             Route("/assets/{name}", _asset, methods=["GET"]),
         ]
-        inner = Starlette(routes=routes, exception_handlers={404: _missing})
+        inner = Starlette(routes=routes, exception_handlers={404: _missing, Exception: _bug})
         self.app: ASGIApp = Guard(inner, access)
 
     async def close(self) -> None:
@@ -133,6 +133,11 @@ async def _asset(request: Request) -> Response:
     if found is None:
         return _missing(request)
     return Response(found.body, media_type=found.media_type)
+
+
+def _bug(_request: Request, _error: Exception) -> Response:
+    """Say so; the server writes the trace to standard error."""
+    return PlainTextResponse("skoopctl: this is a bug in skoopctl: its terminal shows where\n", 500)
 
 
 def _missing(_request: Request, _error: Exception | None = None) -> Response:

@@ -109,6 +109,8 @@ def page_of(diagnosis: Diagnosis, wanted: Wanted) -> DiagnosisPage:
     here = Here(wanted, index, walk_number, hop)
     picture = render_svg(diagnosis, captioned=False, branch=original, link=here.anchor)
     numbered = list(enumerate(diagnosis.findings))
+    causes = tuple(pair for pair in numbered if pair[1].cause)[:MOST_FINDINGS]
+    others = tuple(pair for pair in numbered if not pair[1].cause)[:MOST_FINDINGS]
     return DiagnosisPage(
         diagnosis=diagnosis,
         wanted=wanted,
@@ -116,9 +118,9 @@ def page_of(diagnosis: Diagnosis, wanted: Wanted) -> DiagnosisPage:
         overview=overview(diagnosis),
         picture=picture,
         breadth=_breadth(picture),
-        causes=tuple(pair for pair in numbered if pair[1].cause)[:MOST_FINDINGS],
-        others=tuple(pair for pair in numbered if not pair[1].cause)[:MOST_FINDINGS],
-        more_findings=_more_findings(diagnosis),
+        causes=causes,
+        others=others,
+        more_findings=len(numbered) - len(causes) - len(others),
         branch=chosen(original) if len(path.branches) > 1 else "",
         branches=_branches(diagnosis, wanted, index),
         more_branches=max(len(path.branches) - MOST_BRANCHES, 0),
@@ -129,7 +131,7 @@ def page_of(diagnosis: Diagnosis, wanted: Wanted) -> DiagnosisPage:
         hop=panel,
         before=here.hop_href(walk_number, hop - 1) if hop else "",
         after=here.hop_href(walk_number, hop + 1) if hop + 1 < panel.total else "",
-        hits=search(diagnosis, wanted),
+        hits=search(diagnosis, wanted, {number for number, _ in (*causes, *others)}),
         notices=tuple(notices),
     )
 
@@ -174,12 +176,6 @@ def _breadth(picture: str) -> str:
 def _first(items: Sequence[object], one: object) -> int:
     """Return where one of the items stands; equal ones are many, so it is looked for by identity."""
     return next((number for number, each in enumerate(items) if each is one), 0)
-
-
-def _more_findings(diagnosis: Diagnosis) -> int:
-    causes = sum(finding.cause for finding in diagnosis.findings)
-    others = len(diagnosis.findings) - causes
-    return max(causes - MOST_FINDINGS, 0) + max(others - MOST_FINDINGS, 0)
 
 
 def _ways(branch: Branch, here: Here) -> tuple[WayTab, ...]:

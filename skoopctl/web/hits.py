@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -35,19 +35,23 @@ class Hits:
     more: bool = False
 
 
-def search(diagnosis: Diagnosis, wanted: Wanted) -> Hits | None:
-    """Return where all words of the search stand, or None where nothing is searched for. Case does not matter."""
+def search(diagnosis: Diagnosis, wanted: Wanted, on_page: Collection[int]) -> Hits | None:
+    """Return where all words of the search stand, or None where nothing is searched for. Case does not matter.
+
+    ``on_page`` are the numbers of the findings that the page shows: others have no place to go to.
+    """
     words = wanted.search.casefold().split()
     if not words:
         return None
-    found = list(islice(_hits(diagnosis, wanted, words), MOST_HITS + 1))
+    found = list(islice(_hits(diagnosis, wanted, words, on_page), MOST_HITS + 1))
     return Hits(wanted.search, tuple(found[:MOST_HITS]), len(found) > MOST_HITS)
 
 
-def _hits(diagnosis: Diagnosis, wanted: Wanted, words: list[str]) -> Iterator[Hit]:
+def _hits(diagnosis: Diagnosis, wanted: Wanted, words: list[str], on_page: Collection[int]) -> Iterator[Hit]:
     for number, finding in enumerate(diagnosis.findings):
         if _holds(_finding_text(finding), words):
-            yield Hit("finding", finding.summary, f"{wanted.href()}#finding-{number}")
+            place = f"finding-{number}" if number in on_page else "findings"
+            yield Hit("finding", finding.summary, f"{wanted.href()}#{place}")
     path = diagnosis.path
     seen: set[tuple[str, ...]] = set()
     for index, branch in enumerate(path.branches):

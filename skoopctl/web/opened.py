@@ -60,7 +60,9 @@ def _found(target: str, base: Path) -> Path:
 
 
 def _newest(folder: Path) -> Path:
-    files = sorted(file for file in folder.glob("*.json") if file.stem[:1].isdigit())
+    files = sorted(
+        (file for file in folder.glob("*.json") if file.stem[:1].isdigit()), key=lambda file: file.stem
+    )
     if not files:
         raise UsageError(f"{folder}: no run is kept here", hint="name the folder of one plan: CLUSTER/PLAN")
     return files[-1]

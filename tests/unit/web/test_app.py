@@ -203,3 +203,21 @@ def test_names_that_are_not_offered_are_counted() -> None:
     evidence.names = Offered(tuple(f"pod/a/{n}" for n in range(MOST_NAMES)), MOST_NAMES + 7)
     text = render_diagnosis(None, Wanted(), Around(run=False, evidence=evidence))
     assert f"{MOST_NAMES} of {MOST_NAMES + 7} names are offered" in text
+
+
+async def test_a_bug_is_one_line_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong in skoopctl itself is said as such, with every answer's policy, and nothing of its inside."""
+
+    def broken(_self: Evidence, _question: object) -> None:
+        raise ZeroDivisionError("inside")
+
+    monkeypatch.setattr(Evidence, "diagnose", broken)
+    guest = visitor()
+    with pytest.raises(ZeroDivisionError):
+        await guest.get(MANUAL)
+    assert guest.last.status == 500
+    assert "this is a bug in skoopctl" in guest.last.text
+    assert "inside" not in guest.last.text
+    assert "content-security-policy" in guest.last.headers
+    monkeypatch.undo()
+    assert (await guest.get(MANUAL)).status == 200, "and the page goes on"

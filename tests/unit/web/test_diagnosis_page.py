@@ -150,3 +150,12 @@ def test_a_picture_is_as_broad_as_the_style_sheet_knows() -> None:
     assert names["dropped"] == "narrow"
     assert names["healthy"] == "broad"
     assert set(names.values()) <= {"narrow", "broad", "broadest"}
+
+
+def test_a_finding_that_is_left_out_is_found_all_the_same() -> None:
+    """A hit among thousands of findings leads to a place that the page has."""
+    diagnosis = samples.dropped()
+    others = tuple(replace(diagnosis.findings[0], id=f"f{n}", cause=False) for n in range(1000))
+    found = page_of(replace(diagnosis, findings=others), replace(ASKED, search="f999")).hits
+    assert found is not None
+    assert [hit.href.partition("#")[2] for hit in found.shown] == ["findings"]

@@ -44,6 +44,8 @@ def state(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     for stem in ("20261129T010000Z", "20261130T010000Z"):
         (folder / f"{stem}.json").write_text(kept_text(), encoding="utf-8")
+    # The second run of one second.
+    (folder / "20261129T010000Z-002.json").write_text(kept_text(), encoding="utf-8")
     shutil.copy(recorded_bundle("broken"), folder / "20261130T010000Z.skoop")
     (folder / "lock").touch()
     return tmp_path
@@ -58,6 +60,13 @@ def test_a_run_is_found_by_its_plan_its_folder_and_its_file(state: Path, way: st
     assert opened.run is not None
     assert opened.file.endswith("20261130T010000Z.json")
     assert opened.bundle is not None
+
+
+def test_of_two_runs_in_one_second_the_later_is_the_newest(state: Path) -> None:
+    """Names with a number behind the second sort after those without."""
+    folder = state / "demo" / "quick"
+    (folder / "20261130T010000Z.json").unlink()
+    assert open_target(str(folder)).file.endswith("20261129T010000Z-002.json")
 
 
 def test_a_run_without_evidence_says_so(state: Path) -> None:

@@ -80,6 +80,8 @@ class Visitor:
     site: Site
     host: str = LOCAL
     cookies: dict[str, str] = field(default_factory=dict)
+    last: Answer = field(default_factory=Answer)
+    """The last answer, also of a request that raised."""
 
     async def get(self, target: str, **headers: str) -> Answer:
         """Ask for a page."""
@@ -110,7 +112,7 @@ class Visitor:
             "root_path": "",
         }
         given = iter([{"type": "http.request", "body": body, "more_body": False}])
-        answer = Answer()
+        answer = self.last = Answer()
 
         async def receive() -> dict[str, Any]:
             for message in given:
