@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from skoopctl.recorded import recorded_bundle
 from tests.browser.conftest import Open, Serve
+from tests.unit.web.test_run import kept_text
 
 pytestmark = pytest.mark.browser
 
@@ -209,3 +211,24 @@ def test_what_was_clicked_is_in_sight(serve: Serve, tab: Open, width: int) -> No
           return box.top >= 0 && box.bottom <= innerHeight;
         }"""
     )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_kept_run_can_be_read_by_everybody(serve: Serve, tab: Open, tmp_path: Path, scheme: str) -> None:
+    """The run's page has nothing that axe-core calls serious, and its path leads to the diagnosis and back."""
+    kept = tmp_path / "20261130T010000Z.json"
+    kept.write_text(kept_text(), encoding="utf-8")
+    shutil.copy(BROKEN, kept.with_suffix(".skoop"))
+    seen = tab(serve("serve", str(kept)), color_scheme=scheme)
+    assert seen.violations() == []
+    seen.shot(f"run-{scheme}")
+    page = seen.page
+    page.get_by_role("link", name="the manual's").click()
+    page.wait_for_url(re.compile("/diagnose"))
+    assert CAUSE in page.locator("#findings").inner_text()
+    page.get_by_role("link", name="Run", exact=True).click()
+    page.wait_for_url(re.compile("/run"))
+    page.get_by_label("Severity").select_option("fatal")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url(re.compile("severity=fatal"))
+    assert page.locator("article.finding").count() == page.locator("article.finding.fatal").count() > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -47,10 +48,10 @@ class Served:
         return self.process.returncode, out
 
 
-def started(*arguments: str) -> Served:
+def started(*arguments: str, program: tuple[str, ...] = ("-m", "skoopctl")) -> Served:
     """Start a command, and wait until it says where its page is."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "skoopctl", *arguments],
+        [sys.executable, *program, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -166,3 +167,28 @@ def test_a_run_is_not_a_bundle(tmp_path: Path) -> None:
     code, err = refused("serve", str(file))
     assert code == 2
     assert "not a whole skoopctl bundle" in err
+
+
+STUCK = """
+import time
+import skoopctl.web.held
+skoopctl.web.held.diagnose = lambda question, snapshot: time.sleep(600)
+from skoopctl.cli import script
+script()
+"""
+
+
+def test_ctrl_c_does_not_wait_for_an_answer() -> None:
+    """A diagnosis that takes minutes does not keep the command from ending."""
+    served = started("serve", BROKEN, *MANUAL, "--http-address", "127.0.0.1:0", program=("-c", STUCK))
+    try:
+        with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2].strip("/")))) as asking:
+            asking.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            page = served.url + "assets/web.css"
+            assert served.get(page)[0] == 200, "files are served while somebody waits for an answer"
+            begun = time.monotonic()
+            assert served.end()[0] == 0
+            assert time.monotonic() - begun < DEADLINE_S / 2
+    finally:
+        served.process.kill()
+        served.process.communicate()
