@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from urllib.parse import parse_qs
@@ -13,8 +14,11 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.errors import SkoopError
+from skoopctl.report.jsonout import to_json
+from skoopctl.report.svg import render_svg
 from skoopctl.web.assets import assets
 from skoopctl.web.diagnosis_page import page_of
 from skoopctl.web.guard import Access, Guard
@@ -51,6 +55,8 @@ class Site:
         routes = [
             Route("/", self._home, methods=["GET"]),
             Route("/diagnose", self._diagnose, methods=["GET"]),
+            Route("/diagnosis.json", self._json, methods=["GET"]),
+            Route("/picture.svg", self._svg, methods=["GET"]),
             Route("/run", self._run, methods=["GET"]),
             Route("/progress", self._progress, methods=["GET"]),
             Route("/collect", self._collect, methods=["POST"]),
@@ -92,6 +98,28 @@ class Site:
 
         return HTMLResponse(await held.work(made))
 
+    async def _json(self, request: Request) -> Response:
+        return await self._file(
+            request, "application/json", lambda found, _: json.dumps(to_json(found), indent=2)
+        )
+
+    async def _svg(self, request: Request) -> Response:
+        return await self._file(request, "image/svg+xml", _picture)
+
+    async def _file(
+        self, request: Request, media_type: str, made: Callable[[Diagnosis, Wanted], str]
+    ) -> Response:
+        """Answer with a diagnosis as a file; a question that cannot be answered is one line."""
+        wanted, held = wanted_of(request.query_params), self._held
+        if held is None:
+            return _missing(request)
+        evidence = held.now
+        try:
+            text = await held.work(lambda: made(evidence.diagnose(wanted.question()), wanted))
+        except SkoopError as error:
+            return PlainTextResponse(f"skoopctl: {error}\n", 422)
+        return Response(text, media_type=media_type)
+
     async def _run(self, request: Request) -> Response:
         run = self._shown.run
         if run is None:
@@ -126,6 +154,12 @@ class Site:
         self._again.start()
         fields = {name: values[0] for name, values in form.items()}
         return RedirectResponse(wanted_of(fields).href(), 303)
+
+
+def _picture(diagnosis: Diagnosis, wanted: Wanted) -> str:
+    branches = diagnosis.path.branches
+    known = wanted.branch is not None and wanted.branch < len(branches)
+    return render_svg(diagnosis, branch=branches[wanted.branch or 0] if known else None)
 
 
 async def _asset(request: Request) -> Response:

@@ -5,6 +5,7 @@
     /diagnose?s=pod/a/b&d=10.96.0.10&p=53&protocol=udp   the question
               &branch=1&walk=0&hop=7                     the branch, one of its packets, a station on its way
               &q=cni0                                    words that are searched for
+    /diagnosis.json?…  /picture.svg?…                    the same, for programs and for reports
 """
 
 from __future__ import annotations
@@ -57,19 +58,23 @@ class Wanted:
 
     def href(self, **changes: str | int | None) -> str:
         """Return the address of the same page with something else chosen."""
-        other = replace(self, **changes)  # type: ignore[arg-type]
-        fields = {
-            "s": other.source,
-            "d": other.destination,
-            "p": other.port,
-            "protocol": other.protocol if other.protocol != "tcp" else "",
-            "branch": other.branch,
-            "walk": other.walk,
-            "hop": other.hop,
-            "q": other.search,
-        }
-        query = urlencode({name: value for name, value in fields.items() if value not in ("", None)})
+        query = replace(self, **changes).query  # type: ignore[arg-type]
         return f"{PATH}?{query}" if query else PATH
+
+    @property
+    def query(self) -> str:
+        """The query of its address; what is not chosen is left out."""
+        fields = {
+            "s": self.source,
+            "d": self.destination,
+            "p": self.port,
+            "protocol": self.protocol if self.protocol != "tcp" else "",
+            "branch": self.branch,
+            "walk": self.walk,
+            "hop": self.hop,
+            "q": self.search,
+        }
+        return urlencode({name: value for name, value in fields.items() if value not in ("", None)})
 
 
 def wanted_of(parameters: Mapping[str, str]) -> Wanted:

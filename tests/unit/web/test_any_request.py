@@ -18,13 +18,13 @@ NAMES = st.sampled_from(
 VALUES = BYTES | st.sampled_from(
     ["10.244.3.70", "10.244.2.201", "8080", "0", "-1", "99999999999", "icmp6", "%00", "::1"]
 )
-PATHS = st.sampled_from(["/", "/diagnose", "/run", "/progress", "/assets/", "/assets/web.css"]) | BYTES.map(
-    "/{}".format
-)
+PATHS = st.sampled_from(
+    ["/", "/diagnose", "/run", "/progress", "/diagnosis.json", "/picture.svg", "/assets/", "/assets/web.css"]
+) | BYTES.map("/{}".format)
 HEADERS = st.dictionaries(
     st.sampled_from(["cookie", "content_length", "sec_fetch_site", "accept"]), BYTES, max_size=3
 )
-ANSWERS = {200, 303, 307, 401, 403, 404, 405, 413, 414, 421}
+ANSWERS = {200, 303, 307, 401, 403, 404, 405, 413, 414, 421, 422}
 
 
 @settings(max_examples=150)

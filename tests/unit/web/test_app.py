@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html import unescape
 
+import jsonschema
 import pytest
 
 from skoopctl.checks.diagnosis import Coverage, HostCoverage
 from skoopctl.dataplane.trace import StepKind
+from skoopctl.report.jsonout import schema
 from skoopctl.web.app import Shown
 from skoopctl.web.diagnosis_page import page_of
 from skoopctl.web.held import MOST_KEPT, Evidence
@@ -221,3 +224,30 @@ async def test_a_bug_is_one_line_on_the_page(monkeypatch: pytest.MonkeyPatch) ->
     assert "content-security-policy" in guest.last.headers
     monkeypatch.undo()
     assert (await guest.get(MANUAL)).status == 200, "and the page goes on"
+
+
+async def test_a_diagnosis_is_to_be_had_for_programs() -> None:
+    """The JSON is that of the command line, after the published schema; the picture is a document of its own."""
+    guest = visitor()
+    answer = await guest.get(MANUAL.replace("/diagnose", "/diagnosis.json"))
+    assert answer.headers["content-type"] == "application/json"
+    jsonschema.validate(json.loads(answer.text), schema())
+    assert json.loads(answer.text)["verdict"] == "FAIL"
+    picture = await guest.get(MANUAL.replace("/diagnose", "/picture.svg"))
+    assert picture.headers["content-type"].startswith("image/svg+xml")
+    assert picture.text.startswith("<svg ")
+    assert "<a " not in picture.text
+    wrong = await guest.get("/diagnosis.json?s=nobody&d=10.244.3.70&p=80")
+    assert (wrong.status, wrong.text.count("\n")) == (422, 1)
+    assert "'nobody' is not an address" in wrong.text
+
+
+async def test_the_picture_of_another_branch_is_its_own() -> None:
+    """The address of a branch gives the picture of that branch; of one that is not there, the first's."""
+    guest = visitor()
+    asked = "/picture.svg?s=10.244.3.70&d=svc/tools/web&p=80"
+    texts = [
+        (await guest.get(f"{asked}{more}")).text for more in ("", "&branch=1", "&branch=2", "&branch=99")
+    ]
+    assert len(set(texts[1:3])) == 2
+    assert texts[3] == texts[0]
