@@ -26,9 +26,12 @@ DEADLINE_S = 60.0
 WIDE = {"width": 1600, "height": 1000}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Start the browser; without it, or without what drives it, these tests are skipped and say so."""
+    """Start the browser; without it, or without what drives it, these tests are skipped and say so.
+
+    One a file, and no file here has asynchronous tests: while playwright is open, its event loop counts as running.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make venv")
     program = shutil.which("chromium")
     if program is None:
