@@ -14,7 +14,7 @@ Examples:
   skoopctl serve cluster.skoop
   skoopctl serve cluster.skoop -s pod/tools/web-0 -d svc/tools/db -p 5432
   skoopctl serve prod/nightly                  # the newest run of a plan
-  ssh -L 8080:127.0.0.1:8080 jump skoopctl serve cluster.skoop
+  ssh -t -L 8080:127.0.0.1:8080 jump skoopctl serve cluster.skoop
 
 \b
 Exit status: 0 after Ctrl-C · 2 usage, or a file that cannot be read · 4 nothing in it · 70 a bug

@@ -91,7 +91,7 @@ def refused(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("page", [("serve", BROKEN, *MANUAL)], indirect=True)
 def test_a_bundle_is_served_until_it_is_ended(page: Served, number: int) -> None:
     """The printed address opens the question's page; Ctrl-C ends it at once with status 0, without a word."""
