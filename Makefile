@@ -108,6 +108,10 @@ readme: $(VENV)/dev.stamp ## Put the recorded demo's output, picture and report,
 	@$(PYTHON) -m docs.report_page
 	@$(PYTHON) docs/fuzz.py
 
+.PHONY: screenshots
+screenshots: test-packages $(VENV)/dev.stamp ## Take docs/pictures/page.png of the recorded demo's page anew (chromium)
+	@$(PYTHON) docs/screenshots.py
+
 .PHONY: lock
 lock: $(LOCK_VENV)/lock.stamp ## Write requirements/ from pyproject.toml (ARGS=--upgrade: the newest of all)
 	@.ci/lock $(LOCK_VENV)/bin/uv $(ARGS)

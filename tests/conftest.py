@@ -32,6 +32,7 @@ USE_THE_LAB = frozenset(
         "lab_lifecycle",
         "metrics_exact",
         "metrics_live",
+        "page_live",
         "rounds_in_lab",
         "run_live",
     )

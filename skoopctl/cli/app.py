@@ -33,6 +33,7 @@ COMMANDS = {
     "redact": ("skoopctl.cli.redact:redact", "Write a bundle for others, with other names and addresses."),
     "report": ("skoopctl.cli.report:report", "Write a report from a bundle or a saved run."),
     "run": ("skoopctl.cli.run:run", "Inspect a cluster by a plan, by hand or from cron."),
+    "serve": ("skoopctl.cli.serve:serve", "Show a run or a bundle in the browser, and diagnose from it."),
 }
 
 EXIT_USAGE = 2

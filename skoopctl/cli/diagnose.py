@@ -15,9 +15,10 @@ import click
 
 from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.cli.deadlines import deadline_options
+from skoopctl.cli.http import http_options, open_page, serve_page
 from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.cli.report_options import ReportFlags, report_options, target_of
-from skoopctl.cli.source import gather
+from skoopctl.cli.source import Gathered, gather
 from skoopctl.errors import SkoopError, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from skoopctl.dataplane.trace import Flow
     from skoopctl.report.text import Explain
     from skoopctl.transport.base import Deadlines
+    from skoopctl.web.server import Door
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,6 +63,7 @@ Examples:
   skoopctl diagnose -i inventory.yaml -s 10.244.3.70 -d 10.244.2.201 -p 8080
   skoopctl diagnose -i inventory.yaml -s pod/tools/web-0 -d svc/tools/db --report incident.html
   skoopctl diagnose --bundle cluster.skoop -s node/node1 -d http://10.96.10.1 --json
+  skoopctl diagnose -i inventory.yaml -s pod/tools/web-0 -d svc/tools/db --http
   skoopctl diagnose --bundle cluster.skoop --flows flows.jsonl --json
 
 \b
@@ -122,6 +125,8 @@ def old_flags(function: F) -> F:
     show_default=True,
     help="The least severity that makes the exit status 1.",
 )
+@click.option("--http", is_flag=True, help="Then show it in the browser, until Ctrl-C.")
+@http_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @old_flags
 def diagnose(
@@ -142,6 +147,9 @@ def diagnose(
     look: ReportFlags,
     explain: str,
     fail_on: str,
+    http: bool,
+    http_address: str | None,
+    insecure: bool,
     quiet: bool,
     login: LoginFlags,
     deadlines: Deadlines,
@@ -165,9 +173,12 @@ def diagnose(
     if flows is not None and (report or kind == "svg"):
         raise UsageError("--flows prints JSON lines or text", hint="leave out --report and --format svg")
     target = target_of(report, look)
-    snapshot = gather(
+    _check_page(http, http_address, flows, insecure=insecure)
+    door = open_page(http_address, insecure=insecure) if http else None
+    gathered = gather(
         aim, bundle, kubeconfig=kubeconfig, save=save, quiet=quiet, login=login, deadlines=deadlines
     )
+    snapshot = gathered.snapshot
     if not snapshot.hosts:
         click.echo(f"skoopctl: {snapshot.coverage.sentence()}: nothing to walk through", err=True)
         return EXIT_NONE
@@ -176,12 +187,15 @@ def diagnose(
     from skoopctl.checks.diagnose import Question
     from skoopctl.checks.diagnose import diagnose as answer
 
-    diagnosis = answer(Question(src or "", dst or "", protocol, dport or 0), snapshot)
+    question = Question(src or "", dst or "", protocol, dport or 0)
+    diagnosis = answer(question, snapshot)
     _write(_render(diagnosis, kind, explain, to_terminal=_to_terminal(output)), kind, output)
     if target is not None:
         from skoopctl.report.incident import incident_context
 
         target.write(incident_context(diagnosis, look.words, look.about))
+    if door is not None:
+        _serve(question, gathered, door)
     return exit_code(diagnosis, fail_on)
 
 
@@ -201,6 +215,21 @@ def _check_ends(src: str | None, dst: str | None, flows: str | None) -> None:
     missing = [flag for flag, value in (("-s", src), ("-d", dst)) if not value]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing", hint="say where traffic comes from and goes to")
+
+
+def _check_page(http: bool, address: str | None, flows: str | None, *, insecure: bool) -> None:
+    if http and flows is not None:
+        raise UsageError("--http shows one path at a time", hint="leave out --flows")
+    if not http and (address is not None or insecure):
+        raise UsageError(f"{'--insecure' if address is None else '--http-address'} goes with --http")
+
+
+def _serve(question: Question, gathered: Gathered, door: Door) -> None:
+    from skoopctl.web.app import Shown
+    from skoopctl.web.wanted import asked
+
+    collect = gathered.asking.collect if gathered.asking is not None else None
+    serve_page(Shown(gathered.snapshot, asked(question), collect=collect), door)
 
 
 def _to_terminal(output: str | None) -> bool:

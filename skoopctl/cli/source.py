@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,44 @@ from skoopctl.errors import UsageError
 if TYPE_CHECKING:
     from skoopctl.checks.snapshot import Snapshot
     from skoopctl.evidence.bundle import Bundle
-    from skoopctl.transport.base import Deadlines
+    from skoopctl.inventory import InventoryHost
+    from skoopctl.transport.base import Deadlines, FleetObserver
+    from skoopctl.transport.choice import RealTransports
+
+
+@dataclass
+class Asking:
+    """Hosts that can be asked, once and again: secrets are asked for when it is made, and never after."""
+
+    hosts: tuple[InventoryHost, ...]
+    transports: RealTransports
+    inventory: str
+    kubeconfig: str | None
+    deadlines: Deadlines | None
+    _fresh: bool = True
+
+    async def collect(self, observer: FleetObserver | None) -> Bundle:
+        """Ask every host now."""
+        from skoopctl.evidence.collect import collect
+
+        transports = self.transports if self._fresh else self.transports.renewed()
+        self._fresh = False
+        return await collect(
+            self.hosts,
+            deadlines=self.deadlines,
+            observer=observer,
+            inventory=self.inventory,
+            kubeconfig=self.kubeconfig,
+            transports=transports,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Decoded evidence, and how to ask again, where hosts were asked."""
+
+    snapshot: Snapshot
+    asking: Asking | None = None
 
 
 def gather(
@@ -27,7 +65,7 @@ def gather(
     quiet: bool = False,
     login: LoginFlags | None = None,
     deadlines: Deadlines | None = None,
-) -> Snapshot:
+) -> Gathered:
     """Return the decoded evidence that the flags ask for."""
     from skoopctl.checks.load import snapshot_of
 
@@ -46,42 +84,36 @@ def gather(
             raise UsageError(f"{flag} goes with -i, not with --bundle")
         from skoopctl.evidence import read_bundle
 
-        return snapshot_of(read_bundle(bundle))
-    collected = _collect(aim, kubeconfig, quiet, known, deadlines)
+        return Gathered(snapshot_of(read_bundle(bundle)))
+    asking = _asking(aim, kubeconfig, quiet, known, deadlines)
+    collected = _collect(asking, quiet)
     if save is not None:
         from skoopctl.evidence import write_bundle
 
         write_bundle(save, collected)
     _say_what_is_missing(collected, quiet)
-    return snapshot_of(collected)
+    return Gathered(snapshot_of(collected), asking)
 
 
-def _collect(
+def _asking(
     aim: Aim, kubeconfig: str | None, quiet: bool, login: LoginFlags, deadlines: Deadlines | None
-) -> Bundle:
-    import asyncio
-
-    from skoopctl.cli.collect import Progress
-    from skoopctl.evidence.collect import collect
-
+) -> Asking:
     hosts = login.applied(aim.hosts(quiet=quiet))
     lab_config = LAB_INVENTORY.with_name("kubeconfig")
     if kubeconfig is None and aim.is_lab and lab_config.is_file():
         kubeconfig = str(lab_config)
     if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
         raise UsageError(f"--kubeconfig {kubeconfig}: there is no such file")
+    return Asking(hosts, login.transports(hosts), aim.label, kubeconfig, deadlines)
+
+
+def _collect(asking: Asking, quiet: bool) -> Bundle:
+    import asyncio
+
+    from skoopctl.cli.collect import Progress
+
     progress = Progress(sys.stderr) if sys.stderr.isatty() and not quiet else None
-    transports = login.transports(hosts)
-    return asyncio.run(
-        collect(
-            hosts,
-            deadlines=deadlines,
-            observer=progress,
-            inventory=aim.label,
-            kubeconfig=kubeconfig,
-            transports=transports,
-        )
-    )
+    return asyncio.run(asking.collect(progress))
 
 
 def _say_what_is_missing(bundle: Bundle, quiet: bool) -> None:

@@ -21,6 +21,7 @@ from skoopctl.report.svg_layout import (
     Tracks,
     lay_out,
 )
+from skoopctl.report.svg_links import Link, Links
 from skoopctl.report.svg_marks import (
     arrow,
     cross,
@@ -44,20 +45,27 @@ _BRANCH_LINE = 26
 _DESCRIPTION_LIMIT = 2000
 
 
-def render_svg(diagnosis: Diagnosis, *, captioned: bool = True) -> str:
+def render_svg(
+    diagnosis: Diagnosis, *, captioned: bool = True, branch: Branch | None = None, link: Link | None = None
+) -> str:
     """Return a diagnosis as an SVG document: same diagnosis, same bytes; no scripts, no foreign fonts.
 
     ``captioned`` writes the verdict's sentence above and the coverage below, for a picture that stands alone.
+    ``branch`` is another one than that to look at first; ``link`` makes every station a link.
     """
-    tracks = replace(_tracks(settled(diagnosis.path.representative, diagnosis.path)), fix=_fix(diagnosis))
+    path = diagnosis.path
+    shown = path.representative if branch is None else branch
+    drawn = settled(shown, path)
+    links = None if link is None else Links.of(drawn, link)
+    tracks = replace(_tracks(drawn), fix=_fix(diagnosis))
     ghost = _ghost(diagnosis, tracks)
     width = max(lay_out(tracks, ghost, 0).width, _LEAST_WIDTH)
     title = _title_lines(diagnosis, width) if captioned else []
     layout = lay_out(tracks, ghost, MARGIN + (_TITLE_LINE * len(title) + 14 if captioned else 0))
-    body = [*_heading(diagnosis, title), *_lanes(layout), *_lines(layout), *_stations(layout)]
+    body = [*_heading(diagnosis, title), *_lanes(layout), *_lines(layout), *_stations(layout, links)]
     y = layout.height + 26
-    if len(diagnosis.path.branches) > 1:
-        body += _branches(diagnosis, y, width)
+    if len(path.branches) > 1:
+        body += _branches(diagnosis, shown, y, width)
         y += _branches_height(diagnosis) + 16
     for x, below, mark in _spread(_legend(tracks, layout, ghost), width):
         body.append(f'<g transform="translate({x} {y + below})">{mark}</g>')
@@ -66,7 +74,7 @@ def render_svg(diagnosis: Diagnosis, *, captioned: bool = True) -> str:
     for content in _footer(diagnosis, width) if captioned else ():
         body.append(words(MARGIN, y, "t-small", content))
         y += 16
-    return _document(diagnosis, tracks, (width, y + 4), body)
+    return _document(diagnosis, tracks, (width, y + 4), body, role="img" if links is None else "group")
 
 
 def _footer(diagnosis: Diagnosis, width: int) -> list[str]:
@@ -74,12 +82,14 @@ def _footer(diagnosis: Diagnosis, width: int) -> list[str]:
     return textwrap.wrap(said, (width - 2 * MARGIN) // 6, break_on_hyphens=False)
 
 
-def _document(diagnosis: Diagnosis, tracks: Tracks, size: tuple[int, int], body: list[str]) -> str:
+def _document(
+    diagnosis: Diagnosis, tracks: Tracks, size: tuple[int, int], body: list[str], *, role: str
+) -> str:
     width, height = size
     verdict = diagnosis.path.verdict.value
     about = f"{verdict}: {verdict_sentence(diagnosis)}"[:_DESCRIPTION_LIMIT]
     path = " ".join(_spoken(walk) for walk in (tracks.forward, tracks.reply) if walk is not None)
-    attributes = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" class="sk" role="img"'
+    attributes = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" class="sk" role="{role}"'
     parts = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {attributes} aria-labelledby="skoop-title skoop-desc">',
         f'<title id="skoop-title">{escape_xml(about)}</title>',
@@ -231,19 +241,20 @@ def _arrows(leg: Leg, style: str) -> Iterator[str]:
         yield arrow(gx, (g0 + g1) // 2, style, up=g1 < g0)
 
 
-def _stations(layout: Layout) -> Iterator[str]:
+def _stations(layout: Layout, links: Links | None) -> Iterator[str]:
     for lane in layout.lanes:
         for box in lane.boxes:
-            yield from _rows(box)
+            yield from _rows(box, links)
 
 
-def _rows(box: Box) -> Iterator[str]:
+def _rows(box: Box, links: Links | None) -> Iterator[str]:
     both = any(item.reply for item in box.rows) and any(not item.reply for item in box.rows)
     for item in box.rows:
         line_x = box.line_x(reply=item.reply)
         if item.row.shape in STATIONS:
             text_x = box.x + (box.width - TEXT_INSET if item.reply else TEXT_INSET)
-            yield station(item, line_x, text_x)
+            mark = station(item, line_x, text_x)
+            yield mark if links is None else links.around(mark, item, box, both=both)
             continue
         width = _label_width(box, item.row.lines, both=both)
         x = box.x + (box.width - TEXT_INSET - width if item.reply else TEXT_INSET)
@@ -266,7 +277,7 @@ def _branches_height(diagnosis: Diagnosis) -> int:
     return 26 + _BRANCH_LINE * (len(_shown(diagnosis)) + more)
 
 
-def _branches(diagnosis: Diagnosis, y: int, width: int) -> Iterator[str]:
+def _branches(diagnosis: Diagnosis, drawn_above: Branch, y: int, width: int) -> Iterator[str]:
     """Draw the fork: one arm a branch, as thick as its share."""
     path = diagnosis.path
     shown = _shown(diagnosis)
@@ -278,7 +289,7 @@ def _branches(diagnosis: Diagnosis, y: int, width: int) -> Iterator[str]:
         yield _arm(branch, middle, at)
         yield stop(MARGIN + 124, at, _outcome_shape(branch), small=True)
         weight = share_of(branch, path)
-        drawn = " (drawn above)" if branch is path.representative else ""
+        drawn = " (drawn above)" if branch is drawn_above else ""
         about = f"{weight} · {chosen(branch)} · {branch.outcome.value}{drawn}"
         about = shorten(escape_terminal(about[:400]), int((width - 200) / 6.7))
         yield words(MARGIN + 144, at + 4, "t-branch", about)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from skoopctl.dataplane.trace import Evidence, PacketView
+from skoopctl.dataplane.trace import Evidence, PacketView, Step
 from skoopctl.report.escape import escape_terminal, shorten
 from skoopctl.report.stations import Place, Station
 from skoopctl.report.words import counter, deciding_evidence, rule_place
@@ -43,7 +43,8 @@ STATIONS = frozenset({Shape.PASSED, Shape.DELIVERED, Shape.DEAD, Shape.UNKNOWN})
 class Row:
     """One row. ``lines`` are words (a station's name, then its decision); ``hint`` is shown when pointed at.
 
-    ``depth_after`` is in how many tunnels the packet is on its way to the next station.
+    ``depth_after`` is in how many tunnels the packet is on its way to the next station; ``first`` is the first step
+    of the station that a row shows.
     """
 
     shape: Shape
@@ -51,6 +52,7 @@ class Row:
     height: int
     depth_after: int = 0
     hint: str = ""
+    first: Step | None = None
 
 
 def rows_of(place: Place, *, room: int, detailed: bool, label: str = "") -> list[Row]:
@@ -88,7 +90,7 @@ def _station(station: Station, room: int, *, detailed: bool) -> Row:
     spoken = (
         shorten(escape_terminal(said[:400]), left) if (detailed or shape is Shape.DEAD) and left > 7 else ""
     )
-    return Row(shape, (name, spoken), STATION_HEIGHT, station.depth_after, _hint(station))
+    return Row(shape, (name, spoken), STATION_HEIGHT, station.depth_after, _hint(station), station.steps[0])
 
 
 def _name_width(name: str) -> float:

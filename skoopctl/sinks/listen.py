@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 
@@ -34,3 +35,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def name_in(host_header: str) -> str:
+    """Return the name or address of a Host header, without its port and brackets."""
+    return re.sub(r":\d+$", "", host_header).strip("[]")
+
+
+def is_loopback_host(host_header: str) -> bool:
+    """Tell whether a Host header means this machine by a name that nobody else can let point here."""
+    return is_loopback(name_in(host_header))

@@ -7,13 +7,13 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from skoopctl.errors import UsageError
 from skoopctl.sinks.listen import Listen
-from skoopctl.sinks.site import Site
 
 BACKLOG = 128
 MOST_HEAD = 16 * 1024
@@ -37,6 +37,15 @@ def bind(listen: Listen) -> socket.socket:
         ) from None
 
 
+class Served(Protocol):
+    """What a listener answers with."""
+
+    @property
+    def app(self) -> ASGIApp:
+        """The application, its guard first."""
+        ...
+
+
 class _Server(uvicorn.Server):
     """A server that leaves signals to the service."""
 
@@ -48,7 +57,7 @@ class _Server(uvicorn.Server):
 class Listener:
     """One server on a socket. The socket is a duplicate: another server may take over what it listens on."""
 
-    def __init__(self, site: Site, listen: Listen, sock: socket.socket) -> None:
+    def __init__(self, site: Served, listen: Listen, sock: socket.socket) -> None:
         """Raises `UsageError` when the certificate or key cannot be used."""
         config = uvicorn.Config(
             site.app,

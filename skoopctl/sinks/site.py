@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from skoopctl.sinks.listen import Listen, is_loopback
+from skoopctl.sinks.listen import Listen, is_loopback_host
 from skoopctl.sinks.pages import Render, joined
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -215,7 +215,7 @@ class _Guard:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if self._now >= self._scrapes and scope["path"] not in OPEN:
             return PlainTextResponse("too many requests at a time\n", 503, {"Retry-After": "1"})
-        if self._listen.is_loopback and not _is_local(headers.get("host", "")):
+        if self._listen.is_loopback and not is_loopback_host(headers.get("host", "")):
             # A page of another site, by a name that it lets point here, must not read this one.
             return PlainTextResponse("this Host is not served here\n", 421)
         if (
@@ -234,8 +234,3 @@ class _Guard:
         except (ValueError, OSError):
             return False
         return bool(kept) and hmac.compare_digest(given, f"{self._listen.user}:{kept}".encode())
-
-
-def _is_local(host: str) -> bool:
-    name = re.sub(r":\d+$", "", host).strip("[]")
-    return is_loopback(name)

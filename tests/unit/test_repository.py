@@ -38,6 +38,7 @@ ROOMS = (
     "report",
     "doctor",
     "prepare",
+    "web",
     "cli",
     "lab",
 )
@@ -46,7 +47,7 @@ LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 SCRIPTS = sorted(path for path in (ROOT / ".ci").iterdir() if path.is_file())
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 NOT_OURS = {".git", "__pycache__", "dist", "build", "out", "fixtures"}
-TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".sh", ".j2", ".css", ".svg"}
+TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".sh", ".j2", ".css", ".js", ".svg"}
 FIRST = ("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", ".ci/run")
 TARGETS = {
     "demo",

@@ -17,6 +17,7 @@ from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.diagnosis import Coverage, HostCoverage
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.cli import main
+from skoopctl.cli.source import Gathered
 from skoopctl.evidence import Bundle, HostEvidence, HostRecord, Item, ItemStatus, write_bundle
 from skoopctl.report.jsonout import schema
 from skoopctl.transport.base import HostStatus
@@ -69,7 +70,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Snapshot]:
         damage(made)
         rows = tuple(HostCoverage(f"n{number}", status) for number, status in enumerate(statuses, 1))
         snapshot = replace(snapshot_of(made), coverage=Coverage(rows))
-        monkeypatch.setattr("skoopctl.cli.diagnose.gather", lambda *_args, **_more: snapshot)
+        monkeypatch.setattr("skoopctl.cli.diagnose.gather", lambda *_args, **_more: Gathered(snapshot))
         return snapshot
 
     return use
@@ -112,7 +113,7 @@ def test_exit_codes(
 def test_nothing_collected_is_4(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any host there is nothing to walk through, and the coverage says how many were asked."""
     empty = Snapshot({}, coverage=Coverage((HostCoverage("n1", "unreachable"),)))
-    monkeypatch.setattr("skoopctl.cli.diagnose.gather", lambda *_args, **_more: empty)
+    monkeypatch.setattr("skoopctl.cli.diagnose.gather", lambda *_args, **_more: Gathered(empty))
     printed = run("diagnose", "-b", "x", *ENDS)
     assert (printed.code, printed.out) == (4, "")
     assert "0 of 1 hosts collected" in printed.err

@@ -1,0 +1,83 @@
+"""``skoopctl serve``: a bundle or a kept run as a page in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skoopctl.cli.http import http_options, open_page, serve_page
+from skoopctl.errors import UsageError
+
+_EPILOG = """\b
+Examples:
+  skoopctl serve cluster.skoop
+  skoopctl serve cluster.skoop -s pod/tools/web-0 -d svc/tools/db -p 5432
+  skoopctl serve prod/nightly                  # the newest run of a plan
+  ssh -t -L 8080:127.0.0.1:8080 jump skoopctl serve cluster.skoop
+
+\b
+Exit status: 0 after Ctrl-C · 2 usage, or a file that cannot be read · 4 nothing in it · 70 a bug
+"""
+
+EXIT_NONE = 4
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("target", metavar="RUN|BUNDLE")
+@click.option(
+    "-s", "--src", metavar="SRC", help="Begin with this path: IP, pod/NS/NAME, node/NAME or a host."
+)
+@click.option("-d", "--dst", metavar="DST", help="The same, or svc/NS/NAME, or a URL.")
+@click.option("-p", "--dport", type=click.IntRange(1, 65535), metavar="PORT", help="The destination's port.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["tcp", "udp", "sctp", "icmp", "icmp6"]),
+    default="tcp",
+    show_default=True,
+    help="What is sent; icmp is an echo request.",
+)
+@click.option(
+    "--state-dir", metavar="DIR", help="Where results of runs are kept; default ~/.local/state/skoopctl/runs."
+)
+@http_options
+def serve(
+    *,
+    target: str,
+    src: str | None,
+    dst: str | None,
+    dport: int | None,
+    protocol: str,
+    state_dir: str | None,
+    http_address: str | None,
+    insecure: bool,
+) -> int:
+    """Show a RUN or a BUNDLE in the browser, and diagnose any path from the same evidence.
+
+    BUNDLE is what 'skoopctl collect' wrote. RUN is a result that 'skoopctl run' kept: its .json, the folder of a
+    plan's runs, or CLUSTER/PLAN. No host is asked, and nothing is written.
+    """
+    from skoopctl.checks.load import snapshot_of
+    from skoopctl.web.app import Shown
+    from skoopctl.web.opened import open_target
+    from skoopctl.web.wanted import Wanted
+
+    if bool(src) != bool(dst):
+        raise UsageError(f"{'-d' if src else '-s'} missing", hint="say where traffic comes from and goes to")
+    opened = open_target(target, Path(state_dir) if state_dir else None)
+    snapshot = snapshot_of(opened.bundle) if opened.bundle is not None else None
+    if opened.run is None and (snapshot is None or not snapshot.hosts):
+        said = snapshot.coverage.sentence() if snapshot is not None else "nothing"
+        click.echo(f"skoopctl: {target}: {said}: nothing to walk through", err=True)
+        return EXIT_NONE
+    if src and snapshot is None:
+        raise UsageError(f"-s goes with evidence, and {opened.evidence}")
+    first = Wanted(src or "", dst or "", str(dport) if dport else "", protocol)
+    if src and snapshot is not None:
+        from skoopctl.checks.target import resolve
+
+        resolve(src, snapshot)
+        resolve(dst or "", snapshot)
+    shown = Shown(snapshot, first, opened.run, opened.file, opened.evidence)
+    serve_page(shown, open_page(http_address, insecure=insecure))
+    return 0

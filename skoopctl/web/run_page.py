@@ -1,0 +1,212 @@
+"""The page of a run that was kept: its findings, paths, hosts, read from what ``skoopctl run`` wrote down.
+
+A file may come from anybody and from another version: what is not as the schema says is one error, or left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skoopctl.checks.finding import Confidence, Finding, Fix, Severity, Where
+from skoopctl.dataplane.trace import Evidence
+from skoopctl.errors import EvidenceError
+from skoopctl.runs.as_json import SCHEMA
+from skoopctl.web.wanted import Wanted
+
+Json = Mapping[str, Any]
+MOST_FINDINGS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFinding:
+    """One finding of the run, and the paths that it breaks."""
+
+    finding: Finding
+    new: bool
+    affects: tuple[str, ...]
+    affected: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPath:
+    """One path of the plan; ``href`` shows it, where its evidence is here."""
+
+    name: str
+    state: str
+    expect: str
+    said: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptHost:
+    """How asking one host went."""
+
+    host: str
+    status: str
+    detail: str
+    gaps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """One run as it was kept. ``looked`` are inspections with what they looked at, in words."""
+
+    plan: str
+    cluster: str
+    started: str
+    duration_s: float
+    tool_version: str
+    summary: str
+    api: str
+    findings: tuple[KeptFinding, ...]
+    paths: tuple[KeptPath, ...]
+    hosts: tuple[KeptHost, ...]
+    looked: tuple[tuple[str, str, str, str], ...]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that findings are about."""
+        return tuple(sorted({each.finding.where.node for each in self.findings if each.finding.where.node}))
+
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """Return how many findings each severity has, the worst first."""
+        return tuple(
+            (level.word, sum(each.finding.severity is level for each in self.findings))
+            for level in reversed(Severity)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sieve:
+    """Which findings are looked at: of a severity, of a node, with words in them."""
+
+    severity: str = ""
+    node: str = ""
+    search: str = ""
+
+    def passes(self, kept: KeptFinding) -> bool:
+        """Tell whether a finding is one of those."""
+        finding = kept.finding
+        if self.severity and finding.severity.word != self.severity:
+            return False
+        if self.node and finding.where.node != self.node:
+            return False
+        lines = " ".join(item.text for item in finding.evidence)
+        text = f"{finding.id} {finding.summary} {finding.where} {finding.why} {lines}".casefold()
+        return all(word in text for word in self.search.casefold().split())
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """All of one page of a run."""
+
+    run: KeptRun
+    sieve: Sieve
+    shown: tuple[tuple[int, KeptFinding], ...]
+    matching: int
+    file: str
+    evidence: str
+    """What is said of the evidence behind the run."""
+
+
+def run_page_of(run: KeptRun, sieve: Sieve, *, file: str, evidence: str) -> RunPage:
+    """Return what the page shows of a run."""
+    passing = [(number, each) for number, each in enumerate(run.findings) if sieve.passes(each)]
+    return RunPage(run, sieve, tuple(passing[:MOST_FINDINGS]), len(passing), file, evidence)
+
+
+def run_of(found: Json, file: str, *, has_evidence: bool) -> KeptRun:
+    """Read a kept run. Raises `EvidenceError` that names the file."""
+    schema = found.get("schema")
+    if schema != SCHEMA:
+        raise EvidenceError(
+            f"{file}: not a run of this version: its schema is {str(schema)[:60]!r}, and {SCHEMA} is read",
+            hint="open it with the skoopctl that wrote it",
+        )
+    try:
+        return _run(found, has_evidence=has_evidence)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EvidenceError(
+            f"{file}: not a whole run: {type(error).__name__}: {str(error)[:100]}",
+            hint="was it changed by hand?",
+        ) from None
+
+
+def _run(found: Json, *, has_evidence: bool) -> KeptRun:
+    coverage = found["coverage"]
+    return KeptRun(
+        plan=str(found["plan"]),
+        cluster=str(found["cluster"]),
+        started=str(found["started"]),
+        duration_s=float(found["duration_s"]),
+        tool_version=str(found["tool_version"]),
+        summary=str(coverage["summary"]),
+        api=str(coverage["api"]),
+        findings=tuple(_finding(each) for each in found["findings"]),
+        paths=tuple(_path(each, has_evidence=has_evidence) for each in found["paths"]),
+        hosts=tuple(
+            KeptHost(str(row["host"]), str(row["status"]), str(row["detail"]), _texts(row["gaps"]))
+            for row in coverage["hosts"]
+        ),
+        looked=tuple(_looked(each) for each in found["inspections"]),
+    )
+
+
+def _finding(row: Json) -> KeptFinding:
+    where, fix = row["where"], row["fix"]
+    finding = Finding(
+        id=str(row["id"]),
+        severity=Severity[str(row["severity"]).upper()],
+        where=Where(str(where["node"]), str(where["namespace"])),
+        summary=str(row["summary"]),
+        evidence=tuple(_evidence(item) for item in row["evidence"]),
+        why=str(row["why"]),
+        fix=None
+        if fix is None
+        else Fix(str(fix["summary"]), str(fix["node"]), _texts(fix["commands"]), bool(fix["checked"])),
+        confidence=Confidence(row["confidence"]),
+        cause=bool(row["cause"]),
+    )
+    return KeptFinding(finding, row["new"] is True, _texts(row["affects"]), int(row["affected"]))
+
+
+def _evidence(item: Json) -> Evidence:
+    packets = item["packets"]
+    return Evidence(
+        kind=str(item["kind"]),
+        text=str(item["text"]),
+        location=str(item["location"]),
+        packets=None if packets is None else int(packets),
+        node=str(item["node"]),
+    )
+
+
+def _path(row: Json, *, has_evidence: bool) -> KeptPath:
+    port = int(row["port"] or 0)
+    wanted = Wanted(
+        str(row["source"]), str(row["destination"]), str(port) if port else "", str(row["protocol"])
+    )
+    return KeptPath(
+        name=str(row["name"]),
+        state=str(row["state"]),
+        expect=str(row["expect"]),
+        said=str(row["said"]),
+        href=wanted.href() if has_evidence else "",
+    )
+
+
+def _looked(row: Json) -> tuple[str, str, str, str]:
+    counts = ", ".join(
+        f"{each['looked_at']} of {each['there_are']} {each['what']}"
+        if each["looked_at"] != each["there_are"]
+        else f"{each['looked_at']} {each['what']}"
+        for each in row["counts"]
+    )
+    return str(row["name"]), str(row["title"]), counts, str(row["fault"])
+
+
+def _texts(found: Any) -> tuple[str, ...]:
+    return tuple(str(each) for each in found)
