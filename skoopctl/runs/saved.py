@@ -8,6 +8,7 @@ from typing import Any
 from skoopctl.errors import EvidenceError
 from skoopctl.evidence.untrusted import parse_object
 from skoopctl.runs.as_json import SCHEMA
+from skoopctl.runs.store import kept_files
 
 MOST_EARLIER = 11
 """Earlier runs in a report's trend; more would be a chart."""
@@ -55,7 +56,7 @@ def _same_plan(file: Path, run: Json) -> Json | None:
 
 
 def _newest(folder: Path) -> Path:
-    files = sorted(file for file in folder.glob("*.json") if file.stem[:1].isdigit())
+    files = kept_files(folder)
     if not files:
         raise EvidenceError(f"{folder}: no run is kept there", hint="name a run's .json, or a bundle")
     return files[-1]

@@ -114,7 +114,16 @@ class Store:
 
     def _files(self, suffix: str) -> list[Path]:
         """Return what is kept, oldest first."""
-        return sorted(file for file in self.folder.glob(f"*{suffix}") if file.stem[:1].isdigit())
+        return kept_files(self.folder, suffix)
+
+
+def kept_files(folder: Path, suffix: str = ".json") -> list[Path]:
+    """Return what is kept of a plan's runs in a folder, oldest first.
+
+    Runs of one second are ``…Z.json``, ``…Z-002.json``: in the order of these names without what they end in.
+    """
+    found = (file for file in folder.glob(f"*{suffix}") if file.stem[:1].isdigit())
+    return sorted(found, key=lambda file: file.stem)
 
 
 def _safe(name: str) -> str:

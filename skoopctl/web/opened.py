@@ -9,7 +9,7 @@ from typing import Any
 
 from skoopctl.errors import EvidenceError, UsageError
 from skoopctl.evidence import Bundle, read_bundle
-from skoopctl.runs.store import state_folder
+from skoopctl.runs.store import kept_files, state_folder
 from skoopctl.web.run_page import KeptRun, run_of
 
 _LARGEST_RUN = 256 << 20
@@ -60,9 +60,7 @@ def _found(target: str, base: Path) -> Path:
 
 
 def _newest(folder: Path) -> Path:
-    files = sorted(
-        (file for file in folder.glob("*.json") if file.stem[:1].isdigit()), key=lambda file: file.stem
-    )
+    files = kept_files(folder)
     if not files:
         raise UsageError(f"{folder}: no run is kept here", hint="name the folder of one plan: CLUSTER/PLAN")
     return files[-1]

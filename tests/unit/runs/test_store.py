@@ -13,7 +13,7 @@ import pytest
 
 from skoopctl.errors import UsageError
 from skoopctl.evidence import Bundle, HostEvidence, HostRecord, Item, ItemStatus
-from skoopctl.runs.store import Store, state_folder
+from skoopctl.runs.store import Store, kept_files, state_folder
 from skoopctl.transport.base import HostStatus
 
 
@@ -160,3 +160,12 @@ def test_a_result_is_whole_or_not_there(store: Store, monkeypatch: pytest.Monkey
     assert last["number"] == 1
     assert json.dumps(last)
     assert os.listdir(store.folder)  # noqa: PTH208 - it is there at all
+
+
+def test_the_last_of_several_runs_in_one_second_is_the_last(tmp_path: Path) -> None:
+    """Whatever stands behind their time, runs are told in the order in which they were kept."""
+    names = ["20260101T000000Z", "20260101T000000Z-002", "20260101T000000Z-010", "20260101T000001Z"]
+    for name in reversed(names):
+        (tmp_path / f"{name}.json").write_text("{}")
+    (tmp_path / "lock").touch()
+    assert [file.stem for file in kept_files(tmp_path)] == names
