@@ -29,9 +29,9 @@ class NodeEvents:
     number and cookie; else after the next round, which knows of pods that are new.
     """
 
-    def __init__(self, node: str, probes: Sequence[str]) -> None:
+    def __init__(self, node: str, probes: Sequence[str], *, keep: int = MOST_RECENT) -> None:
         self.probes = tuple(probes)
-        self.recent: deque[Event] = deque(maxlen=MOST_RECENT)
+        self.recent: deque[Event] = deque(maxlen=keep)
         """The last events, of which findings quote some."""
         self.told = 0
         """How many events have been told in all."""

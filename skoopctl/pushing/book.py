@@ -298,7 +298,8 @@ class Book:
         )
         if self._cluster is not None:
             series.name_pods(self._cluster)
-        events = NodeEvents(name, self.measured.events) if self.measured.events else None
+        # Events go on at once: there are no findings here that would quote them, and there may be many nodes.
+        events = NodeEvents(name, self.measured.events, keep=0) if self.measured.events else None
 
         def text(openmetrics: bool) -> bytes:
             more = event_page(events, openmetrics=openmetrics) if events is not None else b""

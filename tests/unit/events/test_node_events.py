@@ -226,3 +226,10 @@ def test_what_cannot_be_decoded_is_not_known() -> None:
     watched = Watched(*lives(), *bad)
     (event,) = watched.events.take(batch(seen(WEB)))
     assert (event.owner, event.device) == ("shop/web-0", "")
+
+
+def test_who_quotes_no_events_keeps_none() -> None:
+    """A service over many nodes hands events on, and holds counts alone."""
+    events = NodeEvents("n1", ("packetloss",), keep=0)
+    assert len(events.take(batch(seen(0)))) == 1
+    assert (len(events.recent), events.told) == (0, 1)
