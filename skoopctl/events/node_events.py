@@ -55,7 +55,8 @@ class NodeEvents:
         self._around.take(round_)
         self._mono_ns = round_.mono_ns
         self.renamed(series)
-        self.counted.forget(self._alive, round_.mono_ns / 1e9)
+        there = {(entity.namespace, entity.pod) for entity in series.entities()}
+        self.counted.forget(lambda namespace, pod: not pod or (namespace, pod) in there, round_.mono_ns / 1e9)
         found = []
         for _ in range(len(self._pending)):
             raw = self._pending.popleft()
@@ -126,10 +127,6 @@ class NodeEvents:
 
     def _owner_now(self, netns: int) -> Owner | None:
         return self._naming.owner(netns, late=True)
-
-    def _alive(self, namespace: str, pod: str) -> bool:
-        entities = self._series.entities() if self._series is not None else ()
-        return not pod or any((each.namespace, each.pod) == (namespace, pod) for each in entities)
 
     # --- what is known ------------------------------------------------------------------------------------
 
