@@ -58,6 +58,19 @@ def inventory(tmp_path: Path) -> str:
         (["--threshold", "restes=1"], "there is no threshold 'restes' (did you mean 'resets'?)"),
         (["--pod", "web-0"], "--pod web-0: expected NAMESPACE/NAME"),
         (["--kubeconfig", "/nowhere"], "--kubeconfig /nowhere: there is no such file"),
+        (["packetlos"], "there is no probe 'packetlos' (did you mean packetloss?)"),
+        (["--slow", "softirq.slo=5ms"], "there is no threshold 'softirq.slo' (did you mean softirq.slow"),
+        (
+            ["--slow", "softirq.slow=soon"],
+            "--slow softirq.slow=soon: expected a time (such as softirq.slow=50ms)",
+        ),
+        (["dns", "--backend", "xdp"], "'xdp' is not one of"),
+        (["dns", "--budget", "200"], "200.0 is not in the range"),
+        (["--loki", "http://h:3100"], "--loki without a probe of events"),
+        (["dns", "--loki-user", "me"], "--loki-… without --loki (give --loki URL)"),
+        (["dns", "--loki", "h:3100"], "--loki: expected http://HOST:PORT"),
+        (["dns", "--loki", "http://h", "--loki-user", "me"], "--loki: user and password-file go together"),
+        (["--format", "kubeskoop"], "--format kubeskoop without a probe of events"),
     ],
 )
 def test_a_mistake_is_one_line_before_anybody_is_asked(
