@@ -16,6 +16,7 @@ from skoopctl.evidence import read_bundle
 from skoopctl.lab.story import DESTINATION, PORT, SOURCE
 from skoopctl.recorded import recorded_bundle
 from skoopctl.report.assets import reports_folder
+from skoopctl.report.fonts import covered
 from skoopctl.report.incident import incident_context
 from skoopctl.report.messages import LANGUAGES, messages
 from skoopctl.report.rendering import TEMPLATES
@@ -94,11 +95,40 @@ def test_every_verdict_is_a_sentence_in_chinese(name: str) -> None:
     )
 
 
-def test_every_finding_has_a_title_in_chinese() -> None:
-    """A finding that is added to the catalogue is added to the table of titles."""
+@pytest.mark.parametrize("part", ["title", "why", "fix"])
+def test_every_finding_is_told_in_chinese(part: str) -> None:
+    """A finding that is added to the catalogue is added to the table: its title, why it is so, what mends it."""
     table = messages("zh").findings
     assert table.keys() == DOCS.keys()
-    assert all(re.search(r"[\u4e00-\u9fff]", entry["title"]) for entry in table.values())
+    untold = [name for name, entry in table.items() if not re.search(r"[\u4e00-\u9fff]", entry.get(part, ""))]
+    assert untold == []
+
+
+@pytest.mark.parametrize("part", ["why", "fix"])
+def test_names_stay_as_they_are_in_chinese(part: str) -> None:
+    """What an administrator types or greps for is the same in both languages: settings, commands, numbers."""
+    table = messages("zh").findings
+    for name, doc in DOCS.items():
+        lost = _typed(getattr(doc, part)) - _typed(table[name][part])
+        assert lost == set(), f"{name}: {part}"
+
+
+def _typed(text: str) -> set[str]:
+    """Return what is not prose in a text: names of settings, options, commands, addresses."""
+    settings = re.findall(
+        r"[a-z0-9]+(?:[._][A-Za-z0-9]+)+(?:=\d+)?|(?<!\w)--?[a-z][\w-]+|\d+(?:\.\d+){3}/\d+", text
+    )
+    commands = re.findall(
+        r"`[^`]+`|skoopctl (?:diagnose|run mtu|probe run all)|modprobe \w+|ethtool -K \S+", text
+    )
+    return {*settings, *commands}
+
+
+@pytest.mark.parametrize("table", ["zh.toml", "verdict-zh.toml", "findings-zh.toml", "sentences-zh.toml"])
+def test_the_fonts_have_every_character_of_the_tables(table: str) -> None:
+    """On paper no word of ours is written out as numbers."""
+    text = (reports_folder() / "messages" / table).read_text(encoding="utf-8")
+    assert {char for char in text if ord(char) not in covered()} == set()
 
 
 def test_the_finding_of_the_demo_is_in_chinese() -> None:
