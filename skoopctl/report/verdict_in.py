@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skoopctl.checks.diagnosis import Diagnosis, Endpoint
-from skoopctl.dataplane.trace import Branch, Disposition, Outcome, Step, Verdict, Walk
+from skoopctl.dataplane.trace import Branch, Disposition, Outcome, PathResult, Step, Verdict, Walk
 from skoopctl.report.messages import Messages
 from skoopctl.report.words import (
     GOOD,
@@ -62,6 +62,16 @@ def fate_in(walk: Walk, words: Messages) -> str:
         "decision": step.decision or step.unknown or _said(words, "no_reason"),
     }
     return words.text(f"fate.{walk.disposition.value}", **names)
+
+
+def chosen_in(branch: Branch, words: Messages) -> str:
+    """Return what tells a branch from the others, as `words.chosen` does in English."""
+    return words.sentence(chosen(branch))
+
+
+def share_in(branch: Branch, path: PathResult, words: Messages) -> str:
+    """Return a branch's share, or that it is not known, as `words.share_of` does in English."""
+    return words.text("say.not_known") if branch.unknowns and path.unknowns else share(branch.weight)
 
 
 def _said(words: Messages, key: str, **names: object) -> str:
