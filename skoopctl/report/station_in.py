@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from skoopctl.dataplane.trace import Step
 from skoopctl.report.messages import Messages
 from skoopctl.report.stations import Station
+from skoopctl.report.words import ended
 
 
 def station_in(station: Station, words: Messages) -> str:
@@ -17,6 +19,18 @@ def station_in(station: Station, words: Messages) -> str:
 def unknown_in(station: Station, words: Messages) -> str:
     """Return why something here could not be decided, or nothing: `Station.unknown` in any language."""
     return "; ".join(map(words.sentence, station.unknown.split("; ")))
+
+
+def ended_in(step: Step, words: Messages) -> str:
+    """Return how a way ended and why, as `words.ended` does in English."""
+    if words.lang == "en":
+        return ended(step)
+    end = step.ends.value if step.ends else ""
+    why = words.sentence(step.decision)
+    if step.decision.upper().startswith(end):
+        return why
+    word = words.word("disposition", end)
+    return words.text("picture.ended", end=word, why=why) if why else word
 
 
 def namespace_in(namespace: str, words: Messages) -> str:

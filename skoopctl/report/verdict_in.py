@@ -56,10 +56,12 @@ def fate_in(walk: Walk, words: Messages) -> str:
     by = deciding_evidence(step)
     names = {
         "by": f" {words.sentence(rule_place(by))}" if by else "",
-        "because": _said(words, "because", decision=step.decision) if step.decision and not by else "",
+        "because": _said(words, "because", decision=words.sentence(step.decision))
+        if step.decision and not by
+        else "",
         "place": _place(step, words),
         "outer": _said(words, "outer") if step.depth and by else "",
-        "decision": step.decision or step.unknown or _said(words, "no_reason"),
+        "decision": words.sentence(step.decision or step.unknown) or _said(words, "no_reason"),
     }
     return words.text(f"fate.{walk.disposition.value}", **names)
 
@@ -90,24 +92,25 @@ def _ends(diagnosis: Diagnosis, words: Messages) -> str:
 
 
 def _success(ends: str, branch: Branch, words: Messages) -> str:
-    label = branch.forward.label
+    label = words.sentence(branch.forward.label)
     if branch.forward.disposition is Disposition.EXITS_CLUSTER:
         return _said(words, "exits", ends=ends, label=label)
     if branch.reply is None:
         return _said(words, "pass", ends=ends, label=label)
-    return _said(words, "pass_back", ends=ends, label=label, reply=branch.reply.label)
+    return _said(words, "pass_back", ends=ends, label=label, reply=words.sentence(branch.reply.label))
 
 
 def _fate_of(branch: Branch, ends: str, words: Messages) -> str:
     walk = deciding_walk(branch)
     answers = walk is not branch.forward and walk.disposition is not Disposition.MTU
     key = ("answer" if answers else "packet") + ("" if ends else "_bare")
-    about = _said(words, key, ends=ends, label=walk.label, first=branch.forward.label)
+    label, first = words.sentence(walk.label), words.sentence(branch.forward.label)
+    about = _said(words, key, ends=ends, label=label, first=first)
     last = branch.walks[-1]
     fate = fate_in(walk, words)
     if last is not walk and last.disposition not in GOOD:
         then = fate_in(last, words)
-        return _said(words, "fate_then", about=about, fate=fate, label=last.label, then=then)
+        return _said(words, "fate_then", about=about, fate=fate, label=words.sentence(last.label), then=then)
     return _said(words, "fate_silent" if walk.disposition in GOOD else "fate", about=about, fate=fate)
 
 

@@ -1,5 +1,7 @@
 """The fixed words: complete in every language, and in templates nowhere else."""
 
+# ruff: noqa: RUF001 - Chinese is written with commas and brackets of its own
+
 from __future__ import annotations
 
 import re
@@ -10,6 +12,7 @@ import pytest
 
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.diagnose import Question, diagnose
+from skoopctl.checks.inspections import INSPECTIONS
 from skoopctl.checks.load import snapshot_of
 from skoopctl.dataplane.trace import Disposition, Outcome, Verdict
 from skoopctl.evidence import read_bundle
@@ -25,6 +28,7 @@ from tests.unit.report import samples
 
 FOLDER = reports_folder() / "templates"
 OURS = (*TEMPLATES, "report_parts.html.j2", "report_parts.md.j2")
+TABLES = sorted(file.name for file in (reports_folder() / "messages").glob("*zh.toml"))
 NAMES = {"skoopctl"}
 """Words that are the same in every language."""
 
@@ -34,7 +38,7 @@ def _fields(text: str) -> set[str]:
 
 
 def _fixed(lang: str) -> dict[str, str]:
-    beside = ("verdict_said.", "fate.", "seen.")
+    beside = ("verdict_said.", "fate.", "seen.", "inspection.", "counted.")
     return {key: text for key, text in messages(lang).texts.items() if not key.startswith(beside)}
 
 
@@ -124,7 +128,7 @@ def _typed(text: str) -> set[str]:
     return {*settings, *commands}
 
 
-@pytest.mark.parametrize("table", ["zh.toml", "verdict-zh.toml", "findings-zh.toml", "sentences-zh.toml"])
+@pytest.mark.parametrize("table", TABLES)
 def test_the_fonts_have_every_character_of_the_tables(table: str) -> None:
     """On paper no word of ours is written out as numbers."""
     text = (reports_folder() / "messages" / table).read_text(encoding="utf-8")
@@ -136,8 +140,8 @@ def test_the_finding_of_the_demo_is_in_chinese() -> None:
     bundle = read_bundle(recorded_bundle("broken"))
     diagnosis = diagnose(Question(SOURCE, DESTINATION, "tcp", PORT), snapshot_of(bundle))
     (cause,) = incident_context(diagnosis, messages("zh"))["causes"]
-    assert cause["summary"] == "node1-c4 上 INPUT（表 filter）的第 1 条规则丢弃来自 192.168.3.87 的 VXLAN 包"  # noqa: RUF001
-    assert cause["fix"]["summary"] == "删除 node1-c4 上 INPUT（表 filter）的第 1 条规则"  # noqa: RUF001
+    assert cause["summary"] == "node1-c4 上 INPUT（表 filter）的第 1 条规则丢弃来自 192.168.3.87 的 VXLAN 包"
+    assert cause["fix"]["summary"] == "删除 node1-c4 上 INPUT（表 filter）的第 1 条规则"
     assert cause["why"].startswith("目标为 DROP 的规则")
     assert cause["evidence"][-1]["text"] == "-A INPUT -s 192.168.3.87/32 -j DROP"
 
@@ -151,3 +155,53 @@ def test_what_no_table_knows_stays_as_it_is() -> None:
     ):
         assert messages("zh").sentence(sentence) == sentence
     assert messages("zh").sentence("endpoint {0.x}") == "端点 {0.x}"
+
+
+def test_a_translated_sentence_says_everything_that_the_english_one_said() -> None:
+    """Each name, address and number that a pattern picks out of a sentence stands in the Chinese one."""
+    patterns = messages("zh").patterns
+    lost = [p.english.pattern for p in patterns if _fields(p.said) != p.english.groupindex.keys()]
+    assert lost == []
+
+
+def test_each_hop_of_the_demo_is_decided_in_chinese() -> None:
+    """What hooks, devices and sockets decided is told by the tables; a route is as `ip route` writes it."""
+    snapshot = snapshot_of(read_bundle(recorded_bundle("broken")))
+    context = incident_context(diagnose(Question(SOURCE, DESTINATION, "tcp", PORT), snapshot), messages("zh"))
+    english = {
+        decision
+        for branch in context["branches"]
+        for way in branch["ways"]
+        for place in way["places"]
+        for station in place["stations"]
+        for decision in station["decisions"]
+        if not re.search(r"[\u4e00-\u9fff]", decision)
+    }
+    assert english
+    assert [each for each in english if not re.fullmatch(r"(via \S+ )?dev \S+", each)] == []
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        (
+            "dropped by inet filter INPUT rule 3 (handle 7)",
+            "被 INPUT（表 inet filter，handle 7）的第 3 条规则丢弃",
+        ),
+        ("perhaps dropped by filter X rule 2 (legacy)", "也许被 X（表 filter，legacy）的第 2 条规则丢弃"),
+        ("nobody answers for 10.1.1.1 on eth0: eth0 is down", "eth0 上没有人应答 10.1.1.1：eth0 已关闭"),
+        (
+            "web: expected reachable, found connected (50%), timeout (50%)",
+            "web：预期可达，实际已连接（50%）、超时（50%）",
+        ),
+    ],
+)
+def test_a_sentence_keeps_its_names_and_its_reason_in_chinese(english: str, chinese: str) -> None:
+    """A rule's number, chain, table and handle are told, and a reason within a sentence is translated too."""
+    assert messages("zh").sentence(english) == chinese
+
+
+def test_every_inspection_is_asked_in_chinese() -> None:
+    """An inspection that is registered is added to the table, by its name."""
+    asked = {key.removeprefix("inspection.") for key in messages("zh").texts if key.startswith("inspection.")}
+    assert asked == INSPECTIONS.keys()
