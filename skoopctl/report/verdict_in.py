@@ -32,7 +32,7 @@ def verdict_in(diagnosis: Diagnosis, words: Messages) -> str:
         return _said(words, key, ends=ends, reason=words.sentence(reasons[0]), more=len(reasons) - 1)
     if path.verdict is Verdict.MIXED:
         shares = sorted(path.outcomes().items(), key=lambda entry: (-entry[1], entry[0]))
-        parts = ", ".join(
+        parts = _said(words, "between").join(
             _said(words, "share", share=share(weight), outcome=words.word("outcome", outcome.value))
             for outcome, weight in shares
         )

@@ -189,6 +189,11 @@ def test_each_hop_of_the_demo_is_decided_in_chinese() -> None:
             "被 INPUT（表 inet filter，handle 7）的第 3 条规则丢弃",
         ),
         ("perhaps dropped by filter X rule 2 (legacy)", "也许被 X（表 filter，legacy）的第 2 条规则丢弃"),
+        ("received on ens192", "在 ens192 上接收"),
+        (
+            "On red on n1, the SYN from 10.1.1.1 to 10.2.2.2: no route to 10.2.2.2",
+            "在 n1 的 red，从 10.1.1.1 到 10.2.2.2 的 SYN：没有到 10.2.2.2 的路由",
+        ),
         ("nobody answers for 10.1.1.1 on eth0: eth0 is down", "eth0 上没有人应答 10.1.1.1：eth0 已关闭"),
         (
             "web: expected reachable, found connected (50%), timeout (50%)",
