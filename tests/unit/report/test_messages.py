@@ -189,6 +189,15 @@ def test_each_hop_of_the_demo_is_decided_in_chinese() -> None:
             "被 INPUT（表 inet filter，handle 7）的第 3 条规则丢弃",
         ),
         ("perhaps dropped by filter X rule 2 (legacy)", "也许被 X（表 filter，legacy）的第 2 条规则丢弃"),
+        (
+            "set eth1 up and add the route to 10.1.0.0/16 on n1 (then 50% of connections pass; "
+            "the others fail for other reasons)",
+            "打开 n1 上的 eth1，并添加到 10.1.0.0/16 的路由（此后 50% 的连接可通；其余的因其他原因失败）",
+        ),
+        (
+            "n1 has 9,000 of 10,000 conntrack entries (90%)",
+            "n1 的 conntrack 表已用 10,000 个条目中的 9,000 个（90%）",
+        ),
         ("received on ens192", "在 ens192 上接收"),
         (
             "On red on n1, the SYN from 10.1.1.1 to 10.2.2.2: no route to 10.2.2.2",
