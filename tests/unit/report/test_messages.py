@@ -198,6 +198,16 @@ def test_each_hop_of_the_demo_is_decided_in_chinese() -> None:
             "n1 has 9,000 of 10,000 conntrack entries (90%)",
             "n1 的 conntrack 表已用 10,000 个条目中的 9,000 个（90%）",
         ),
+        (
+            "Rule 1 of FORWARD (table filter) on n2 drops the SYN-ACK from 10.1.1.1 to 10.2.2.2 "
+            "(88% of connections: filter FORWARD rule 1)",
+            "n2 上 FORWARD（表 filter）的第 1 条规则丢弃从 10.1.1.1 到 10.2.2.2 的 SYN-ACK"
+            "（88% 的连接：FORWARD（表 filter）的第 1 条规则）",
+        ),
+        (
+            "On b on n2, the echo request from 10.1.1.1 to 10.2.2.2: echo requests are ignored here",
+            "在 n2 的 b，从 10.1.1.1 到 10.2.2.2 的 echo 请求：这里忽略 echo 请求",
+        ),
         ("received on ens192", "在 ens192 上接收"),
         (
             "On red on n1, the SYN from 10.1.1.1 to 10.2.2.2: no route to 10.2.2.2",
