@@ -14,6 +14,7 @@ from skoopctl.checks.finding import Finding
 from skoopctl.dataplane.trace import Branch, Evidence
 from skoopctl.report.jsonout import SCHEMA as DATA_SCHEMA
 from skoopctl.report.messages import Messages
+from skoopctl.report.overview_in import coverage_sentence, overview_in
 from skoopctl.report.svg import render_svg
 from skoopctl.report.verdict_in import label_in, verdict_in
 from skoopctl.report.way_context import branch_context, evidence_context
@@ -47,7 +48,7 @@ def incident_context(diagnosis: Diagnosis, words: Messages, about: About | None 
         "title": about.title or _title(diagnosis, words),
         "asked_by": about.asked_by,
         "collected_at": diagnosis.collected_at,
-        "overview": _overview(diagnosis, words),
+        "overview": overview_in(diagnosis, words),
         "question": {
             "source": _end(diagnosis.source, words),
             "destination": _end(diagnosis.destination, words),
@@ -58,7 +59,7 @@ def incident_context(diagnosis: Diagnosis, words: Messages, about: About | None 
         "sentence": verdict_in(diagnosis, words),
         "outcome": path.outcome.value,
         "disposition": path.disposition.value,
-        "picture": render_svg(diagnosis, captioned=False),
+        "picture": render_svg(diagnosis, captioned=False, words=words),
         "causes": causes,
         "others": others,
         "changes": [_change(each) for each in (*causes, *others) if each["fix"]],
@@ -112,9 +113,8 @@ def finding_context(finding: Finding, words: Messages) -> Json:
 
 def coverage_context(coverage: Coverage, words: Messages) -> Json:
     """Return what was seen of each host, and a sentence that sums it up."""
-    sentence = words.text("coverage.sentence", collected=coverage.collected, total=len(coverage.hosts))
     return {
-        "sentence": words.text("coverage.redacted", sentence=sentence) if coverage.redacted else sentence,
+        "sentence": coverage_sentence(coverage, words),
         "api": coverage.api,
         "hosts": [
             {"host": host.host, "status": host.status, "detail": host.detail, "gaps": list(host.gaps)}
@@ -175,19 +175,3 @@ def _raw(branches: tuple[Branch, ...]) -> Json:
         "raw": [evidence_context(each) for each in lines[:RAW_LINES_SHOWN]],
         "more_raw": max(0, len(lines) - RAW_LINES_SHOWN),
     }
-
-
-def _overview(diagnosis: Diagnosis, words: Messages) -> str:
-    """Return what was seen and what it was found to be, in one line: every report opens with it."""
-    found, coverage = diagnosis.detected, diagnosis.coverage
-    plugin, devices = found.network_plugin, ", ".join(found.underlay_interfaces)
-    over = words.text("coverage.over", plugin=plugin, devices=devices) if plugin and devices else plugin
-    parts = [
-        str(coverage_context(coverage, words)["sentence"]),
-        words.text("coverage.api", api=words.word("api", coverage.api)),
-        over,
-        f"kube-proxy {found.proxy_mode}" if found.proxy_mode else "",
-        f"iptables-{found.backend}" if found.backend in ("nft", "legacy") else found.backend,
-        diagnosis.collected_at,
-    ]
-    return " · ".join(part for part in parts if part)

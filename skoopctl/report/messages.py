@@ -1,8 +1,9 @@
 """The fixed words of reports, by language: tables in ``reports/messages``, which people can read and mend.
 
 ``en.toml`` and ``zh.toml`` have the same keys. What the code says in English has its Chinese beside them: verdicts in
-``verdict-zh.toml``, the catalogue of findings by id in ``findings-zh.toml``, sentences that hold names as patterns in
-``sentences-zh.toml``. What is in none stays English: nothing is left out because nobody has translated it.
+``verdict-zh.toml``, the catalogue of findings by id in ``findings-zh.toml``, inspections by name in
+``inspections-zh.toml``, sentences that hold names as patterns in ``sentences-zh.toml`` and, of a packet's hops, in
+``hops-zh.toml``. What is in none stays English: nothing is left out because nobody has translated it.
 """
 
 from __future__ import annotations
@@ -68,19 +69,26 @@ class Messages:
         for pattern in self.patterns:
             found = pattern.english.fullmatch(english)
             if found is not None:
-                names = {name: self.sentence(value or "") for name, value in found.groupdict().items()}
+                names = {name: self._named(name, value or "") for name, value in found.groupdict().items()}
                 return pattern.said.format(**names)
         return english
+
+    def _named(self, name: str, value: str) -> str:
+        """Return what stands for a name in a sentence: a sentence, or the word of a table (``outcome_word``)."""
+        table = name.removesuffix("_word")
+        return self.sentence(value) if table == name else self.word(table, value)
 
 
 @lru_cache(maxsize=len(LANGUAGES))
 def messages(lang: str = "en") -> Messages:
     """Return the tables of a language of `LANGUAGES`."""
     folder = reports_folder() / "messages"
-    patterns = _read(folder / f"sentences-{lang}.toml").get("sentence", [])
+    beside = (f"{lang}.toml", f"verdict-{lang}.toml", f"inspections-{lang}.toml")
+    files = (folder / f"{name}-{lang}.toml" for name in ("sentences", "hops"))
+    patterns = [row for file in files for row in _read(file).get("sentence", [])]
     return Messages(
         lang,
-        flat(_read(folder / f"{lang}.toml") | _read(folder / f"verdict-{lang}.toml")),
+        flat({key: table for name in beside for key, table in _read(folder / name).items()}),
         _read(folder / f"findings-{lang}.toml"),
         tuple(Pattern(re.compile(row["english"], re.DOTALL), row["said"]) for row in patterns),
     )

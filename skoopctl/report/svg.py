@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.dataplane.trace import Branch, Disposition, Outcome, Walk
-from skoopctl.report.escape import escape_terminal, escape_xml, shorten
+from skoopctl.report.columns import columns, fit, wrap
+from skoopctl.report.escape import escape_terminal, escape_xml
+from skoopctl.report.messages import Messages, messages
+from skoopctl.report.overview_in import overview_in
+from skoopctl.report.station_in import namespace_in, station_in
 from skoopctl.report.stations import places
 from skoopctl.report.svg_layout import (
     LANE_PAD,
@@ -32,11 +35,12 @@ from skoopctl.report.svg_marks import (
     station,
     stop,
     tick,
-    words,
+    write,
 )
 from skoopctl.report.svg_rows import STATIONS, Shape
 from skoopctl.report.svg_style import DARK, STYLE
-from skoopctl.report.words import chosen, deciding_walk, overview, settled, share_of, verdict_sentence
+from skoopctl.report.verdict_in import chosen_in, share_in, verdict_in
+from skoopctl.report.words import deciding_walk, settled
 
 BRANCHES_SHOWN = 12
 _LEAST_WIDTH = 720
@@ -46,40 +50,52 @@ _DESCRIPTION_LIMIT = 2000
 
 
 def render_svg(
-    diagnosis: Diagnosis, *, captioned: bool = True, branch: Branch | None = None, link: Link | None = None
+    diagnosis: Diagnosis,
+    *,
+    captioned: bool = True,
+    branch: Branch | None = None,
+    link: Link | None = None,
+    words: Messages | None = None,
 ) -> str:
     """Return a diagnosis as an SVG document: same diagnosis, same bytes; no scripts, no foreign fonts.
 
     ``captioned`` writes the verdict's sentence above and the coverage below, for a picture that stands alone.
     ``branch`` is another one than that to look at first; ``link`` makes every station a link.
+    ``words`` are those of a language: English, where none are given.
     """
+    words = words or messages()
     path = diagnosis.path
     shown = path.representative if branch is None else branch
     drawn = settled(shown, path)
     links = None if link is None else Links.of(drawn, link)
-    tracks = replace(_tracks(drawn), fix=_fix(diagnosis))
+    tracks = replace(_tracks(drawn), fix=_fix(diagnosis, words), words=words)
     ghost = _ghost(diagnosis, tracks)
     width = max(lay_out(tracks, ghost, 0).width, _LEAST_WIDTH)
-    title = _title_lines(diagnosis, width) if captioned else []
+    title = _title_lines(diagnosis, width, words) if captioned else []
     layout = lay_out(tracks, ghost, MARGIN + (_TITLE_LINE * len(title) + 14 if captioned else 0))
-    body = [*_heading(diagnosis, title), *_lanes(layout), *_lines(layout), *_stations(layout, links)]
+    body = [
+        *_heading(diagnosis, title, words),
+        *_lanes(layout, words),
+        *_lines(layout),
+        *_stations(layout, links),
+    ]
     y = layout.height + 26
     if len(path.branches) > 1:
-        body += _branches(diagnosis, shown, y, width)
+        body += _branches(diagnosis, shown, (y, width), words)
         y += _branches_height(diagnosis) + 16
     for x, below, mark in _spread(_legend(tracks, layout, ghost), width):
         body.append(f'<g transform="translate({x} {y + below})">{mark}</g>')
         height = below
     y += height + 32
-    for content in _footer(diagnosis, width) if captioned else ():
-        body.append(words(MARGIN, y, "t-small", content))
+    for content in _footer(diagnosis, width, words) if captioned else ():
+        body.append(write(MARGIN, y, "t-small", content))
         y += 16
     return _document(diagnosis, tracks, (width, y + 4), body, role="img" if links is None else "group")
 
 
-def _footer(diagnosis: Diagnosis, width: int) -> list[str]:
-    said = escape_terminal(overview(diagnosis)[:600])
-    return textwrap.wrap(said, (width - 2 * MARGIN) // 6, break_on_hyphens=False)
+def _footer(diagnosis: Diagnosis, width: int, words: Messages) -> list[str]:
+    said = escape_terminal(overview_in(diagnosis, words)[:600])
+    return wrap(said, (width - 2 * MARGIN) // 6)
 
 
 def _document(
@@ -87,8 +103,11 @@ def _document(
 ) -> str:
     width, height = size
     verdict = diagnosis.path.verdict.value
-    about = f"{verdict}: {verdict_sentence(diagnosis)}"[:_DESCRIPTION_LIMIT]
-    path = " ".join(_spoken(walk) for walk in (tracks.forward, tracks.reply) if walk is not None)
+    words = tracks.words
+    about = words.text(
+        "picture.about", verdict=words.word("verdict", verdict), sentence=verdict_in(diagnosis, words)
+    )[:_DESCRIPTION_LIMIT]
+    path = " ".join(_spoken(walk, words) for walk in (tracks.forward, tracks.reply) if walk is not None)
     attributes = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" class="sk" role="{role}"'
     parts = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {attributes} aria-labelledby="skoop-title skoop-desc">',
@@ -103,12 +122,14 @@ def _document(
     return "\n".join(parts)
 
 
-def _spoken(walk: Walk) -> str:
+def _spoken(walk: Walk, words: Messages) -> str:
     stays = (
-        f"{place.node}, {place.namespace}: {', '.join(item.name[:100] for item in place.stations)}"
+        f"{place.node}, {place.namespace}: "
+        f"{', '.join(station_in(item, words)[:100] for item in place.stations)}"
         for place in places(walk.steps)
     )
-    return f"{walk.label} passes {'; '.join(stays)}, and ends as {walk.disposition.value}."
+    end = words.word("disposition", walk.disposition.value)
+    return words.text("picture.spoken", label=words.sentence(walk.label), stays="; ".join(stays), end=end)
 
 
 def _tracks(branch: Branch) -> Tracks:
@@ -121,12 +142,13 @@ def _tracks(branch: Branch) -> Tracks:
     return Tracks(forward, backward[0] if backward else None, reply_detailed=False)
 
 
-def _fix(diagnosis: Diagnosis) -> tuple[str, ...]:
+def _fix(diagnosis: Diagnosis, words: Messages) -> tuple[str, ...]:
     """Return what would help, in lines: only what was checked in the model is fit for a picture."""
     for finding in diagnosis.findings:
         if finding.cause and finding.fix is not None and finding.fix.checked:
-            where = f"on {finding.fix.node}, " if finding.fix.node else ""
-            return f"fix, {where}checked in the model:", *(finding.fix.commands or (finding.fix.summary,))
+            node, summary = finding.fix.node, words.sentence(finding.fix.summary)
+            said = words.text("picture.fix_on", node=node) if node else words.text("picture.fix")
+            return said, *(finding.fix.commands or (summary,))
     return ()
 
 
@@ -149,58 +171,56 @@ def _ghost(diagnosis: Diagnosis, tracks: Tracks) -> Panel | None:
     if tracks.forward.disposition in (Disposition.DELIVERED, Disposition.EXITS_CLUSTER, Disposition.REFUSED):
         return None
     end = diagnosis.destination
-    reached = "perhaps reached"
+    words = tracks.words
+    reached = words.text("picture.perhaps_reached")
     if not (last.unknown or tracks.forward.disposition in (Disposition.UNKNOWN, Disposition.OPAQUE)):
-        reached = "never reached"
-    name = f"{end.kind} {end.name}" if end.name else end.address
+        reached = words.text("picture.never_reached")
+    name = f"{words.word('kind', end.kind)} {end.name}" if end.name else end.address
     where = f"{end.address} · " if end.name else ""
     return Panel(end.node or last.node, name, None, None, ghost=f"{where}{reached}")
 
 
-def _title_lines(diagnosis: Diagnosis, width: int) -> list[str]:
-    columns = int((width - 2 * MARGIN - 124) / 8.7)
-    text = escape_terminal(verdict_sentence(diagnosis)[:1000])
-    lines = textwrap.wrap(text, columns, break_on_hyphens=False)
+def _title_lines(diagnosis: Diagnosis, width: int, words: Messages) -> list[str]:
+    text = escape_terminal(verdict_in(diagnosis, words)[:1000])
+    lines = wrap(text, int((width - 2 * MARGIN - 124) / 8.7))
     return lines if len(lines) <= 4 else [*lines[:4], "…"]
 
 
-def _heading(diagnosis: Diagnosis, title: list[str]) -> Iterator[str]:
+def _heading(diagnosis: Diagnosis, title: list[str], words: Messages) -> Iterator[str]:
     if not title:
         return
     verdict = diagnosis.path.verdict.value
     yield rectangle(MARGIN, MARGIN, 110, 26, f"v-{verdict}", radius=13)
-    yield words(MARGIN + 55, MARGIN + 18, "t-verdict", verdict, "middle")
+    yield write(MARGIN + 55, MARGIN + 18, "t-verdict", words.word("verdict", verdict), "middle")
     for index, content in enumerate(title):
-        yield words(MARGIN + 124, MARGIN + 18 + _TITLE_LINE * index, "t-title", content)
+        yield write(MARGIN + 124, MARGIN + 18 + _TITLE_LINE * index, "t-title", content)
 
 
-def _lanes(layout: Layout) -> Iterator[str]:
+def _lanes(layout: Layout, words: Messages) -> Iterator[str]:
     seen: set[str] = set()
     for lane in layout.lanes:
         yield rectangle(lane.x, lane.y, lane.width, lane.height, "lane", radius=10)
-        again = " (again)" if lane.node in seen else ""
+        again = words.text("picture.again") if lane.node in seen else ""
         seen.add(lane.node)
-        name = (shorten(escape_terminal(lane.node[:200]), lane.width // 12) or "?") + again
-        yield words(lane.x + LANE_PAD + TEXT_INSET, lane.y + 21, "t-lane", name)
+        name = (fit(escape_terminal(lane.node[:200]), lane.width // 12) or "?") + again
+        yield write(lane.x + LANE_PAD + TEXT_INSET, lane.y + 21, "t-lane", name)
         for box in lane.boxes:
-            yield from _box(box)
+            yield from _box(box, words)
 
 
-def _box(box: Box) -> Iterator[str]:
+def _box(box: Box, words: Messages) -> Iterator[str]:
     style = "box-ghost" if box.panel.ghost else "box"
     doubtful = any(item.row.shape is Shape.UNKNOWN for item in box.rows) and len(box.rows) < 3
     yield rectangle(box.x, box.y, box.width, box.height, "doubt" if doubtful else style)
-    name = box.panel.namespace
-    if not box.panel.ghost:
-        name = "the host's own namespace" if name == "host" else f"pod {name}"
-    columns = (box.width - TEXT_INSET) // 7
-    yield words(box.x + TEXT_INSET, box.y + 16, "t-box", shorten(escape_terminal(name[:200]), columns))
+    name = box.panel.namespace if box.panel.ghost else namespace_in(box.panel.namespace, words)
+    room = (box.width - TEXT_INSET) // 7
+    yield write(box.x + TEXT_INSET, box.y + 16, "t-box", fit(escape_terminal(name[:200]), room))
     if box.panel.ghost:
-        yield words(
+        yield write(
             box.x + TEXT_INSET,
             box.y + 40,
             "t-small",
-            shorten(escape_terminal(box.panel.ghost[:200]), columns),
+            fit(escape_terminal(box.panel.ghost[:200]), room),
         )
 
 
@@ -262,7 +282,7 @@ def _rows(box: Box, links: Links | None) -> Iterator[str]:
 
 
 def _label_width(box: Box, lines: tuple[str, ...], *, both: bool) -> int:
-    longest = max(map(len, lines), default=0)
+    longest = max(map(columns, lines), default=0)
     room = box.width - (2 * TEXT_INSET if both else TEXT_INSET + 12)
     return min(int(longest * 6.1) + 24, room)
 
@@ -277,25 +297,30 @@ def _branches_height(diagnosis: Diagnosis) -> int:
     return 26 + _BRANCH_LINE * (len(_shown(diagnosis)) + more)
 
 
-def _branches(diagnosis: Diagnosis, drawn_above: Branch, y: int, width: int) -> Iterator[str]:
-    """Draw the fork: one arm a branch, as thick as its share."""
+def _branches(
+    diagnosis: Diagnosis, drawn_above: Branch, place: tuple[int, int], words: Messages
+) -> Iterator[str]:
+    """Draw the fork below a y and within a width: one arm a branch, as thick as its share."""
+    y, width = place
     path = diagnosis.path
     shown = _shown(diagnosis)
-    yield words(MARGIN, y + 8, "t-lane", f"{len(path.branches)} ways that the flow may take")
+    yield write(MARGIN, y + 8, "t-lane", words.text("picture.ways", n=len(path.branches)))
     middle = y + 22 + _BRANCH_LINE * len(shown) // 2
     yield f'<circle cx="{MARGIN + 10}" cy="{middle}" r="6" class="stop"/>'
     for index, branch in enumerate(shown):
         at = y + 36 + _BRANCH_LINE * index
         yield _arm(branch, middle, at)
         yield stop(MARGIN + 124, at, _outcome_shape(branch), small=True)
-        weight = share_of(branch, path)
-        drawn = " (drawn above)" if branch is drawn_above else ""
-        about = f"{weight} · {chosen(branch)} · {branch.outcome.value}{drawn}"
-        about = shorten(escape_terminal(about[:400]), int((width - 200) / 6.7))
-        yield words(MARGIN + 144, at + 4, "t-branch", about)
+        about = f"{share_in(branch, path, words)} · {chosen_in(branch, words)} · "
+        about += words.word("outcome", branch.outcome.value)
+        about += words.text("picture.drawn") if branch is drawn_above else ""
+        about = fit(escape_terminal(about[:400]), int((width - 200) / 6.7))
+        yield write(MARGIN + 144, at + 4, "t-branch", about)
     if len(shown) < len(path.branches):
         at = y + 40 + _BRANCH_LINE * len(shown)
-        yield words(MARGIN + 144, at, "t-branch", f"… and {len(path.branches) - len(shown)} more")
+        yield write(
+            MARGIN + 144, at, "t-branch", words.text("picture.more", n=len(path.branches) - len(shown))
+        )
 
 
 def _arm(branch: Branch, start: int, end: int) -> str:
@@ -318,21 +343,22 @@ def _outcome_shape(branch: Branch) -> Shape:
 def _legend(tracks: Tracks, layout: Layout, ghost: Panel | None) -> list[tuple[str, str]]:
     """Return marks with their meaning, of those that the picture has."""
     shapes = {item.row.shape for lane in layout.lanes for box in lane.boxes for item in box.rows}
+    words = tracks.words
     entries: list[tuple[str, str]] = []
-    entries.append((line(((0, 0), (34, 0)), "forward"), tracks.forward.label))
+    entries.append((line(((0, 0), (34, 0)), "forward"), words.sentence(tracks.forward.label)))
     if tracks.reply is not None:
-        entries.append((line(((0, 0), (34, 0)), "reply"), tracks.reply.label))
+        entries.append((line(((0, 0), (34, 0)), "reply"), words.sentence(tracks.reply.label)))
     if any(leg.depth for leg in (*layout.forward, *layout.reply)):
         tube = line(((8, 0), (28, 0)), "tube-wall") + line(((8, 0), (28, 0)), "tube")
-        entries.append((tube, "in the tunnel"))
+        entries.append((tube, words.text("picture.tunnel")))
     if Shape.RELABELLED in shapes:
-        entries.append((rectangle(4, -7, 28, 14, "packet", radius=2), "address changed (NAT)"))
+        entries.append((rectangle(4, -7, 28, 14, "packet", radius=2), words.text("picture.nat")))
     if Shape.DEAD in shapes:
-        entries.append((cross(18, 0, 8), "lost or turned away here"))
+        entries.append((cross(18, 0, 8), words.text("picture.lost")))
     if Shape.UNKNOWN in shapes:
-        entries.append((question(18, 0), "not known"))
+        entries.append((question(18, 0), words.text("say.not_known")))
     if Shape.DELIVERED in shapes:
-        entries.append((tick(18, 0), "arrives"))
+        entries.append((tick(18, 0), words.text("picture.arrives")))
     if ghost is not None:
         entries.append((rectangle(2, -8, 32, 16, "box-ghost", radius=3), ghost.ghost.split(" · ")[-1]))
     return entries
@@ -342,8 +368,8 @@ def _spread(entries: list[tuple[str, str]], width: int) -> Iterator[tuple[int, i
     """Place the legend's entries in rows: x, the distance below the first row, and what to draw."""
     x, below = MARGIN, 14
     for mark, name in entries:
-        needed = 64 + 6 * len(name)
+        needed = 64 + 6 * columns(name)
         if x + needed > width and x > MARGIN:
             x, below = MARGIN, below + 26
-        yield x, below, mark + words(42, 4, "t-small", name)
+        yield x, below, mark + write(42, 4, "t-small", name)
         x += needed

@@ -9,13 +9,14 @@ over the next, so that no two lines ever cross.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import groupby
 
 from skoopctl.dataplane.trace import Walk
+from skoopctl.report.messages import Messages, messages
 from skoopctl.report.stations import Place, Station, places
-from skoopctl.report.svg_rows import STATIONS, Row, Shape, fix_row, rows_of
+from skoopctl.report.svg_rows import STATIONS, Paper, Row, Shape, fix_row, rows_of
 
 MARGIN = 24
 GUTTER = 72
@@ -127,12 +128,16 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """The two packets to draw, which of them with its decisions, and what would help where it dies."""
+    """The two packets to draw, which of them with its decisions, and what would help where it dies.
+
+    ``words`` are those of the picture's language.
+    """
 
     forward: Walk
     reply: Walk | None
     reply_detailed: bool
     fix: tuple[str, ...] = ()
+    words: Messages = field(default_factory=messages)
 
 
 def lay_out(tracks: Tracks, ghost: Panel | None, top: int) -> Layout:
@@ -228,10 +233,8 @@ def _stack(
     x, y = corner
     boxes: list[Box] = []
     for panel in run:
-        there = _rows(
-            panel.forward, tracks.forward, widths[0], detailed=not tracks.reply_detailed, fix=tracks.fix
-        )
-        back = _rows(panel.reply, tracks.reply, widths[1], detailed=tracks.reply_detailed, fix=tracks.fix)
+        there = _rows(panel.forward, tracks, widths[0], reply=False)
+        back = _rows(panel.reply, tracks, widths[1], reply=True)
         tall = max(sum(row.height for row in there), sum(row.height for row in back), 26)
         height = BOX_HEAD + tall + BOX_FOOT
         placed = [*_down(there, y + BOX_HEAD), *_up(back, y + BOX_HEAD + tall)]
@@ -240,16 +243,16 @@ def _stack(
     return tuple(boxes)
 
 
-def _rows(
-    place: Place | None, walk: Walk | None, width: int, *, detailed: bool, fix: tuple[str, ...]
-) -> list[Row]:
+def _rows(place: Place | None, tracks: Tracks, width: int, *, reply: bool) -> list[Row]:
+    walk = tracks.reply if reply else tracks.forward
     if place is None or walk is None:
         return []
     starts = place.stations[0].steps[0] is walk.steps[0]
     room = width - TEXT_INSET - 6
-    rows = rows_of(place, room=room, detailed=detailed, label=walk.label if starts else "")
-    if fix and rows[-1].shape is Shape.DEATH_NOTE:
-        rows.append(fix_row(list(fix), room))
+    paper = Paper(room, tracks.words, detailed=tracks.reply_detailed is reply)
+    rows = rows_of(place, paper, label=walk.label if starts else "")
+    if tracks.fix and rows[-1].shape is Shape.DEATH_NOTE:
+        rows.append(fix_row(list(tracks.fix), paper))
     return rows
 
 

@@ -13,7 +13,7 @@ Point = tuple[int, int]
 _TEXT_LIMIT = 400
 
 
-def words(x: int, y: int, style: str, content: str, anchor: str = "") -> str:
+def write(x: int, y: int, style: str, content: str, anchor: str = "") -> str:
     """Return one line of text."""
     where = f' text-anchor="{anchor}"' if anchor else ""
     return f'<text x="{x}" y="{y}" class="{style}"{where}>{escape_xml(content[:_TEXT_LIMIT])}</text>'
@@ -46,7 +46,7 @@ def cross(x: int, y: int, reach: int = 10) -> str:
 
 def question(x: int, y: int) -> str:
     """Return the mark of what is not known."""
-    return f'<circle cx="{x}" cy="{y}" r="10" class="stop-unknown"/>' + words(
+    return f'<circle cx="{x}" cy="{y}" r="10" class="stop-unknown"/>' + write(
         x, y + 4, "t-unknown", "?", "middle"
     )
 
@@ -106,7 +106,7 @@ def label(item: PlacedRow, x: int, width: int) -> str:
     inset = 14 if frame == "packet" else 8
     for index, content in enumerate(row.lines):
         parts.append(
-            words(x + inset, top + 14 + LINE_HEIGHT * index, _label_style(row.shape, index), content)
+            write(x + inset, top + 14 + LINE_HEIGHT * index, _label_style(row.shape, index), content)
         )
     return "".join(parts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skoopctl.checks.diagnosis import Diagnosis, Endpoint
-from skoopctl.dataplane.trace import Branch, Disposition, Outcome, Step, Verdict, Walk
+from skoopctl.dataplane.trace import Branch, Disposition, Outcome, PathResult, Step, Verdict, Walk
 from skoopctl.report.messages import Messages
 from skoopctl.report.words import (
     GOOD,
@@ -32,7 +32,7 @@ def verdict_in(diagnosis: Diagnosis, words: Messages) -> str:
         return _said(words, key, ends=ends, reason=words.sentence(reasons[0]), more=len(reasons) - 1)
     if path.verdict is Verdict.MIXED:
         shares = sorted(path.outcomes().items(), key=lambda entry: (-entry[1], entry[0]))
-        parts = ", ".join(
+        parts = _said(words, "between").join(
             _said(words, "share", share=share(weight), outcome=words.word("outcome", outcome.value))
             for outcome, weight in shares
         )
@@ -56,12 +56,24 @@ def fate_in(walk: Walk, words: Messages) -> str:
     by = deciding_evidence(step)
     names = {
         "by": f" {words.sentence(rule_place(by))}" if by else "",
-        "because": _said(words, "because", decision=step.decision) if step.decision and not by else "",
+        "because": _said(words, "because", decision=words.sentence(step.decision))
+        if step.decision and not by
+        else "",
         "place": _place(step, words),
         "outer": _said(words, "outer") if step.depth and by else "",
-        "decision": step.decision or step.unknown or _said(words, "no_reason"),
+        "decision": words.sentence(step.decision or step.unknown) or _said(words, "no_reason"),
     }
     return words.text(f"fate.{walk.disposition.value}", **names)
+
+
+def chosen_in(branch: Branch, words: Messages) -> str:
+    """Return what tells a branch from the others, as `words.chosen` does in English."""
+    return words.sentence(chosen(branch))
+
+
+def share_in(branch: Branch, path: PathResult, words: Messages) -> str:
+    """Return a branch's share, or that it is not known, as `words.share_of` does in English."""
+    return words.text("say.not_known") if branch.unknowns and path.unknowns else share(branch.weight)
 
 
 def _said(words: Messages, key: str, **names: object) -> str:
@@ -80,24 +92,25 @@ def _ends(diagnosis: Diagnosis, words: Messages) -> str:
 
 
 def _success(ends: str, branch: Branch, words: Messages) -> str:
-    label = branch.forward.label
+    label = words.sentence(branch.forward.label)
     if branch.forward.disposition is Disposition.EXITS_CLUSTER:
         return _said(words, "exits", ends=ends, label=label)
     if branch.reply is None:
         return _said(words, "pass", ends=ends, label=label)
-    return _said(words, "pass_back", ends=ends, label=label, reply=branch.reply.label)
+    return _said(words, "pass_back", ends=ends, label=label, reply=words.sentence(branch.reply.label))
 
 
 def _fate_of(branch: Branch, ends: str, words: Messages) -> str:
     walk = deciding_walk(branch)
     answers = walk is not branch.forward and walk.disposition is not Disposition.MTU
     key = ("answer" if answers else "packet") + ("" if ends else "_bare")
-    about = _said(words, key, ends=ends, label=walk.label, first=branch.forward.label)
+    label, first = words.sentence(walk.label), words.sentence(branch.forward.label)
+    about = _said(words, key, ends=ends, label=label, first=first)
     last = branch.walks[-1]
     fate = fate_in(walk, words)
     if last is not walk and last.disposition not in GOOD:
         then = fate_in(last, words)
-        return _said(words, "fate_then", about=about, fate=fate, label=last.label, then=then)
+        return _said(words, "fate_then", about=about, fate=fate, label=words.sentence(last.label), then=then)
     return _said(words, "fate_silent" if walk.disposition in GOOD else "fate", about=about, fate=fate)
 
 

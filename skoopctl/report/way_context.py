@@ -6,9 +6,10 @@ from typing import Any
 
 from skoopctl.dataplane.trace import Branch, Evidence, PathResult, Walk
 from skoopctl.report.messages import Messages
+from skoopctl.report.station_in import ended_in, station_in, unknown_in
 from skoopctl.report.stations import Place, Station, places
 from skoopctl.report.verdict_in import fate_in
-from skoopctl.report.words import chosen, deciding_walk, ended, fate, header, settled, share_of
+from skoopctl.report.words import chosen, deciding_walk, fate, header, settled, share_of
 
 Json = dict[str, Any]
 
@@ -18,22 +19,23 @@ def branch_context(branch: Branch, path: PathResult, words: Messages, *, drawn: 
     shown = settled(branch, path)
     walk = deciding_walk(shown)
     share = "" if branch.unknowns and path.unknowns else share_of(branch, path)
+    fated = fate(walk) if words.lang == "en" else fate_in(walk, words)
     return {
         "share": share,
         "choice": words.sentence(chosen(branch)),
         "outcome": branch.outcome.value,
-        "decides": f"{walk.label} {fate(walk) if words.lang == 'en' else fate_in(walk, words)}",
+        "decides": f"{words.sentence(walk.label)} {fated}",
         "drawn": drawn,
-        "ways": [way_context(each) for each in shown.walks],
+        "ways": [way_context(each, words) for each in shown.walks],
     }
 
 
-def way_context(walk: Walk) -> Json:
-    """Return one packet's way."""
+def way_context(walk: Walk, words: Messages) -> Json:
+    """Return one packet's way, in the language of ``words`` where there are words for it."""
     return {
-        "label": walk.label,
+        "label": words.sentence(walk.label),
         "disposition": walk.disposition.value,
-        "places": [_place(each) for each in places(walk.steps)],
+        "places": [_place(each, words) for each in places(walk.steps)],
     }
 
 
@@ -48,24 +50,26 @@ def evidence_context(item: Evidence) -> Json:
     }
 
 
-def _place(place: Place) -> Json:
+def _place(place: Place, words: Messages) -> Json:
     return {
         "node": place.node,
         "namespace": place.namespace,
-        "stations": [_station(each) for each in place.stations],
+        "stations": [_station(each, words) for each in place.stations],
     }
 
 
-def _station(station: Station) -> Json:
+def _station(station: Station, words: Messages) -> Json:
     relabelled, repacked = station.relabelled, station.repacked
     return {
-        "name": station.name,
-        "said": ended(station.telling) if station.dies else station.telling.decision,
+        "name": station_in(station, words),
+        "said": ended_in(station.telling, words)
+        if station.dies
+        else words.sentence(station.telling.decision),
         "dies": station.dies,
         "delivered": station.delivered,
-        "unknown": station.unknown,
+        "unknown": unknown_in(station, words),
         "depth": station.depth,
-        "decisions": list(station.decisions),
+        "decisions": [words.sentence(each) for each in station.decisions],
         "evidence": [evidence_context(each) for each in station.evidence],
         "packed": header(repacked) if repacked else "",
         "outer": station.depth_after > station.depth,

@@ -11,6 +11,7 @@ from typing import Any
 
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.finding import Severity
+from skoopctl.checks.inspections import INSPECTIONS
 from skoopctl.errors import EvidenceError
 from skoopctl.report.incident import SCHEMA, About
 from skoopctl.report.messages import Messages
@@ -64,8 +65,8 @@ def _context(run: Json, earlier: Sequence[Json], words: Messages, about: About) 
         "nodes": _nodes(findings, coverage["hosts"]),
         "trend": [_trend(each) for each in (*earlier, run)],
         "changes": _changes(run["changes"], words),
-        "paths": [_texts(each, "name", "expect", "state", "said") for each in run["paths"]],
-        "looked": [_looked(each) for each in run["inspections"]],
+        "paths": [_path(each, words) for each in run["paths"]],
+        "looked": [_looked(each, words) for each in run["inspections"]],
         "coverage": coverage,
         "tool_version": str(run["tool_version"]),
         "data_schema": str(run["schema"]),
@@ -74,6 +75,12 @@ def _context(run: Json, earlier: Sequence[Json], words: Messages, about: About) 
 
 def _texts(entry: Mapping[str, Any], *keys: str) -> Json:
     return {key: str(entry[key]) for key in keys}
+
+
+def _path(entry: Mapping[str, Any], words: Messages) -> Json:
+    said = str(entry["said"])
+    told = words.texts.get(f"outcome.{said}") or words.sentence(said)
+    return {**_texts(entry, "name", "expect", "state"), "said": told}
 
 
 def _finding(entry: Mapping[str, Any], words: Messages) -> Json:
@@ -190,12 +197,23 @@ def _short(entry: Mapping[str, Any], words: Messages) -> Json:
     return {**_texts(entry, "id", "severity", "node"), "summary": words.sentence(str(entry["summary"]))}
 
 
-def _looked(entry: Mapping[str, Any]) -> Json:
+def _looked(entry: Mapping[str, Any], words: Messages) -> Json:
     counts = [
-        {"what": str(each["what"]), "looked_at": int(each["looked_at"]), "there_are": int(each["there_are"])}
+        {
+            "what": words.word("counted", str(each["what"])),
+            "looked_at": int(each["looked_at"]),
+            "there_are": int(each["there_are"]),
+        }
         for each in entry["counts"]
     ]
-    return {**_texts(entry, "name", "title", "fault"), "counts": counts}
+    return {**_texts(entry, "name", "fault"), "title": _title(entry, words), "counts": counts}
+
+
+def _title(entry: Mapping[str, Any], words: Messages) -> str:
+    """Return what an inspection asks: translated where it is the registry's own words."""
+    name, title = str(entry["name"]), str(entry["title"])
+    known = INSPECTIONS.get(name)
+    return words.texts.get(f"inspection.{name}", title) if known and known.title == title else title
 
 
 def _coverage(coverage: Mapping[str, Any], words: Messages) -> Json:

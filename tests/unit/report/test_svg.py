@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skoopctl.dataplane.trace import Disposition, StepKind
+from skoopctl.report.messages import messages
 from skoopctl.report.svg import render_svg
 from skoopctl.report.svg_layout import Layout, Tracks, lay_out
 from tests.unit.report import samples
@@ -123,6 +124,37 @@ def test_an_embedded_picture_leaves_its_caption_out() -> None:
     bare = ET.fromstring(render_svg(samples.dropped(), captioned=False))  # noqa: S314 - our own output
     assert not drawn(bare, "t-title")
     assert "-A INPUT -s 192.168.3.87/32 -j DROP" in spoken(bare)
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_a_chinese_picture_has_none_of_our_english_words(name: str) -> None:
+    """Legend, boxes, labels and what became of the packet are Chinese; every mark stands where it stood."""
+    svg = render_svg(samples.ALL[name](), words=messages("zh"))
+    root = ET.fromstring(svg)  # noqa: S314 - our own output
+    said = [element.text for element in root.iter(f"{NS}text") if element.text]
+    ours = [text for key, text in messages().texts.items() if key.startswith("picture.") and "{" not in text]
+    assert [(text, line) for text in ours for line in said if text.strip() == line.strip()] == []
+    assert [line for line in said if re.match(r"(from|to) \d|pod |[A-Z_]{4,} by|fix, ", line)] == []
+    marks = ("cross", "tube", "forward", "reply", "packet", "death", "doubt", "fork")
+    english = parsed(name)
+    assert {mark: len(drawn(root, mark)) for mark in marks} == {m: len(drawn(english, m)) for m in marks}
+
+
+def test_a_chinese_picture_says_what_the_english_one_says() -> None:
+    """The manual's fault: the host's box, the rule with its counter, the fix, the pod that is never reached."""
+    svg = render_svg(samples.dropped(), captioned=False, words=messages("zh"))
+    words = spoken(ET.fromstring(svg)).replace(" ", "")  # noqa: S314 - our own output
+    for said in (
+        "主机自己的命名空间",
+        "被丢弃",
+        "第 1 条规则",
+        "1,284 个包",
+        "从未到达",
+        "已在模型中验证",
+        "在隧道中",
+        "-A INPUT -s 192.168.3.87/32 -j DROP",
+    ):
+        assert said.replace(" ", "") in words
 
 
 WAYS = st.lists(
