@@ -1,0 +1,21 @@
+"""What a node says of itself in a round: the item ``identity``, as remote/identity.py writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skoopctl.evidence.rounds import Round
+from skoopctl.evidence.untrusted import parse_object
+
+_MAX_BYTES = 1 << 16
+
+
+def identity_in(round_: Round) -> Mapping[str, object]:
+    """Return the item ``identity`` of a round; nothing where the round does not bring it, or it cannot be read."""
+    for change in round_.changes:
+        if change.item == "identity":
+            try:
+                return parse_object(change.payload, max_bytes=_MAX_BYTES)
+            except ValueError:
+                return {}
+    return {}
