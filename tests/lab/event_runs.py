@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,17 +41,22 @@ class Run:
         for text in self.process.stdout:
             line = json.loads(text)
             self.lines.append(line)
-            # A probe is told when it has started, and again when its self-test was seen.
-            told = [(each["node"], each["probe"]) for each in self.lines if each["type"] == "probe"]
-            asked = [name for name in self.lines[0]["probes"] if name in EVENT_PROBES]
-            if len(told) >= 2 * len(asked) * len(self.lines[0]["nodes"]):
+            if not self.starting.is_set() and self.all_started():
                 self.starting.set()
 
-    def end(self) -> None:
-        """Kill it, and close its pipes."""
+    def all_started(self) -> bool:
+        """Return whether each probe was told on each node: one of eBPF again when its self-test was seen."""
+        told = Counter((line["node"], line["probe"]) for line in self.lines if line["type"] == "probe")
+        asked = [name for name in self.lines[0]["probes"] if name in EVENT_PROBES]
+        return all(
+            told[node, name] > EVENT_PROBES[name].is_bpf for node in self.lines[0]["nodes"] for name in asked
+        )
+
+    def end(self) -> str:
+        """Kill it, close its pipes, and return what it complained of."""
         self.process.kill()
         self.reader.join(10)
-        self.process.communicate()
+        return self.process.communicate()[1]
 
     @property
     def events(self) -> list[Json]:
@@ -82,7 +88,7 @@ def watching(*words: str, seconds: int = 8, interrupted: bool = False) -> Iterat
     asked = ("probe", "run", *words, "-d", f"{seconds}s", "--interval", "1s", "--json", "--fail-on", "fatal")
     run = Run(skoopctl(*asked))
     try:
-        assert run.starting.wait(60), "event probes did not start"
+        assert run.waited(run.starting.is_set, 60), f"event probes did not start: {run.end()}"
         yield run
         if interrupted:
             run.process.send_signal(signal.SIGINT)
