@@ -92,6 +92,22 @@ def stray_segment(pair: Pair, family: int, port: int) -> None:
             near.recv(1)
 
 
+def lost_segment(pair: Pair, family: int, port: int) -> None:
+    """Drop the first segment with data in the server's INPUT, with the client's timer as the only one to notice."""
+    data = ("-p", "tcp", "--dport", str(port), "-m", "length", "--length", "500:")
+    first = ("-m", "statistic", "--mode", "nth", "--every", "1000", "--packet", "0")
+    pair.client.sysctl("net/ipv4/tcp_early_retrans", "0")
+    try:
+        with (
+            connection(pair, family, port) as (near, far),
+            pair.server.rule(family, "INPUT", *data, *first, "-j", "DROP"),
+        ):
+            near.sendall(b"x" * SIZE)
+            assert far.recv(2 * SIZE)
+    finally:
+        pair.client.sysctl("net/ipv4/tcp_early_retrans", "3")
+
+
 def slow_reader(pair: Pair, family: int, port: int) -> None:
     """Let data lie in a socket."""
     with connection(pair, family, port) as (near, far):
@@ -165,6 +181,7 @@ CAUSES: tuple[Callable[[Pair, int, int], None], ...] = (
     closed_port,
     reset_by_program,
     stray_segment,
+    lost_segment,
     slow_reader,
     slow_queue,
     held_on_its_way_in,

@@ -73,6 +73,8 @@ WANTED = (
     Wanted("reset_by_program", "reset-active", CLIENT_POD),
     Wanted("reset_by_program", "reset-received", SERVER_POD),
     Wanted("stray_segment", "reset-process", SERVER_POD, backwards=True),
+    Wanted("lost_segment", "packet-loss", SERVER_POD, more={"reason": "NETFILTER_DROP", "hook": "INPUT"}),
+    Wanted("lost_segment", "retransmit", CLIENT_POD, more={"protocol": "TCP"}),
     Wanted("slow_reader", "read-very-slow", SERVER_POD, more=OUR_TASK, least_s=0.9 * LONG_S),
     Wanted(
         "slow_queue",
@@ -87,6 +89,7 @@ WANTED = (
     Wanted(
         "held_on_its_way_out", "send-very-slow", CLIENT_POD, more={"device": "eth0"}, least_s=0.9 * HELD_S
     ),
+    Wanted("held_on_its_way_out", "write-very-slow", CLIENT_POD, more=OUR_TASK, least_s=0.9 * HELD_S),
     Wanted(
         "names_that_fail", "dns-nxdomain", CLIENT_POD, more={"reason": "NXDOMAIN", "details_name": "nx.lab"}
     ),
