@@ -223,12 +223,10 @@ def test_a_full_socket_loses_as_many_as_are_counted(run: Run, the_lab: Lab) -> N
     assert all(told.values())
 
 
-# The login of skoopctl itself is traffic of each node, and on a machine with much to do it is slow at times.
-PATIENT = [
-    *("--slow", "socketlatency.slow=1m", "--slow", "socketlatency.very_slow=1m"),
-    *("--slow", "kernellatency.slow=1m", "--slow", "kernellatency.very_slow=1m"),
-    *("--slow", "netiftxlat.slow=1m", "--slow", "tcpconnect.slow=1m"),
-]
+def of_a_late_login(what: Json, pods_of: list[str]) -> bool:
+    """Return whether a node was late: on a machine with much to do, the login of skoopctl itself is."""
+    late = what["kind"].endswith("-slow") or what["kind"] == "retransmit-probe"
+    return late and not any(pods_of)
 
 
 def test_a_healthy_idle_lab_tells_nothing(lab: Lab) -> None:
@@ -236,10 +234,13 @@ def test_a_healthy_idle_lab_tells_nothing(lab: Lab) -> None:
     for node in lab.nodes:
         # Entries that were begun while somebody listened tell their end to whoever listens then.
         run_in(node.netns, ["conntrack", "-F"])
-    with watching(*OF_PODS, *PATIENT, "--budget", "0", seconds=6) as run:
+    with watching(*OF_PODS, "--budget", "0", seconds=6) as run:
         pass
-    assert run.events == []
-    assert run.summary["events"]["happened"] == []
+    happened = run.summary["events"]["happened"]
+    assert [event for event in run.events if not of_a_late_login(event, [event.get("pod", "")])] == []
+    assert [
+        row for row in happened if not of_a_late_login(row, [place["pod"] for place in row["places"]])
+    ] == []
     assert run.summary["unavailable"] == []
 
 
