@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from skoopctl.checks.diagnosis import Coverage, Diagnosis
 from skoopctl.report.messages import Messages
@@ -23,15 +24,14 @@ def detail_in(detail: str, words: Messages) -> str:
 
     What a node or the kernel has said stands in it as it is.
     """
-    said = words.sentence(detail)
-    if said != detail or not detail.endswith(")"):
-        return said
-    for place in [found.start() for found in _BRACKET.finditer(detail)][:_BRACKETS]:
-        what, advice = detail[:place], detail[place + 2 : -1]
-        told = words.sentence(what), words.sentence(advice)
-        if told[0] != what or told[1] != advice:
-            return words.text("coverage.advised", what=told[0], advice=told[1])
-    return detail
+    if detail.endswith(")"):
+        for bracket in islice(_BRACKET.finditer(detail), _BRACKETS):
+            advice = detail[bracket.end() : -1]
+            told = words.sentence(advice)
+            if told != advice:
+                what = words.sentence(detail[: bracket.start()])
+                return words.text("coverage.advised", what=what, advice=told)
+    return words.sentence(detail)
 
 
 def overview_in(diagnosis: Diagnosis, words: Messages) -> str:
