@@ -24,6 +24,8 @@ BY_SENTENCE = ("sentences", "hops", "metrics", "events", "coverage")
 """Tables of sentences: ``sentence`` holds patterns, ``phrase`` whole sentences, ``says`` what is told of a number."""
 LONGEST_MATCHED = 1000
 """Characters of a sentence that is compared with patterns: what is longer holds names that nobody means well with."""
+MOST_NESTED = 24
+"""So deep may sentences stand within a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +73,27 @@ class Messages:
 
     def sentence(self, english: str) -> str:
         """Return a sentence in this language where a table knows it, else as it is."""
+        return self._told(english, MOST_NESTED)
+
+    def _told(self, english: str, nested: int) -> str:
         if english in self.phrases:
             return self.phrases[english]
-        if len(english) > LONGEST_MATCHED:
+        if len(english) > LONGEST_MATCHED or not nested:
             return english
         for pattern in self.patterns:
             found = pattern.english.fullmatch(english)
             if found is not None:
-                names = {name: self._named(name, value or "") for name, value in found.groupdict().items()}
+                names = {
+                    name: self._named(name, value or "", nested - 1)
+                    for name, value in found.groupdict().items()
+                }
                 return pattern.said.format(**names)
         return english
 
-    def _named(self, name: str, value: str) -> str:
+    def _named(self, name: str, value: str, nested: int) -> str:
         """Return what stands for a name in a sentence: a sentence, or the word of a table (``outcome_word``)."""
         table = name.removesuffix("_word")
-        return self.sentence(value) if table == name else self.word(table, value)
+        return self._told(value, nested) if table == name else self.word(table, value)
 
 
 @lru_cache(maxsize=len(LANGUAGES))

@@ -48,7 +48,7 @@ def evidence_context(item: Evidence, words: Messages) -> Json:
     return {
         "kind": item.kind,
         "text": evidence_text(item.kind, item.text, words),
-        "location": words.phrases.get(item.location, item.location),
+        "location": words.word("located", item.location),
         "packets": item.packets,
         "node": item.node,
     }

@@ -111,11 +111,11 @@ def _finding(entry: Mapping[str, Any], words: Messages) -> Json:
 
 
 def _evidence(entry: Mapping[str, Any], words: Messages) -> Json:
-    packets, location = entry["packets"], str(entry["location"])
+    packets = entry["packets"]
     return {
         **_texts(entry, "kind", "node"),
         "text": evidence_text(str(entry["kind"]), str(entry["text"]), words),
-        "location": words.phrases.get(location, location),
+        "location": words.word("located", str(entry["location"])),
         "packets": None if packets is None else int(packets),
     }
 
