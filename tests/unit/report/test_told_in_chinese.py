@@ -41,7 +41,7 @@ REMOTE = PACKAGE.parent / "remote"
 PLACE = (NODE, "shop", "web-0")
 RULE = Evidence("iptables-rule", "-A INPUT -s 10.0.0.1/32 -j DROP", "filter INPUT rule 3", 12)
 PROSE = re.compile(
-    r"\b(?:a|an|the|of|is|are|was|were|in|on|by|for|to|from|with|without|not|no|more|and|or|their|its|times?)\b"
+    r"\b(?:a|an|all|the|of|is|are|was|were|in|on|by|for|to|from|with|without|not|no|more|and|or|their|its|times?)\b"
 )
 """Words that only an English sentence has: no name of the kernel's, no protocol, no command."""
 
@@ -96,8 +96,10 @@ def event_finding(row: EventThreshold, reason: str = "") -> Finding:
 def test_every_threshold_of_a_metric_is_told_in_chinese(name: str) -> None:
     """A row that is added to the thresholds is added to the table: its number, its sum, its time, its place."""
     finding = metric_finding(THRESHOLDS[name])
-    told = finding_context(finding, WORDS)["summary"]
+    context = finding_context(finding, WORDS)
+    told = context["summary"]
     assert untold(finding.summary, told) == []
+    assert [entry["location"] for entry in context["evidence"] if PROSE.search(entry["location"])] == []
     assert re.findall(r"\d[\d,.]*", told) != []
     assert sorted(re.findall(r"\d[\d,.]*%?", told)) == sorted(re.findall(r"\d[\d,.]*%?", finding.summary))
     assert "shop/web-0" in told
@@ -214,6 +216,20 @@ def written(node: ast.expr | None) -> str:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
         return re.sub(r"%[.\d]*[dsgfr]", "7", written(node.left))
     return ""
+
+
+def counted() -> Iterator[str]:
+    """Yield what inspections count, as the code names it."""
+    for file in sorted((PACKAGE / "checks" / "inspections").glob("*.py")):
+        yield from (written(call.args[0]) for call in calls(file, "inspected.count"))
+        yield from (written(call.args[2]) for call in calls(file, "broken_paths"))
+
+
+def test_what_inspections_count_is_told_in_chinese() -> None:
+    """Nodes, pods, endpoints and each kind of path: how many were looked at is no number without a word."""
+    said = {text for text in counted() if text}
+    assert len(said) > 12
+    assert sorted(text for text in said if WORDS.word("counted", text) == text) == []
 
 
 def outcomes() -> Iterator[str]:
