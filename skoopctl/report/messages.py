@@ -91,9 +91,14 @@ class Messages:
         return english
 
     def _named(self, name: str, value: str, nested: int) -> str:
-        """Return what stands for a name in a sentence: a sentence, or the word of a table (``outcome_word``)."""
+        """Return what stands for a name in a sentence: a sentence, a name, or the word of a table (``outcome_word``).
+
+        A sentence has a space; what has none is the name of something, and stays as it is.
+        """
         table = name.removesuffix("_word")
-        return self._told(value, nested) if table == name else self.word(table, value)
+        if table != name:
+            return self.word(table, value)
+        return self._told(value, nested) if " " in value else value
 
 
 @lru_cache(maxsize=len(LANGUAGES))

@@ -167,6 +167,14 @@ def test_no_name_is_taken_for_a_sentence() -> None:
     assert [text for text in messages("zh").phrases if " " not in text] == []
 
 
+@pytest.mark.parametrize("name", ["data", "delivered", "accepted"])
+def test_a_name_that_is_a_word_of_ours_stays_a_name(name: str) -> None:
+    """A node called data is called data in every language, though a packet's label of that name is translated."""
+    told = messages("zh").sentence(f"node {name}: 20 packets were dropped by devices in 10 s")
+    assert told.startswith(f"节点 {name}：")
+    assert messages("zh").sentence(name) != name
+
+
 def test_a_translated_sentence_says_everything_that_the_english_one_said() -> None:
     """Each name, address and number that a pattern picks out of a sentence stands in the Chinese one."""
     patterns = messages("zh").patterns
