@@ -20,7 +20,7 @@ from typing import Any
 from skoopctl.report.assets import reports_folder
 
 LANGUAGES = ("en", "zh")
-BY_SENTENCE = ("sentences", "hops", "metrics", "events", "coverage")
+BY_SENTENCE = ("sentences", "hops", "undecided", "metrics", "events", "coverage")
 """Tables of sentences: ``sentence`` holds patterns, ``phrase`` whole sentences, ``says`` what is told of a number."""
 LONGEST_MATCHED = 1000
 """Characters of a sentence that is compared with patterns: what is longer holds names that nobody means well with."""

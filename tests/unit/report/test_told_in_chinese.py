@@ -13,6 +13,7 @@ import pytest
 
 import skoopctl
 from skoopctl.checks.finding import Finding
+from skoopctl.dataplane.rules.matches.undecidable import _REASONS
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.events.anomalies import event_findings
 from skoopctl.events.asked_for import _UNSEEN
@@ -181,9 +182,54 @@ def test_which_rule_dropped_a_packet_is_told_in_chinese(answer: Answer) -> None:
         assert RULE.text in str((told["summary"], answers))
 
 
+# --- what could not be decided -------------------------------------------------------------------------------
+
+
+def undecided() -> Iterator[str]:
+    """Yield why a rule may or may not match, or what it does is not known, as the code writes it."""
+    for file in sorted((PACKAGE / "dataplane").rglob("*.py")):
+        for call in (*calls(file, "Unknown"), *calls(file, "UnclearError")):
+            yield from (text for text in map(written, call.args[:1]) if " " in text)
+        if file.parent.name == "nft":
+            fields = (
+                written(call.args[0])
+                for call in calls(file, "unknown")
+                if ast.unparse(call.func) == "unknown"
+            )
+            yield from (f"{text} is not known" for text in fields if " " in text)
+
+
+def test_why_a_rule_was_not_decided_is_told_in_chinese() -> None:
+    """Matches, sets and expressions that the model cannot decide: each reason that the code can give."""
+    said = sorted({text for text in undecided() if not text.startswith(tuple(JOINED))})
+    assert len(said) > 80
+    assert [problem for text in said for problem in untold(text, WORDS.sentence(text))] == []
+
+
+@pytest.mark.parametrize(("module", "reason"), sorted(_REASONS.items()))
+def test_why_a_module_is_not_decided_is_told_in_chinese(module: str, reason: str) -> None:
+    """A match that no walk can decide by its nature, in a rule of either kind, and beside another reason."""
+    for place in ("filter INPUT rule 3", "nft ip filter input rule 3"):
+        told = WORDS.sentence(f"{place} on n1: -m {module}: {reason}; match -m {module} is not modelled")
+        assert untold(reason, told, f"-m {module}") == []
+        assert told.startswith("n1 上")
+        assert told.count(f"-m {module}") == 2
+
+
 # --- coverage ------------------------------------------------------------------------------------------------
 
 
+JOINED = (
+    "7 on 7: 7",
+    "-m 7: 7",
+    "-m realm: 7",
+    "7 is set",
+    "7 is not known",
+    "the set 7 7",
+    "fib: 7",
+    "after its",
+)
+"""Sentences that the code puts together of others, which are tried by themselves."""
 STANDS_FOR = {
     "what": "after its greeting",
     "ended": "the program ended with status 1",
