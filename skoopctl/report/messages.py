@@ -3,7 +3,8 @@
 ``en.toml`` and ``zh.toml`` have the same keys. What the code says in English has its Chinese beside them: verdicts in
 ``verdict-zh.toml``, the catalogue of findings by id in ``findings-zh.toml``, inspections by name in
 ``inspections-zh.toml``, sentences that hold names as patterns in ``sentences-zh.toml`` and, of a packet's hops, in
-``hops-zh.toml``; what metrics and events say in ``metrics-zh.toml`` and ``events-zh.toml``, and what could not be seen
+``hops-zh.toml``; why a walk stops or is not sure in ``walk-zh.toml`` and ``undecided-zh.toml``; what metrics and events
+say in ``metrics-zh.toml`` and ``events-zh.toml``, and what could not be seen
 in ``coverage-zh.toml``. What is in none stays English: nothing is left out because nobody has translated it.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 from skoopctl.report.assets import reports_folder
 
 LANGUAGES = ("en", "zh")
-BY_SENTENCE = ("sentences", "hops", "undecided", "metrics", "events", "coverage")
+BY_SENTENCE = ("sentences", "undecided", "walk", "hops", "metrics", "events", "coverage")
 """Tables of sentences: ``sentence`` holds patterns, ``phrase`` whole sentences, ``says`` what is told of a number."""
 LONGEST_MATCHED = 1000
 """Characters of a sentence that is compared with patterns: what is longer holds names that nobody means well with."""
