@@ -3,9 +3,9 @@
 ``en.toml`` and ``zh.toml`` have the same keys. What the code says in English has its Chinese beside them: verdicts in
 ``verdict-zh.toml``, the catalogue of findings by id in ``findings-zh.toml``, inspections by name in
 ``inspections-zh.toml``, sentences that hold names as patterns in ``sentences-zh.toml`` and, of a packet's hops, in
-``hops-zh.toml``; why a walk stops or is not sure in ``walk-zh.toml`` and ``undecided-zh.toml``; what metrics and events
-say in ``metrics-zh.toml`` and ``events-zh.toml``, and what could not be seen
-in ``coverage-zh.toml``. What is in none stays English: nothing is left out because nobody has translated it.
+``hops-zh.toml``; why a walk stops or is not sure in ``walk-zh.toml`` and ``undecided-zh.toml``; what metrics and
+events say in ``metrics-zh.toml`` and ``events-zh.toml``, and what could not be seen in ``coverage-zh.toml``. What is
+in none stays English: nothing is left out because nobody has translated it.
 """
 
 from __future__ import annotations
