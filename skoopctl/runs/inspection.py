@@ -15,6 +15,8 @@ from skoopctl.checks.inspections import INSPECTIONS
 from skoopctl.errors import EvidenceError
 from skoopctl.report.incident import SCHEMA, About
 from skoopctl.report.messages import Messages
+from skoopctl.report.overview_in import detail_in
+from skoopctl.report.way_context import evidence_text
 
 Json = dict[str, Any]
 WORDS = tuple(severity.word for severity in reversed(Severity))
@@ -96,7 +98,7 @@ def _finding(entry: Mapping[str, Any], words: Messages) -> Json:
         "node": str(entry["where"]["node"]),
         "namespace": str(entry["where"]["namespace"]),
         "summary": words.sentence(str(entry["summary"])),
-        "evidence": [_evidence(each) for each in entry["evidence"]],
+        "evidence": [_evidence(each, words) for each in entry["evidence"]],
         "why": words.documented(identifier, "why", doc.why if doc else "", str(entry["why"])),
         "fix": _fix(fix, identifier, words) if fix is not None else None,
         "confidence": str(entry["confidence"]),
@@ -108,10 +110,12 @@ def _finding(entry: Mapping[str, Any], words: Messages) -> Json:
     }
 
 
-def _evidence(entry: Mapping[str, Any]) -> Json:
+def _evidence(entry: Mapping[str, Any], words: Messages) -> Json:
     packets = entry["packets"]
     return {
-        **_texts(entry, "kind", "text", "location", "node"),
+        **_texts(entry, "kind", "node"),
+        "text": evidence_text(str(entry["kind"]), str(entry["text"]), words),
+        "location": words.word("located", str(entry["location"])),
         "packets": None if packets is None else int(packets),
     }
 
@@ -218,14 +222,18 @@ def _title(entry: Mapping[str, Any], words: Messages) -> str:
 
 def _coverage(coverage: Mapping[str, Any], words: Messages) -> Json:
     hosts = [
-        {**_texts(host, "host", "status", "detail"), "gaps": [str(gap) for gap in host["gaps"]]}
+        {
+            **_texts(host, "host", "status"),
+            "detail": detail_in(str(host["detail"]), words),
+            "gaps": [detail_in(str(gap), words) for gap in host["gaps"]],
+        }
         for host in coverage["hosts"]
     ]
     collected = sum(host["status"] in {"ok", "partial"} for host in hosts)
     sentence = words.text("coverage.sentence", collected=collected, total=len(hosts))
     if coverage.get("redacted"):
         sentence = words.text("coverage.redacted", sentence=sentence)
-    return {"sentence": sentence, "api": str(coverage["api"]), "hosts": hosts}
+    return {"sentence": sentence, "api": detail_in(str(coverage["api"]), words), "hosts": hosts}
 
 
 def _overview(coverage: Json, words: Messages) -> str:
