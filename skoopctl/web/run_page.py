@@ -12,7 +12,6 @@ from typing import Any
 from skoopctl.checks.finding import Confidence, Finding, Fix, Severity, Where
 from skoopctl.dataplane.trace import Evidence
 from skoopctl.errors import EvidenceError
-from skoopctl.runs.as_json import SCHEMA
 from skoopctl.web.wanted import Wanted
 
 Json = Mapping[str, Any]
@@ -119,13 +118,7 @@ def run_page_of(run: KeptRun, sieve: Sieve, *, file: str, evidence: str) -> RunP
 
 
 def run_of(found: Json, file: str, *, has_evidence: bool) -> KeptRun:
-    """Read a kept run. Raises `EvidenceError` that names the file."""
-    schema = found.get("schema")
-    if schema != SCHEMA:
-        raise EvidenceError(
-            f"{file}: not a run of this version: its schema is {str(schema)[:60]!r}, and {SCHEMA} is read",
-            hint="open it with the skoopctl that wrote it",
-        )
+    """Read a run as `read_run` gives it. Raises `EvidenceError` that names the file."""
     try:
         return _run(found, has_evidence=has_evidence)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
