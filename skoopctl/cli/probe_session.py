@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,10 @@ class Session:
     sysfs: str = "/sys"
     loki: LokiPart | None = None
     how: EventsHow = field(default_factory=EventsHow)
+
+    def asked_for(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Yield those that are to be shown: all, or the one pod's."""
+        return (each for each in events if self.pod is None or (each.namespace, each.pod) == self.pod)
 
     def watch(self, transports: RealTransports, *, form: str, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`.
@@ -122,9 +126,8 @@ class Session:
         text = EventText(write, time.monotonic)
 
         def happened(view: NodeView, events: Sequence[Event]) -> None:
-            for event in events:
-                if self.pod is None or (event.namespace, event.pod) == self.pod:
-                    text.told(view.name, event)
+            for event in self.asked_for(events):
+                text.told(view.name, event)
 
         observation.happened = happened
         try:
@@ -140,7 +143,7 @@ class Session:
             lines.hello()
         naming = asyncio.create_task(self._name_pods(observation), name="pods' names")
         try:
-            async with self._sending(observation):
+            async with self._to_loki(observation):
                 await watch_for(
                     self.stay,
                     observation,
@@ -179,22 +182,16 @@ class Session:
         if problem:
             click.echo(f"skoopctl: {problem}: which rules dropped packets is not known", err=True)
 
-    @contextlib.asynccontextmanager
-    async def _sending(self, observation: Observation) -> AsyncIterator[None]:
+    def _to_loki(self, observation: Observation) -> contextlib.AbstractAsyncContextManager[None]:
         """Send events to Loki while the block lasts, if that is asked for."""
         if self.loki is None:
-            yield
-            return
-        from skoopctl.cli.run_probes import into_loki, say_account
-        from skoopctl.sinks.loki_configured import loki_of
-        from skoopctl.sinks.loki_for_a_while import sending
+            return contextlib.nullcontext()
+        from skoopctl.sinks.loki_for_a_while import to_loki
 
         cluster = Path(self.inventory).stem
-        sink = loki_of(self.loki, cluster, lambda _word, line: click.echo(f"skoopctl: {line}", err=True))
-        into_loki(observation, sink)
-        async with sending(sink):
-            yield
-        say_account(sink)
+        return to_loki(
+            self.loki, cluster, observation, lambda line: click.echo(f"skoopctl: {line}", err=True)
+        )
 
     async def _name_pods(self, observation: Observation) -> None:
         """Ask the API once; a pod that it does not know yet has the name that its node tells."""
