@@ -73,7 +73,7 @@ class NodeEvents:
     def renamed(self, series: NodeSeries) -> None:
         """Take the names that there are now."""
         self._series = series
-        self._naming = Naming(series.label, series.whose, series.cluster, self._around)
+        self._naming = self._naming.renewed(series.label, series.whose, series.cluster)
 
     def take(self, said: Said) -> list[Event]:
         """Take what the event program says."""
