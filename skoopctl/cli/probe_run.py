@@ -14,6 +14,7 @@ import click
 from skoopctl.cli.aim import LAB, LAB_INVENTORY, Aim, inventory_options
 from skoopctl.cli.deadlines import deadline_options
 from skoopctl.cli.event_options import event_options
+from skoopctl.cli.fail_on import fail_on_option
 from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.cli.loki_options import loki_options
 from skoopctl.cli.probe_options import (
@@ -70,13 +71,7 @@ none of the event probes ran there · 4 none were · 70 a bug · 130 interrupted
     shell_complete=complete_metric,
     help="Sort by this metric, and not by trouble.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(["info", "warning", "critical", "fatal"]),
-    default="critical",
-    show_default=True,
-    help="The least severity that makes the exit status 1.",
-)
+@fail_on_option()
 @click.option(
     "--threshold",
     "thresholds",

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from skoopctl.transport.choice import RealTransports
 
 TEXT, JSON, KUBESKOOP = "text", "json", "kubeskoop"
-FORMATS = (TEXT, JSON, KUBESKOOP)
 Told = Callable[[NodeView, "Round | None"], None]
 
 

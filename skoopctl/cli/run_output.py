@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skoopctl.cli.report_options import ReportFlags
+from skoopctl.cli.report_options import ReportFlags, write_whole
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ def write_reports(
     result: RunResult, changes: Changes | None, plan: Plan, file: Path, kept: Path | None = None
 ) -> None:
     """Write the plan's reports; each is the old file or the whole new one. ``kept`` is where the run is kept."""
-    from skoopctl.cli.report_options import write_whole
-
     for report in plan.reports:
         names = {
             "plan": result.plan,
