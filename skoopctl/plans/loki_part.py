@@ -7,21 +7,12 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from skoopctl.plans.part import Part, Seconds, Url, shaped
+from skoopctl.plans.part import Part, Seconds, Url, label_beside, shaped
 
-LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 OWN_LABELS = frozenset({"job", "cluster", "node", "type"})
 """The labels that streams have anyway."""
 MOST_LABELS = 8
 _TENANT = re.compile(r"[A-Za-z0-9!_.*'()-]{1,150}")
-
-
-def _label(name: str) -> str:
-    if not LABEL.fullmatch(name) or name.startswith("__"):
-        raise ValueError(f"expected a label's name, found {name!r}")
-    if name in OWN_LABELS:
-        raise ValueError(f"the label {name!r} is there already: choose another name")
-    return name
 
 
 def _value(text: str) -> str:
@@ -52,7 +43,7 @@ class LokiPart(Part):
     timeout: Seconds = 10
     """Seconds for one request; it ends then, whatever Loki does."""
     labels: Annotated[
-        dict[Annotated[str, AfterValidator(_label)], Annotated[str, AfterValidator(_value)]],
+        dict[Annotated[str, label_beside(OWN_LABELS)], Annotated[str, AfterValidator(_value)]],
         Field(max_length=MOST_LABELS),
     ] = Field(default_factory=dict)
     """Labels that all streams get beside job, cluster, node and type: the same for all, such as `site: berlin`."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
+"""A label's name, as Prometheus and Loki take it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _URL = re.compile(r"https?://[^\s@/]+(/[^\s@]*)?")
 
@@ -18,6 +22,32 @@ def shaped(shape: re.Pattern[str], words: str) -> AfterValidator:
         if shape.fullmatch(text):
             return text
         raise ValueError(f"expected {words}")
+
+    return AfterValidator(check)
+
+
+def known(table: Iterable[str], what: str) -> AfterValidator:
+    """Return what refuses a name that is not in a table, and names the nearest."""
+
+    def check(name: str) -> str:
+        if name in table:
+            return name
+        near = difflib.get_close_matches(name, table, 1)
+        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table)}"
+        raise ValueError(f"there is no {what} {name!r}: {meant}")
+
+    return AfterValidator(check)
+
+
+def label_beside(taken: frozenset[str]) -> AfterValidator:
+    """Return what refuses a text that is no label's name, or one of those that are there already."""
+
+    def check(name: str) -> str:
+        if not _LABEL.fullmatch(name) or name.startswith("__"):
+            raise ValueError(f"expected a label's name, found {name!r}")
+        if name in taken:
+            raise ValueError(f"the label {name!r} is there already: choose another name")
+        return name
 
     return AfterValidator(check)
 
