@@ -295,7 +295,7 @@ def config_schema() -> dict[str, object]:
     schema = PushConfig.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["$id"] = "skoopctl.push/1"
-    names = sorted(PROBES)
+    names = sorted(known_names())
     probe = {"anyOf": [{"type": "string", "enum": names}, {"$ref": "#/$defs/ProbePart"}]}
     schema["properties"]["probes"]["items"] = probe
     schema["$defs"]["ProbePart"]["properties"]["name"]["enum"] = names
