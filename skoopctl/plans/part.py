@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 """A label's name, as Prometheus and Loki take it."""
@@ -71,3 +71,30 @@ class Part(BaseModel):
         populate_by_name=True,
         use_attribute_docstrings=True,
     )
+
+
+class ServerPart(Part):
+    """A server that takes what is pushed, and how to log in there."""
+
+    url: Url
+    """Its URL, without user and password."""
+    user: str = ""
+    """For basic authentication."""
+    password_file: str = ""
+    """A file with the password in its first line."""
+    ca_file: str = ""
+    """A file with the certificates that the server's is checked against."""
+    cert_file: str = ""
+    """A client certificate, if the server wants one."""
+    key_file: str = ""
+    """Its key, where it is not in the same file."""
+    timeout: Seconds = 10
+    """Seconds for one request; it ends then, whatever the server does."""
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        if bool(self.user) != bool(self.password_file):
+            raise ValueError("user and password-file go together")
+        if self.key_file and not self.cert_file:
+            raise ValueError("key-file needs cert-file")
+        return self

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from skoopctl.events.catalogue import EVENT_PROBES, known_names
 from skoopctl.plans.loki_part import LokiPart
-from skoopctl.plans.part import Name, Part, Seconds, Url, known, label_beside
+from skoopctl.plans.part import Name, Part, Seconds, ServerPart, known, label_beside
 from skoopctl.probes.catalogue import DEFAULT_PROBES, PROBES
 from skoopctl.sinks.listen import Listen
 from skoopctl.watching.events_asked import EventsHow
@@ -106,23 +106,9 @@ class EventsPart(Part):
     0 is no limit."""
 
 
-class GatewayPart(Part):
+class GatewayPart(ServerPart):
     """A Pushgateway: one group for each node, and one for skoopctl itself."""
 
-    url: Url
-    """Its URL, without user and password."""
-    user: str = ""
-    """For basic authentication."""
-    password_file: str = ""
-    """A file with the password in its first line."""
-    ca_file: str = ""
-    """A file with the certificates that the gateway's is checked against."""
-    cert_file: str = ""
-    """A client certificate, if the gateway wants one."""
-    key_file: str = ""
-    """Its key, where it is not in the same file."""
-    timeout: Seconds = 10
-    """Seconds for one push; it ends then, whatever the gateway does."""
     connections: Annotated[int, Field(ge=1, le=64)] = 4
     """Pushes at a time; of one node, always one."""
     on_stop: Literal["keep", "delete"] = "keep"
@@ -131,14 +117,6 @@ class GatewayPart(Part):
     """The label `service` of skoopctl's own group; services that share a cluster's name have different ones."""
     prune: bool = True
     """Whether groups of this cluster that nobody pushes any more are deleted."""
-
-    @model_validator(mode="after")
-    def _password_has_a_user(self) -> Self:
-        if bool(self.user) != bool(self.password_file):
-            raise ValueError("user and password-file go together")
-        if self.key_file and not self.cert_file:
-            raise ValueError("key-file needs cert-file")
-        return self
 
 
 class ListenPart(Part):
