@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ from skoopctl.cli.http import http_options, open_page, serve_page
 from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.cli.report_options import ReportFlags, report_options
 from skoopctl.cli.source import Gathered, gather
+from skoopctl.cli.terminal import in_color, text_width
 from skoopctl.errors import SkoopError, UsageError
 
 if TYPE_CHECKING:
@@ -212,7 +211,7 @@ def _serve(question: Question, gathered: Gathered, door: Door) -> None:
 
 
 def _to_terminal(output: str | None) -> bool:
-    return output is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return output is None and in_color()
 
 
 def _render(diagnosis: Diagnosis, kind: str, explain: str, *, to_terminal: bool) -> str:
@@ -226,7 +225,7 @@ def _render(diagnosis: Diagnosis, kind: str, explain: str, *, to_terminal: bool)
         return render_svg(diagnosis)
     from skoopctl.report.text import render_text
 
-    width = min(max(shutil.get_terminal_size().columns, 60), 120) if to_terminal else 100
+    width = text_width() if to_terminal else 100
     return render_text(diagnosis, width=width, color=to_terminal, explain=cast("Explain", explain))
 
 

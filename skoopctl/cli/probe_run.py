@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +25,7 @@ from skoopctl.cli.probe_options import (
     complete_probe,
     complete_threshold,
 )
+from skoopctl.cli.terminal import in_color, text_width
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -187,6 +185,4 @@ def _print(summary: Summary, *, as_json: bool) -> None:
         return
     from skoopctl.sinks.summary_text import render_summary
 
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = min(max(shutil.get_terminal_size().columns, 60), 120) if sys.stdout.isatty() else 100
-    click.echo(render_summary(summary, width=width, color=color), nl=False)
+    click.echo(render_summary(summary, width=text_width(), color=in_color()), nl=False)

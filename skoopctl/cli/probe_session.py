@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skoopctl.cli.probe_lines import Complaints, JsonLines, KubeSkoopLines, Lacks
+from skoopctl.cli.terminal import in_color
 from skoopctl.watching.events_asked import EventsHow, events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
 from skoopctl.watching.observation import NodeView, Observation
@@ -114,7 +114,7 @@ class Session:
         from skoopctl.report.terminal import Line, painted
         from skoopctl.sinks.event_text import EventText
 
-        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        color = in_color()
 
         def write(shown: Line) -> None:
             if live is not None:

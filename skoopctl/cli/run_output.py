@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from skoopctl.cli.report_options import ReportFlags, write_whole
+from skoopctl.cli.terminal import in_color, text_width
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,9 +34,8 @@ def print_result(
         return
     from skoopctl.runs.text import render_run
 
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = min(max(shutil.get_terminal_size().columns, 60), 120) if sys.stdout.isatty() else 100
-    click.echo(render_run(result, changes, width=width, color=color, diff=diff), nl=False)
+    text = render_run(result, changes, width=text_width(), color=in_color(), diff=diff)
+    click.echo(text, nl=False)
 
 
 def write_reports(
