@@ -10,12 +10,17 @@ from skoopctl.evidence.untrusted import parse_object
 _MAX_BYTES = 1 << 16
 
 
+def read_identity(payload: bytes) -> Mapping[str, object]:
+    """Return what the item ``identity`` tells; nothing where it is empty. Raises ValueError for what is not JSON."""
+    return parse_object(payload or b"{}", max_bytes=_MAX_BYTES)
+
+
 def identity_in(round_: Round) -> Mapping[str, object]:
     """Return the item ``identity`` of a round; nothing where the round does not bring it, or it cannot be read."""
     for change in round_.changes:
         if change.item == "identity":
             try:
-                return parse_object(change.payload, max_bytes=_MAX_BYTES)
+                return read_identity(change.payload)
             except ValueError:
                 return {}
     return {}

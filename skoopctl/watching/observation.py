@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from skoopctl.bpf.stream import Detached, Said, SelfTest, Setup
+from skoopctl.bpf.stream import Detached, Said, Setup
 from skoopctl.checks.finding import Finding
 from skoopctl.errors import SkoopError
 from skoopctl.events.anomalies import event_findings
@@ -180,7 +180,7 @@ class Observation:
     happened: Callable[[NodeView, Sequence[Event]], None] = lambda _view, _events: None
     """Is told of events, as soon as they have names."""
     fares: Callable[[NodeView, str], None] = lambda _view, _probe: None
-    """Is told when a node says how one of its event probes fares: it started, is silent, or was taken off."""
+    """Is told when a node says how one of its event probes fares: started, with its self-test, or taken off."""
     nodes: dict[str, NodeView] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -243,7 +243,7 @@ class Observation:
         if view.events is None:
             return
         view.tell(view.events.take(said))
-        if isinstance(said, Setup | SelfTest | Detached):
+        if isinstance(said, Setup | Detached):
             self.fares(view, said.probe)
 
     def events_broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:
