@@ -94,7 +94,7 @@ bpf: $(VENV)/dev.stamp ## Build bpf/built/ from the eBPF sources, for every arch
 	@$(PYTHON) bpf/build.py $(ARGS)
 
 .PHONY: record
-record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --recorded (root); then: make readme
+record: packages $(VENV)/dev.stamp ## Record the demo's evidence anew, for --recorded (root); then: make readme pictures
 	@.ci/with-lab $(VENV)/bin/skoopctl demo --keep-evidence skoopctl/recorded
 	@chmod 0644 skoopctl/recorded/*.skoop
 
@@ -111,6 +111,10 @@ readme: $(VENV)/dev.stamp ## Put the recorded demo's output, picture and report,
 .PHONY: screenshots
 screenshots: test-packages $(VENV)/dev.stamp ## Take docs/pictures/page.png of the recorded demo's page anew (chromium)
 	@$(PYTHON) docs/screenshots.py
+
+.PHONY: pictures
+pictures: $(VENV)/dev.stamp ## Draw the golden pictures of tests/fixtures/pictures anew; look at what has changed
+	@$(PYTHON) -m tests.unit.report.pictures
 
 .PHONY: lock
 lock: $(LOCK_VENV)/lock.stamp ## Write requirements/ from pyproject.toml (ARGS=--upgrade: the newest of all)

@@ -18,7 +18,6 @@ MEMINFO, MEMINFO_BYTES, DROPS_AT = 55, 36, 32  # SO_MEMINFO, Linux 4.12; SK_MEMI
 RCVBUF, RCVBUFFORCE = 8, 33
 FIRST_BITS, SLOTS = 9, 32  # bpf/latency.h
 FLOW_KEY = struct.Struct("<IBBBxHH16s16s")  # struct flow_key of bpf/record.h, with ports in host order
-FAMILY_NUMBERS = {4: 2, 6: 10}
 
 
 class Spaces:

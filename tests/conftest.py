@@ -25,6 +25,7 @@ USE_THE_LAB = frozenset(
     for name in (
         "demo_metrics",
         "diagnose_live",
+        "event_causes_live",
         "events_live",
         "flows",
         "lab",

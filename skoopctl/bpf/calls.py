@@ -62,13 +62,14 @@ NO_LOSS_WITHOUT_REASON = {
 }
 """Functions that do so where the kernel tells no reason, and lose packets for a reason that it tells."""
 
-_NO_REASON = frozenset(("", "NOT_SPECIFIED"))
+NO_REASON = frozenset(("", "NOT_SPECIFIED"))
+"""What stands for a reason where the kernel tells none."""
 
 
 def is_loss(function: str, reason_name: str) -> bool:
     """Return whether a packet that was freed got lost."""
     if function in NO_LOSS_WITHOUT_REASON:
-        return reason_name not in _NO_REASON
+        return reason_name not in NO_REASON
     return function not in NO_LOSS
 
 

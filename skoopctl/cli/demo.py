@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skoopctl.cli.signals import end_politely
+from skoopctl.cli.terminal import in_color, text_width
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -116,10 +114,8 @@ def _heading(number: int, told: Told) -> str:
 def _text(told: Told) -> str:
     from skoopctl.report.text import render_headline, render_text
 
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = min(max(shutil.get_terminal_size().columns, 60), 120) if color else 100
     render = render_text if told.moment.fault else render_headline
-    return render(told.diagnosis, width=width, color=color)
+    return render(told.diagnosis, width=text_width(), color=in_color())
 
 
 def _write(told: Told, report: str, picture: str | None) -> None:

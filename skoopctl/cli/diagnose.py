@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +13,13 @@ import click
 
 from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.cli.deadlines import deadline_options
+from skoopctl.cli.ends import Ends, ends_options
+from skoopctl.cli.fail_on import fail_on_option
 from skoopctl.cli.http import http_options, open_page, serve_page
 from skoopctl.cli.login import LoginFlags, login_options
-from skoopctl.cli.report_options import ReportFlags, report_options, target_of
+from skoopctl.cli.report_options import ReportFlags, report_options
 from skoopctl.cli.source import Gathered, gather
+from skoopctl.cli.terminal import in_color, text_width
 from skoopctl.errors import SkoopError, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SEVERITIES = ("info", "warning", "critical", "fatal")
 EXIT_FAILS, EXIT_USAGE, EXIT_SOME, EXIT_NONE = 1, 2, 3, 4
 
 # Flags of `skoop` that tell it what skoopctl finds out by itself. They are taken and change nothing.
@@ -81,15 +81,10 @@ def old_flags(function: F) -> F:
 
 
 @click.command(epilog=_EPILOG)
-@click.option("-s", "--src", metavar="SRC", help="IP, pod/NS/NAME, node/NAME or a host of the inventory.")
-@click.option("-d", "--dst", metavar="DST", help="The same, or svc/NS/NAME, or a URL.")
-@click.option("-p", "--dport", type=click.IntRange(1, 65535), metavar="PORT", help="The destination's port.")
-@click.option(
-    "--protocol",
-    type=click.Choice(["tcp", "udp", "sctp", "icmp", "icmp6"]),
-    default="tcp",
-    show_default=True,
-    help="What is sent; icmp is an echo request, of IPv4 or IPv6 as DST is.",
+@ends_options(
+    "IP, pod/NS/NAME, node/NAME or a host of the inventory.",
+    "The same, or svc/NS/NAME, or a URL.",
+    "What is sent; icmp is an echo request, of IPv4 or IPv6 as DST is.",
 )
 @inventory_options()
 @click.option("-b", "--bundle", metavar="FILE", help="Use evidence that was collected before.")
@@ -103,12 +98,7 @@ def old_flags(function: F) -> F:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a line a flow with --flows).")
 @click.option("--format", "format_", type=click.Choice(["text", "json", "svg"]), help="What to write.")
 @click.option("-o", "--output", metavar="FILE", help="Where --format goes; '-' is standard output.")
-@click.option(
-    "--report",
-    metavar="FILE",
-    help="Also write a report, in the form of the name's ending: html, pdf, md, json.",
-)
-@report_options
+@report_options(to_file=True)
 @click.option(
     "--explain",
     type=click.Choice(["full", "summary", "minimal"]),
@@ -118,23 +108,14 @@ def old_flags(function: F) -> F:
     "every branch; 'summary' folds what just passed; 'minimal' is one line a packet, the cause and its fix, "
     "the same for the same network: keep it and compare.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(SEVERITIES),
-    default="critical",
-    show_default=True,
-    help="The least severity that makes the exit status 1.",
-)
+@fail_on_option()
 @click.option("--http", is_flag=True, help="Then show it in the browser, until Ctrl-C.")
 @http_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @old_flags
 def diagnose(
     *,
-    src: str | None,
-    dst: str | None,
-    dport: int | None,
-    protocol: str,
+    ends: Ends,
     aim: Aim,
     bundle: str | None,
     kubeconfig: str | None,
@@ -143,7 +124,6 @@ def diagnose(
     as_json: bool,
     format_: str | None,
     output: str | None,
-    report: str | None,
     look: ReportFlags,
     explain: str,
     fail_on: str,
@@ -169,10 +149,10 @@ def diagnose(
     if ignored and not quiet:
         click.echo(f"skoopctl: --{', --'.join(ignored)}: not needed, found out by itself", err=True)
     kind = _format(as_json, format_, output)
-    _check_ends(src, dst, flows)
-    if flows is not None and (report or kind == "svg"):
+    _check_ends(ends, flows)
+    if flows is not None and (look.file or kind == "svg"):
         raise UsageError("--flows prints JSON lines or text", hint="leave out --report and --format svg")
-    target = target_of(report, look)
+    target = look.target()
     _check_page(http, http_address, flows, insecure=insecure)
     door = open_page(http_address, insecure=insecure) if http else None
     gathered = gather(
@@ -184,10 +164,9 @@ def diagnose(
         return EXIT_NONE
     if flows is not None:
         return _many(flows, snapshot, kind, fail_on)
-    from skoopctl.checks.diagnose import Question
     from skoopctl.checks.diagnose import diagnose as answer
 
-    question = Question(src or "", dst or "", protocol, dport or 0)
+    question = ends.question()
     diagnosis = answer(question, snapshot)
     _write(_render(diagnosis, kind, explain, to_terminal=_to_terminal(output)), kind, output)
     if target is not None:
@@ -207,14 +186,13 @@ def _format(as_json: bool, format_: str | None, output: str | None) -> str:
     return "json" if as_json else format_ or "text"
 
 
-def _check_ends(src: str | None, dst: str | None, flows: str | None) -> None:
+def _check_ends(ends: Ends, flows: str | None) -> None:
     if flows is not None:
-        if src or dst:
+        if ends.source or ends.destination:
             raise UsageError("--flows has its own sources and destinations", hint="leave out -s and -d")
         return
-    missing = [flag for flag, value in (("-s", src), ("-d", dst)) if not value]
-    if missing:
-        raise UsageError(f"{' and '.join(missing)} missing", hint="say where traffic comes from and goes to")
+    if ends.missing:
+        raise UsageError(f"{ends.missing} missing", hint="say where traffic comes from and goes to")
 
 
 def _check_page(http: bool, address: str | None, flows: str | None, *, insecure: bool) -> None:
@@ -233,7 +211,7 @@ def _serve(question: Question, gathered: Gathered, door: Door) -> None:
 
 
 def _to_terminal(output: str | None) -> bool:
-    return output is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return output is None and in_color()
 
 
 def _render(diagnosis: Diagnosis, kind: str, explain: str, *, to_terminal: bool) -> str:
@@ -247,7 +225,7 @@ def _render(diagnosis: Diagnosis, kind: str, explain: str, *, to_terminal: bool)
         return render_svg(diagnosis)
     from skoopctl.report.text import render_text
 
-    width = min(max(shutil.get_terminal_size().columns, 60), 120) if to_terminal else 100
+    width = text_width() if to_terminal else 100
     return render_text(diagnosis, width=width, color=to_terminal, explain=cast("Explain", explain))
 
 

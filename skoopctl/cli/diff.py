@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from skoopctl.cli.terminal import in_color
 from skoopctl.errors import EvidenceError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def diff(*, a: str, b: str, limit: str | None, only: str | None, volatile: bool,
     else:
         from skoopctl.report.difference import render_difference
 
-        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        color = in_color()
         click.echo(render_difference(found, color=color), nl=False, color=color)
     return EXIT_DIFFERS if found.differs else 0
 

@@ -12,6 +12,7 @@ import click
 from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.cli.deadlines import deadline_options
 from skoopctl.cli.login import LoginFlags, login_options
+from skoopctl.cli.terminal import in_color
 
 if TYPE_CHECKING:
     from skoopctl.doctor.examine import Report
@@ -77,11 +78,10 @@ def _json(report: Report) -> str:
 
 
 def _text(report: Report, *, verbose: bool) -> str:
-    import os
 
     from skoopctl.doctor.text import report_lines
     from skoopctl.report.terminal import painted
 
     width = min(shutil.get_terminal_size((110, 24)).columns, 130)
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    color = in_color()
     return painted(report_lines(report, verbose=verbose, width=width), color=color)

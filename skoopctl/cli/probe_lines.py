@@ -89,10 +89,7 @@ class JsonLines:
         """Write events."""
         from skoopctl.sinks.json_lines import event_to_line
 
-        pod = self._session.pod
-        self._write_lines(
-            [event_to_line(event) for event in events if pod is None or (event.namespace, event.pod) == pod]
-        )
+        self._write_lines([event_to_line(event) for event in self._session.asked_for(events)])
 
     def fares(self, view: NodeView, probe: str) -> None:
         """Write how an event probe fares on a node."""
@@ -118,6 +115,10 @@ class JsonLines:
 class KubeSkoopLines(JsonLines):
     """Writes events alone, as KubeSkoop's exporter does; kinds that it does not have are left out."""
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._lacks = Lacks()
+
     def hello(self) -> None:
         """Write nothing: there are events and no more."""
 
@@ -126,12 +127,11 @@ class KubeSkoopLines(JsonLines):
 
     def fares(self, view: NodeView, probe: str) -> None:
         """Say on standard error what cannot be had: what does not come must not look like peace."""
-        Lacks().fares(view, probe)
+        self._lacks.fares(view, probe)
 
     def happened(self, _view: NodeView, events: Sequence[Event]) -> None:
         """Write events."""
         from skoopctl.events.kubeskoop import kubeskoop_event
 
-        pod = self._session.pod
-        mine = [event for event in events if pod is None or (event.namespace, event.pod) == pod]
-        self._write_lines([json.dumps(found) for event in mine if (found := kubeskoop_event(event))])
+        found = map(kubeskoop_event, self._session.asked_for(events))
+        self._write_lines([json.dumps(each) for each in found if each])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +12,7 @@ from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.cli.deadlines import deadline_options
 from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.cli.probe_options import complete_probe
+from skoopctl.cli.terminal import in_color
 
 if TYPE_CHECKING:
     from skoopctl.bpf.catalogue import BpfProbe
@@ -121,7 +120,7 @@ def _text(
     from skoopctl.report.terminal import painted
 
     width = min(shutil.get_terminal_size((110, 24)).columns, 130)
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    color = in_color()
     shown = (
         node_lines(nodes, width=width)
         if nodes is not None

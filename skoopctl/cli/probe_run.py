@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +11,7 @@ import click
 from skoopctl.cli.aim import LAB, LAB_INVENTORY, Aim, inventory_options
 from skoopctl.cli.deadlines import deadline_options
 from skoopctl.cli.event_options import event_options
+from skoopctl.cli.fail_on import fail_on_option
 from skoopctl.cli.login import LoginFlags, login_options
 from skoopctl.cli.loki_options import loki_options
 from skoopctl.cli.probe_options import (
@@ -27,6 +25,7 @@ from skoopctl.cli.probe_options import (
     complete_probe,
     complete_threshold,
 )
+from skoopctl.cli.terminal import in_color, text_width
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,13 +69,7 @@ none of the event probes ran there · 4 none were · 70 a bug · 130 interrupted
     shell_complete=complete_metric,
     help="Sort by this metric, and not by trouble.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(["info", "warning", "critical", "fatal"]),
-    default="critical",
-    show_default=True,
-    help="The least severity that makes the exit status 1.",
-)
+@fail_on_option()
 @click.option(
     "--threshold",
     "thresholds",
@@ -192,6 +185,4 @@ def _print(summary: Summary, *, as_json: bool) -> None:
         return
     from skoopctl.sinks.summary_text import render_summary
 
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = min(max(shutil.get_terminal_size().columns, 60), 120) if sys.stdout.isatty() else 100
-    click.echo(render_summary(summary, width=width, color=color), nl=False)
+    click.echo(render_summary(summary, width=text_width(), color=in_color()), nl=False)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skoopctl.cli.probe_lines import Complaints, JsonLines, KubeSkoopLines, Lacks
+from skoopctl.cli.terminal import in_color
 from skoopctl.watching.events_asked import EventsHow, events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
 from skoopctl.watching.observation import NodeView, Observation
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from skoopctl.transport.choice import RealTransports
 
 TEXT, JSON, KUBESKOOP = "text", "json", "kubeskoop"
-FORMATS = (TEXT, JSON, KUBESKOOP)
 Told = Callable[[NodeView, "Round | None"], None]
 
 
@@ -51,6 +50,10 @@ class Session:
     sysfs: str = "/sys"
     loki: LokiPart | None = None
     how: EventsHow = field(default_factory=EventsHow)
+
+    def asked_for(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Yield those that are to be shown: all, or the one pod's."""
+        return (each for each in events if self.pod is None or (each.namespace, each.pod) == self.pod)
 
     def watch(self, transports: RealTransports, *, form: str, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`.
@@ -111,7 +114,7 @@ class Session:
         from skoopctl.report.terminal import Line, painted
         from skoopctl.sinks.event_text import EventText
 
-        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        color = in_color()
 
         def write(shown: Line) -> None:
             if live is not None:
@@ -122,9 +125,8 @@ class Session:
         text = EventText(write, time.monotonic)
 
         def happened(view: NodeView, events: Sequence[Event]) -> None:
-            for event in events:
-                if self.pod is None or (event.namespace, event.pod) == self.pod:
-                    text.told(view.name, event)
+            for event in self.asked_for(events):
+                text.told(view.name, event)
 
         observation.happened = happened
         try:
@@ -140,7 +142,7 @@ class Session:
             lines.hello()
         naming = asyncio.create_task(self._name_pods(observation), name="pods' names")
         try:
-            async with self._sending(observation):
+            async with self._to_loki(observation):
                 await watch_for(
                     self.stay,
                     observation,
@@ -179,22 +181,16 @@ class Session:
         if problem:
             click.echo(f"skoopctl: {problem}: which rules dropped packets is not known", err=True)
 
-    @contextlib.asynccontextmanager
-    async def _sending(self, observation: Observation) -> AsyncIterator[None]:
+    def _to_loki(self, observation: Observation) -> contextlib.AbstractAsyncContextManager[None]:
         """Send events to Loki while the block lasts, if that is asked for."""
         if self.loki is None:
-            yield
-            return
-        from skoopctl.cli.run_probes import into_loki, say_account
-        from skoopctl.sinks.loki_configured import loki_of
-        from skoopctl.sinks.loki_for_a_while import sending
+            return contextlib.nullcontext()
+        from skoopctl.sinks.loki_for_a_while import to_loki
 
         cluster = Path(self.inventory).stem
-        sink = loki_of(self.loki, cluster, lambda _word, line: click.echo(f"skoopctl: {line}", err=True))
-        into_loki(observation, sink)
-        async with sending(sink):
-            yield
-        say_account(sink)
+        return to_loki(
+            self.loki, cluster, observation, lambda line: click.echo(f"skoopctl: {line}", err=True)
+        )
 
     async def _name_pods(self, observation: Observation) -> None:
         """Ask the API once; a pod that it does not know yet has the name that its node tells."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skoopctl.cli.ends import Ends, ends_options
 from skoopctl.cli.report_options import ReportFlags, report_options, write_whole
 from skoopctl.errors import UsageError
 
@@ -27,26 +28,18 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.argument("evidence", metavar="RUN|BUNDLE")
-@click.option("-s", "--src", metavar="SRC", help="Of a bundle: who connects, as for diagnose.")
-@click.option("-d", "--dst", metavar="DST", help="Of a bundle: the destination, as for diagnose.")
-@click.option("-p", "--dport", type=click.IntRange(1, 65535), metavar="PORT", help="The destination's port.")
-@click.option(
-    "--protocol",
-    type=click.Choice(["tcp", "udp", "sctp", "icmp", "icmp6"]),
-    default="tcp",
-    show_default=True,
-    help="What is sent.",
+@ends_options(
+    "Of a bundle: who connects, as for diagnose.",
+    "Of a bundle: the destination, as for diagnose.",
+    "What is sent.",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="The report's form; the ending of -o.")
 @click.option("-o", "--output", metavar="FILE", help="Where it goes; standard output where it is left out.")
-@report_options
+@report_options()
 def report(
     *,
     evidence: str,
-    src: str | None,
-    dst: str | None,
-    dport: int | None,
-    protocol: str,
+    ends: Ends,
     format_: str | None,
     output: str | None,
     look: ReportFlags,
@@ -62,11 +55,11 @@ def report(
     form = _form(format_, output)
     chosen = look.look
     if _is_run(Path(evidence)):
-        if src or dst or dport:
+        if ends.source or ends.destination or ends.port:
             raise UsageError(f"-s, -d and -p go with a bundle, and {evidence} is a run")
         context = _inspection(Path(evidence), look)
     else:
-        context = _incident(evidence, src, dst, dport, protocol, look)
+        context = _incident(evidence, ends, look)
     content = render(context, form, chosen)
     _write(content, output)
 
@@ -94,24 +87,21 @@ def _inspection(path: Path, look: ReportFlags) -> Mapping[str, Any]:
     return inspection_context(run, earlier_runs(path, run), look.words, look.about, source=str(path))
 
 
-def _incident(
-    bundle: str, src: str | None, dst: str | None, dport: int | None, protocol: str, look: ReportFlags
-) -> Mapping[str, Any]:
-    from skoopctl.checks.diagnose import Question, diagnose
+def _incident(bundle: str, ends: Ends, look: ReportFlags) -> Mapping[str, Any]:
+    from skoopctl.checks.diagnose import diagnose
     from skoopctl.checks.load import snapshot_of
     from skoopctl.evidence import read_bundle
     from skoopctl.report.incident import incident_context
 
-    missing = [flag for flag, value in (("-s", src), ("-d", dst)) if not value]
-    if missing:
+    if ends.missing:
         raise UsageError(
-            f"{' and '.join(missing)} missing: {bundle} is a bundle",
+            f"{ends.missing} missing: {bundle} is a bundle",
             hint="say which traffic the report is about",
         )
     snapshot = snapshot_of(read_bundle(bundle))
     if not snapshot.hosts:
         raise UsageError(f"{bundle}: {snapshot.coverage.sentence()}: nothing to walk through")
-    answer = diagnose(Question(str(src), str(dst), protocol, dport or 0), snapshot)
+    answer = diagnose(ends.question(), snapshot)
     return incident_context(answer, look.words, look.about)
 
 

@@ -25,6 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class ReportFlags:
     """How a report is to look, and what people say about it."""
 
+    file: str | None = None
+    """What ``--report`` names, of commands that do something else besides."""
     lang: str = "en"
     template: str | None = None
     title: str = ""
@@ -53,6 +55,25 @@ class ReportFlags:
         look.check()
         return look
 
+    def target(self) -> Target | None:
+        """Return where ``--report`` goes, if anywhere. Raises `UsageError` when that cannot be."""
+        if self.file is None:
+            return None
+        from skoopctl.report.form import form_of
+
+        target = Target(Path(self.file), form_of("--report", self.file), self.look)
+        if not target.file.absolute().parent.is_dir():
+            raise UsageError(
+                f"--report {self.file}: there is no folder {target.file.parent}", hint="make it first"
+            )
+        if target.form == "pdf":
+            from skoopctl.report.pdf import check_pdf
+
+            check_pdf()
+        if target.file.is_dir():
+            raise UsageError(f"--report {self.file}: is a folder", hint="name a file")
+        return target
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -70,24 +91,6 @@ class Target:
         click.echo(f"report: {self.file}", err=True)
 
 
-def target_of(report: str | None, flags: ReportFlags) -> Target | None:
-    """Return where ``--report`` goes. Raises `UsageError` when that cannot be."""
-    if report is None:
-        return None
-    from skoopctl.report.form import form_of
-
-    target = Target(Path(report), form_of("--report", report), flags.look)
-    if not target.file.absolute().parent.is_dir():
-        raise UsageError(f"--report {report}: there is no folder {target.file.parent}", hint="make it first")
-    if target.form == "pdf":
-        from skoopctl.report.pdf import check_pdf
-
-        check_pdf()
-    if target.file.is_dir():
-        raise UsageError(f"--report {report}: is a folder", hint="name a file")
-    return target
-
-
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file that is there whole or not at all."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
@@ -99,28 +102,45 @@ def write_whole(file: Path, content: bytes) -> None:
         raise UsageError(f"{file}: the report cannot be written: {error.strerror}") from None
 
 
-def report_options(function: F) -> F:
-    """Give a command the flags; it gets them as ``look``, a :class:`ReportFlags`."""
-    options = [
-        click.option(
-            "--lang",
-            type=click.Choice(["en", "zh"]),
-            default="en",
-            show_default=True,
-            help="The report's language.",
-        ),
-        click.option(
-            "--template", metavar="DIR", help="A folder with templates in place of the report's own."
-        ),
-        click.option("--title", default="", metavar="TEXT", help="The report's title."),
-        click.option("--asked-by", default="", metavar="TEXT", help="Who asked, for the report."),
-    ]
+_FILE = click.option(
+    "--report",
+    metavar="FILE",
+    help="Also write a report, in the form of the name's ending: html, pdf, md, json.",
+)
+_LOOK = (
+    click.option(
+        "--lang",
+        type=click.Choice(["en", "zh"]),
+        default="en",
+        show_default=True,
+        help="The report's language.",
+    ),
+    click.option("--template", metavar="DIR", help="A folder with templates in place of the report's own."),
+    click.option("--title", default="", metavar="TEXT", help="The report's title."),
+    click.option("--asked-by", default="", metavar="TEXT", help="Who asked, for the report."),
+)
 
-    @functools.wraps(function)
-    def with_look(*, lang: str, template: str | None, title: str, asked_by: str, **words: Any) -> Any:
-        return function(look=ReportFlags(lang, template, title, asked_by), **words)
 
-    command: Any = with_look
-    for option in reversed(options):
-        command = option(command)
-    return command  # type: ignore[no-any-return]
+def report_options(*, to_file: bool = False) -> Callable[[F], F]:
+    """Give a command the flags, with ``to_file`` ``--report`` too; it gets them as ``look``, a `ReportFlags`."""
+    options = (_FILE, *_LOOK) if to_file else _LOOK
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def with_look(
+            *,
+            lang: str,
+            template: str | None,
+            title: str,
+            asked_by: str,
+            report: str | None = None,
+            **words: Any,
+        ) -> Any:
+            return function(look=ReportFlags(report, lang, template, title, asked_by), **words)
+
+        command: Any = with_look
+        for option in reversed(options):
+            command = option(command)
+        return command  # type: ignore[no-any-return]
+
+    return decorate

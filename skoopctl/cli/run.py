@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from skoopctl.cli.aim import Aim, inventory_options
+from skoopctl.cli.fail_on import fail_on_option
 from skoopctl.cli.login import LoginFlags, login_options
-from skoopctl.cli.report_options import ReportFlags, report_options, target_of
+from skoopctl.cli.report_options import ReportFlags, report_options
 from skoopctl.errors import PushError, UsageError
 
 if TYPE_CHECKING:
@@ -50,11 +51,7 @@ collected · 70 a bug · 130 interrupted
 @click.option(
     "--retry-failed", is_flag=True, help="Ask only hosts that did not answer wholly in the last run."
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(["info", "warning", "critical", "fatal"]),
-    help="The least severity that makes the exit status 1; the plan's, else critical.",
-)
+@fail_on_option(default=None, more="; the plan's, else critical")
 @click.option(
     "--fail-percent", type=click.FloatRange(0, 100), help="Share of hosts that may fail before it is 3."
 )
@@ -67,12 +64,7 @@ collected · 70 a bug · 130 interrupted
 )
 @click.option("--list", "list_", is_flag=True, help="Show the built-in plans, inspections and thresholds.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option(
-    "--report",
-    metavar="FILE",
-    help="Also write a report, in the form of the name's ending: html, pdf, md, json.",
-)
-@report_options
+@report_options(to_file=True)
 @click.option(
     "-q", "--quiet", is_flag=True, help="Say nothing when all is well; else findings and coverage only."
 )
@@ -95,7 +87,6 @@ def run(
     state_dir: str | None,
     list_: bool,
     as_json: bool,
-    report: str | None,
     look: ReportFlags,
     quiet: bool,
 ) -> int:
@@ -117,7 +108,7 @@ def run(
     only_live = {"--retry-failed": retry_failed, "--check": check, "--diff": diff}
     only_live |= dict.fromkeys(login.given(), True)
     name = _checked(plan, aim, bundle, only_live)
-    target = target_of(report, look)
+    target = look.target()
     from skoopctl.plans.load import load_plan
 
     found, file = load_plan(name)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from skoopctl.cli.report_options import ReportFlags
+from skoopctl.cli.report_options import ReportFlags, write_whole
+from skoopctl.cli.terminal import in_color, text_width
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,17 +34,14 @@ def print_result(
         return
     from skoopctl.runs.text import render_run
 
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = min(max(shutil.get_terminal_size().columns, 60), 120) if sys.stdout.isatty() else 100
-    click.echo(render_run(result, changes, width=width, color=color, diff=diff), nl=False)
+    text = render_run(result, changes, width=text_width(), color=in_color(), diff=diff)
+    click.echo(text, nl=False)
 
 
 def write_reports(
     result: RunResult, changes: Changes | None, plan: Plan, file: Path, kept: Path | None = None
 ) -> None:
     """Write the plan's reports; each is the old file or the whole new one. ``kept`` is where the run is kept."""
-    from skoopctl.cli.report_options import write_whole
-
     for report in plan.reports:
         names = {
             "plan": result.plan,

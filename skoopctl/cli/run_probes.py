@@ -10,19 +10,16 @@ import click
 
 from skoopctl.cluster.cluster import load_cluster
 from skoopctl.runs.probed import Probed, may_be_watched, probed_of
-from skoopctl.sinks.loki_configured import loki_of
-from skoopctl.sinks.loki_for_a_while import account, sending
+from skoopctl.sinks.loki_for_a_while import to_loki
 from skoopctl.watching.blame import blame
 from skoopctl.watching.events_asked import events_asked
 from skoopctl.watching.for_a_while import Stay, watch_for
-from skoopctl.watching.observation import NodeView, Observation
+from skoopctl.watching.observation import Observation
 
 if TYPE_CHECKING:
-    from skoopctl.events.event import Event
     from skoopctl.evidence.bundle import Bundle
     from skoopctl.inventory import InventoryHost
     from skoopctl.plans.model import Plan
-    from skoopctl.sinks.loki import LokiSink
     from skoopctl.transport.base import Deadlines
     from skoopctl.transport.choice import RealTransports
 
@@ -50,9 +47,7 @@ async def watch_probes(
     if bundle.cluster:
         observation.name_pods(load_cluster(bundle.cluster))
     part = plan.push.loki if plan.push is not None and events else None
-    sink = loki_of(part, cluster, lambda _word, line: click.echo(f"skoopctl: {line}", err=True))
-    into_loki(observation, sink)
-    async with sending(sink):
+    async with to_loki(part, cluster, observation, lambda line: click.echo(f"skoopctl: {line}", err=True)):
         await watch_for(
             stay,
             observation,
@@ -61,30 +56,9 @@ async def watch_probes(
             forks=plan.forks,
             events=events_asked(events, stay.interval_s),
         )
-    if shows:
-        sys.stderr.write("\r\x1b[K")
-    say_account(sink)
+        if shows:
+            sys.stderr.write("\r\x1b[K")
     problem = await blame(observation, transports=transports.renewed(), deadlines=deadlines, forks=plan.forks)
     if problem:
         click.echo(f"skoopctl: {problem}: which rules dropped packets is not known", err=True)
     return probed_of(observation, plan, [host.name for host in all_hosts], len(hosts))
-
-
-def into_loki(observation: Observation, sink: LokiSink | None) -> None:
-    """Put what is observed into a sink too."""
-    if sink is None:
-        return
-    put, before = sink.put, observation.happened
-
-    def happened(view: NodeView, events: Sequence[Event]) -> None:
-        before(view, events)
-        for event in events:
-            put(event)
-
-    observation.happened = happened
-
-
-def say_account(sink: LokiSink | None) -> None:
-    """Say what did not arrive."""
-    if sink is not None and (said := account(sink)):
-        click.echo(f"skoopctl: {said}", err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from skoopctl.cli.ends import Ends, ends_options
 from skoopctl.cli.http import http_options, open_page, serve_page
 from skoopctl.errors import UsageError
 
@@ -25,17 +26,10 @@ EXIT_NONE = 4
 
 @click.command(epilog=_EPILOG)
 @click.argument("target", metavar="RUN|BUNDLE")
-@click.option(
-    "-s", "--src", metavar="SRC", help="Begin with this path: IP, pod/NS/NAME, node/NAME or a host."
-)
-@click.option("-d", "--dst", metavar="DST", help="The same, or svc/NS/NAME, or a URL.")
-@click.option("-p", "--dport", type=click.IntRange(1, 65535), metavar="PORT", help="The destination's port.")
-@click.option(
-    "--protocol",
-    type=click.Choice(["tcp", "udp", "sctp", "icmp", "icmp6"]),
-    default="tcp",
-    show_default=True,
-    help="What is sent; icmp is an echo request.",
+@ends_options(
+    "Begin with this path: IP, pod/NS/NAME, node/NAME or a host.",
+    "The same, or svc/NS/NAME, or a URL.",
+    "What is sent; icmp is an echo request.",
 )
 @click.option(
     "--state-dir", metavar="DIR", help="Where results of runs are kept; default ~/.local/state/skoopctl/runs."
@@ -44,10 +38,7 @@ EXIT_NONE = 4
 def serve(
     *,
     target: str,
-    src: str | None,
-    dst: str | None,
-    dport: int | None,
-    protocol: str,
+    ends: Ends,
     state_dir: str | None,
     http_address: str | None,
     insecure: bool,
@@ -60,24 +51,23 @@ def serve(
     from skoopctl.checks.load import snapshot_of
     from skoopctl.web.app import Shown
     from skoopctl.web.opened import open_target
-    from skoopctl.web.wanted import Wanted
+    from skoopctl.web.wanted import asked
 
-    if bool(src) != bool(dst):
-        raise UsageError(f"{'-d' if src else '-s'} missing", hint="say where traffic comes from and goes to")
+    if ends.missing in {"-s", "-d"}:
+        raise UsageError(f"{ends.missing} missing", hint="say where traffic comes from and goes to")
     opened = open_target(target, Path(state_dir) if state_dir else None)
     snapshot = snapshot_of(opened.bundle) if opened.bundle is not None else None
     if opened.run is None and (snapshot is None or not snapshot.hosts):
         said = snapshot.coverage.sentence() if snapshot is not None else "nothing"
         click.echo(f"skoopctl: {target}: {said}: nothing to walk through", err=True)
         return EXIT_NONE
-    if src and snapshot is None:
+    if ends.source and snapshot is None:
         raise UsageError(f"-s goes with evidence, and {opened.evidence}")
-    first = Wanted(src or "", dst or "", str(dport) if dport else "", protocol)
-    if src and snapshot is not None:
+    if ends.source and snapshot is not None:
         from skoopctl.checks.target import resolve
 
-        resolve(src, snapshot)
-        resolve(dst or "", snapshot)
-    shown = Shown(snapshot, first, opened.run, opened.file, opened.evidence)
+        resolve(ends.source, snapshot)
+        resolve(ends.destination, snapshot)
+    shown = Shown(snapshot, asked(ends.question()), opened.run, opened.file, opened.evidence)
     serve_page(shown, open_page(http_address, insecure=insecure))
     return 0

@@ -91,7 +91,7 @@ class Cluster:
             self._service_identity(address)
             or self._pod_identity(address)
             or self._node_identity(address)
-            or self._endpoint_identity(address)
+            or self._endpoint_identities.get(address)
             or self._range_identity(address)
         )
 
@@ -164,14 +164,6 @@ class Cluster:
         also = tuple(f"{p.namespace}/{p.name}" for p in sharing)
         return Identity(IdentityKind.NODE, name, ip, name, also)
 
-    def _endpoint_identity(self, ip: str) -> Identity | None:
-        for piece in self.slices:
-            for endpoint in piece.endpoints:
-                if any(_canonical(address) == ip for address in endpoint.addresses):
-                    name = f"{piece.namespace}/{piece.service or piece.name}"
-                    return Identity(IdentityKind.ENDPOINT, name, ip, endpoint.node)
-        return None
-
     def _range_identity(self, ip: str) -> Identity | None:
         try:
             address = ip_address(ip)
@@ -203,6 +195,17 @@ class Cluster:
         for pods in found.values():
             pods.sort(key=lambda p: (p.phase == "Running", p.ready, p.created), reverse=True)
         return MappingProxyType({ip: tuple(pods) for ip, pods in found.items()})
+
+    @cached_property
+    def _endpoint_identities(self) -> Mapping[str, Identity]:
+        """What has an address in a slice: of several, the first."""
+        found: dict[str, Identity] = {}
+        for piece in self.slices:
+            name = f"{piece.namespace}/{piece.service or piece.name}"
+            for endpoint in piece.endpoints:
+                for ip in map(_canonical, endpoint.addresses):
+                    found.setdefault(ip, Identity(IdentityKind.ENDPOINT, name, ip, endpoint.node))
+        return found
 
     @cached_property
     def _services_by_ip(self) -> Mapping[str, Service]:

@@ -20,7 +20,7 @@ from skoopctl.events.event import Event, FlowTally, Tally
 from skoopctl.events.flow_words import Flows, flows_of
 from skoopctl.events.reasons import Reason, drop_reason, reset_reason, told_reason
 from skoopctl.events.thresholds import EVENT_THRESHOLDS, EventThreshold, split_thresholds
-from skoopctl.events.words import duration
+from skoopctl.events.words import duration, word
 from skoopctl.evidence.untrusted import printable
 
 MAX_FLOWS = 8
@@ -28,7 +28,6 @@ MAX_FLOWS = 8
 MAX_COUNTS = 8
 MAX_RULES = 5
 _IN_TEXT = 2
-_MAX_WORD = 64
 _Owner = tuple[str, str]
 """Namespace and name of a pod; both empty: the node."""
 
@@ -116,7 +115,7 @@ def _rows(kind: str, reason: str) -> tuple[EventThreshold, ...]:
 
 def _finding(node: str, case: _Case, seconds: float, answers: Mapping[DropKey, Answer]) -> Finding:
     doc = DOCS[case.row.finding]
-    pod = "/".join(_word(part) for part in case.owner) if case.owner[1] else ""
+    pod = "/".join(word(part) for part in case.owner) if case.owner[1] else ""
     reasons = _reasons(case)
     flows = flows_of(case.events, case.flows)
     blamed = tuple(_blamed(case, answers))
@@ -182,11 +181,11 @@ def _sorts(case: _Case) -> str:
     """Return by what the events differ that matters: hooks, errnos, reasons; the most frequent first."""
     told: Counter[str] = Counter()
     for event in case.events:
-        told[_word(event.hook or event.error)] += 1
+        told[word(event.hook or event.error)] += 1
     if not any(told):
         told = Counter()
         for tally in case.tallies:
-            told[_word(tally.reason)] += tally.count
+            told[word(tally.reason)] += tally.count
     del told[""]
     names = [name for name, _ in told.most_common(MAX_COUNTS)]
     return f"{', '.join(names)}{' and others' if len(told) > len(names) else ''}" if names else ""
@@ -219,9 +218,9 @@ def _counts(node: str, case: _Case) -> Iterator[Evidence]:
     """Yield what was counted: by kind, reason and function."""
     counts: Counter[str] = Counter()
     for tally in case.tallies:
-        where = f" in {_word(tally.function)}()" if tally.function else ""
-        reason = f" {_word(tally.reason)}" if tally.reason else ""
-        counts[f"{_word(tally.kind)}{reason}{where}"] += tally.count
+        where = f" in {word(tally.function)}()" if tally.function else ""
+        reason = f" {word(tally.reason)}" if tally.reason else ""
+        counts[f"{word(tally.kind)}{reason}{where}"] += tally.count
     for text, count in _first(counts, MAX_COUNTS):
         yield Evidence("event", f"{text} +{count:,}", case.row.name, node=node)
 
@@ -277,11 +276,7 @@ def _answered(event: Event, answers: Mapping[DropKey, Answer]) -> Answer | None:
 def _meanings(node: str, reasons: Sequence[Reason]) -> Iterator[Evidence]:
     """Yield what the kernel's reasons mean; the worst is the last."""
     for reason in reasons[-MAX_COUNTS:]:
-        name = _word(reason.name) or "no reason"
+        name = word(reason.name) or "no reason"
         yield Evidence(
             "reason", f"{name}: {printable(reason.means)}; usually {reason.cause}", "reason", node=node
         )
-
-
-def _word(text: str) -> str:
-    return printable(text, _MAX_WORD)

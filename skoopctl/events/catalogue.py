@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from skoopctl.bpf.catalogue import PROBES as EVENT_PROBES
-from skoopctl.errors import UsageError
-from skoopctl.probes.catalogue import PROBES
+from skoopctl.probes.catalogue import PROBES, check_names
 
 __all__ = ["EVENT_PROBES", "known_names", "parted"]
 
@@ -23,11 +21,7 @@ def parted(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     Raises UsageError for a name that is not there, with the nearest that are.
     """
     wanted = set(names)
-    known = known_names()
-    for name in sorted(wanted.difference(known)):
-        near = get_close_matches(name, known, 2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
-        raise UsageError(f"there is no probe {name!r}", hint=hint)
+    check_names(wanted, known_names())
     return tuple(name for name in PROBES if name in wanted), tuple(
         name for name in EVENT_PROBES if name in wanted
     )

@@ -7,10 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from skoopctl.events.event import End, Event, FlowTally
-from skoopctl.events.words import end_words, tunnel_words
-from skoopctl.evidence.untrusted import printable
-
-_MAX_WORD = 64
+from skoopctl.events.words import end_words, tunnel_words, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +50,4 @@ def _flow(protocol: str, source: End, destination: End) -> str:
         destination = replace(destination, port=0)
     else:
         source = replace(source, port=0)
-    return f"{printable(protocol, _MAX_WORD)} {end_words(source)} -> {end_words(destination)}".strip()
+    return f"{word(protocol)} {end_words(source)} -> {end_words(destination)}".strip()

@@ -46,8 +46,12 @@ TCP_STATES = (
 )
 """include/net/tcp_states.h."""
 MOST_ENDS = 8_192
-"""Ends, and addresses, that are kept between two rounds."""
+"""Ends that are kept between two rounds, and addresses, as long as the API says the same."""
 REUSED = "its namespace's number was another namespace's before or after"
+
+
+Told = tuple[EndKind, str, str, str]
+"""What an address is: kind, namespace, name, node."""
 
 
 class Owner(NamedTuple):
@@ -59,15 +63,27 @@ class Owner(NamedTuple):
 
 
 class Naming:
-    """Names of one node, as its last round and the API have them."""
+    """Names of one node, as its last round and the API have them. ``addresses`` are those that were told before."""
 
-    def __init__(self, node: str, whose: Whose, cluster: Cluster | None, around: Surroundings) -> None:
+    def __init__(
+        self,
+        node: str,
+        whose: Whose,
+        cluster: Cluster | None,
+        around: Surroundings,
+        addresses: dict[str, Told] | None = None,
+    ) -> None:
         self.node = node
         self._whose = whose
         self._cluster = cluster
         self._around = around
-        self._addresses: dict[str, tuple[EndKind, str, str, str]] = {}
+        self._addresses = {} if addresses is None else addresses
         self._ends: dict[tuple[str, int, Owner], End] = {}
+
+    def renewed(self, node: str, whose: Whose, cluster: Cluster | None) -> Naming:
+        """Return the names of another round. Looking an address up takes long where it is nobody's."""
+        known = self._addresses if cluster is self._cluster else None
+        return Naming(node, whose, cluster, self._around, known)
 
     @property
     def kept(self) -> int:
@@ -121,7 +137,7 @@ class Naming:
             raw.fragment,
         )
 
-    def _of(self, address: str) -> tuple[EndKind, str, str, str]:
+    def _of(self, address: str) -> Told:
         told = self._addresses.get(address)
         if told is None:
             if len(self._addresses) >= MOST_ENDS:
@@ -136,7 +152,7 @@ class Naming:
             return End(address, port, kind, owner.namespace, owner.pod or self.node, self.node)
         return End(address, port, *told)
 
-    def _told(self, address: str) -> tuple[EndKind, str, str, str]:
+    def _told(self, address: str) -> Told:
         known = self._cluster.whois(address) if self._cluster is not None else None
         return _end_of(known) if known is not None else (EndKind.UNKNOWN, "", "", "")
 
@@ -182,7 +198,7 @@ class Naming:
         )
 
 
-def _end_of(known: Identity) -> tuple[EndKind, str, str, str]:
+def _end_of(known: Identity) -> Told:
     if known.kind is IdentityKind.NODE:
         return EndKind.NODE, "", known.name, known.node
     if known.kind in {IdentityKind.POD, IdentityKind.SERVICE}:

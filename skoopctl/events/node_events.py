@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 from skoopctl.bpf.events import Batch, BpfEvent
-from skoopctl.bpf.stream import Counts, Detached, Said, SelfTest, Setup
+from skoopctl.bpf.stream import Counts, Detached, Said, Setup
 from skoopctl.events.counted import Counted
 from skoopctl.events.event import End, EndKind, Event, FlowTally, Tally
 from skoopctl.events.naming import Naming, Owner, protocol_name
@@ -38,7 +38,6 @@ class NodeEvents:
         self.elsewhere = 0
         """Samples of namespaces that are not this node's."""
         self.setups: dict[str, Setup] = {}
-        self.tests: dict[str, SelfTest] = {}
         self.detached: dict[str, Detached] = {}
         self.counted = Counted()
         self._around = Surroundings()
@@ -73,19 +72,16 @@ class NodeEvents:
     def renamed(self, series: NodeSeries) -> None:
         """Take the names that there are now."""
         self._series = series
-        self._naming = Naming(series.label, series.whose, series.cluster, self._around)
+        self._naming = self._naming.renewed(series.label, series.whose, series.cluster)
 
     def take(self, said: Said) -> list[Event]:
-        """Take what the event program says."""
+        """Take what the event program says. A self-test is in what it says of its probe's start, too."""
         self._broken = ""
         if isinstance(said, Setup):
             if said.probe not in self.setups or said.ms != self.setups[said.probe].ms:
                 self.counted.begin(said)
-                self.tests.pop(said.probe, None)
                 self.detached.pop(said.probe, None)
             self.setups[said.probe] = said
-        elif isinstance(said, SelfTest):
-            self.tests[said.probe] = said
         elif isinstance(said, Detached):
             self.detached[said.probe] = said
         elif isinstance(said, Counts):
@@ -171,13 +167,10 @@ class NodeEvents:
             return Availability(State.UNKNOWN, "the node has not said how it fares")
         states = {"ok": State.AVAILABLE, "degraded": State.DEGRADED}
         state, why = states.get(setup.status, State.UNAVAILABLE), list(_troubles(setup))
-        gone, test = self.detached.get(name), self.tests.get(name)
+        gone = self.detached.get(name)
         if gone is not None:
             limit = f"{gone.share:.1%} of a CPU, its budget is {gone.budget:.1%}"
             state, why = State.UNAVAILABLE, [f"taken off, as it took {limit} (--budget)", *why]
-        elif test is not None and test.result == "silent":
-            words = "it is attached, and did not see what it was made to see"
-            state, why = State.DEGRADED, [f"{words}: {test.detail}".removesuffix(": "), *why]
         return Availability(state, "; ".join(why))
 
     def series(self) -> EventSeries:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from skoopctl.bpf.calls import RUNNERS
+from skoopctl.bpf.calls import NO_REASON, RUNNERS
 from skoopctl.checks.finding import Severity
 from skoopctl.events.drop_reasons import DROP_ROWS, SUBSYSTEMS, Row
 from skoopctl.events.reset_reasons import RESET_ROWS
@@ -51,12 +51,11 @@ RESET_REASONS = {
 
 
 RULES_DROPPED = "NETFILTER_DROP"
-_SILENT = frozenset({"", "NOT_SPECIFIED"})
 
 
 def told_reason(reason: str, function: str, hook: str = "") -> str:
     """Return a drop's reason; kernels before 5.17 tell none, and what rules have dropped is known by its place."""
-    return RULES_DROPPED if reason in _SILENT and (hook or function in RUNNERS) else reason
+    return RULES_DROPPED if reason in NO_REASON and (hook or function in RUNNERS) else reason
 
 
 @lru_cache(maxsize=1024)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from skoopctl.bpf.catalogue import KINDS, PROBES
+from skoopctl.bpf.catalogue import NUMBERS, PROBES
 from skoopctl.bpf.histogram import BOUNDS_NS, Histogram
 from skoopctl.bpf.metric import SOFTIRQ_LABELS, EventMetric
 from skoopctl.events.counted import Counted, FlowKey, Row, TallyKey
@@ -26,7 +26,6 @@ from skoopctl.probes.metric import POD_LABELS, Metric
 from skoopctl.probes.sample import Availability, Entity, Sample
 
 EndOf = Callable[[str, int, Owner], "End | None"]
-_NUMBERS = {kind.name: kind.number for kind in KINDS.values()}
 
 
 class EventSeries:
@@ -108,12 +107,12 @@ class EventSeries:
 
     def _of(self, probe: str, metric: EventMetric) -> Iterator[tuple[TallyKey, Row]]:
         for key, row in self._counted.tallies.items():
-            if key.probe == probe and metric.counts(_NUMBERS[key.kind], key.reason, key.function):
+            if key.probe == probe and metric.counts(NUMBERS[key.kind], key.reason, key.function):
                 yield key, row
 
     def _is_of(self, metric: EventMetric, flow: FlowKey) -> bool:
         """Return whether a flow is part of a metric. What one of the node's pods sent another is counted once."""
-        if _NUMBERS[flow.kind] not in metric.kinds or (metric.reasons and not flow.netfilter):
+        if NUMBERS[flow.kind] not in metric.kinds or (metric.reasons and not flow.netfilter):
             return False
         if flow.kind != "flow-received":
             return True

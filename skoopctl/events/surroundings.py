@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from skoopctl.evidence.item import ItemStatus
 from skoopctl.evidence.rounds import Change, Round
-from skoopctl.evidence.untrusted import parse_object, printable
+from skoopctl.evidence.untrusted import printable
+from skoopctl.evidence.who import read_identity
 from skoopctl.kernel.netlink.link import decode_links
 from skoopctl.probes.decode.cgroups import uid_of
 
@@ -14,7 +15,6 @@ ITEMS = ("cgroup-ids", "netns-cookie", "link")
 """What rounds have to bring for this."""
 _READ = (*ITEMS, "identity")
 _MAX_DEVICE = 15
-_MAX_IDENTITY_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -52,9 +52,7 @@ class Surroundings:
         if change.item == "cgroup-ids":
             self.cgroups = dict(_cgroup(line) for line in payload.decode("utf-8", "replace").splitlines())
         elif change.item == "identity":
-            self.whole_machine = parse_object(payload or b"{}", max_bytes=_MAX_IDENTITY_BYTES).get(
-                "whole_machine", True
-            )
+            self.whole_machine = bool(read_identity(payload).get("whole_machine", True))
         elif change.item == "netns-cookie":
             self.cookies[change.netns] = int(payload or b"0")
         else:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.finding import Severity
-from skoopctl.errors import UsageError
 from skoopctl.events.reasons import drop_reason
 from skoopctl.events.subjects import Subject
-from skoopctl.probes.thresholds import THRESHOLDS
+from skoopctl.probes.thresholds import THRESHOLDS, checked_thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +202,7 @@ def split_thresholds(given: Mapping[str, float]) -> tuple[Mapping[str, float], M
 
     Raises UsageError for a name that neither has, or a number below 0.
     """
-    for name, number in given.items():
-        if name not in THRESHOLDS and name not in EVENT_THRESHOLDS:
-            names = [*THRESHOLDS, *EVENT_THRESHOLDS]
-            near = get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
-            raise UsageError(f"there is no threshold {name!r}", hint=hint)
-        if not number >= 0:
-            raise UsageError(f"threshold {name}: {number} is below 0", hint="give 0 or more")
+    checked_thresholds(given, (*THRESHOLDS, *EVENT_THRESHOLDS))
     metrics = {name: number for name, number in given.items() if name in THRESHOLDS}
     events = {name: number for name, number in given.items() if name in EVENT_THRESHOLDS}
     return metrics, events

@@ -68,7 +68,7 @@ def line_of(event: Event) -> str:
     """Return one event in one line: ``packet dropped: NETFILTER_DROP in INPUT: TCP SYN a -> b, on cni0``."""
     known = _known(event)
     phrase = _PHRASES.get(event.kind)
-    head = phrase.format(**known) if phrase else _TELLS.get(event.kind, _word(event.kind))
+    head = phrase.format(**known) if phrase else _TELLS.get(event.kind, word(event.kind))
     told = _TOLD.get(event.kind, frozenset())
     line = ": ".join(part for part in (head, *_why(event, told), _packet(event)) if part)
     return printable(", ".join((line, *_rest(event, known, told))), MAX_LINE)
@@ -85,37 +85,37 @@ def duration(nanoseconds: int) -> str:
 
 def end_words(end: End) -> str:
     """Return one end with its name and its address: ``shop/web-0 (10.0.0.1:80)``."""
-    address = _word(end.socket_address)
-    return f"{_word(end.place, 2 * _MAX_WORD)} ({address})" if end.kind is not EndKind.UNKNOWN else address
+    address = word(end.socket_address)
+    return f"{word(end.place, 2 * _MAX_WORD)} ({address})" if end.kind is not EndKind.UNKNOWN else address
 
 
 def tunnel_words(inner: InnerPacket) -> str:
     """Return a tunnel with its number: ``VXLAN 1``, ``IPIP``."""
-    return _word(inner.tunnel) if inner.id is None else f"{_word(inner.tunnel)} {inner.id}"
+    return word(inner.tunnel) if inner.id is None else f"{word(inner.tunnel)} {inner.id}"
 
 
 def _known(event: Event) -> dict[str, str]:
-    task = _word(event.task) or "a task"
+    task = word(event.task) or "a task"
     disk = str(event.details.get("disk", "")) or event.device
     return {
-        "reason": _word(event.reason) or "(unknown)",
+        "reason": word(event.reason) or "(unknown)",
         "latency": duration(event.latency_ns) if event.latency_ns is not None else "(unknown)",
         "cpu": str(event.cpu) if event.cpu is not None else "(unknown)",
         "device": _device(event) or "a device",
-        "error": _word(event.error) or "an error that is not known",
+        "error": word(event.error) or "an error that is not known",
         "task": f"{task} (pid {event.pid})" if event.pid else task,
-        "disk": f"disk {_word(disk) or '(unknown)'}",
+        "disk": f"disk {word(disk) or '(unknown)'}",
     }
 
 
 def _why(event: Event, told: frozenset[str]) -> Iterator[str]:
     """Yield the reason with the place, and how long it took, where the phrase has not told it."""
     if "reason" not in told:
-        place = f" in {_word(event.hook)}" if event.hook else ""
+        place = f" in {word(event.hook)}" if event.hook else ""
         if not place and event.function and event.kind == "packet-loss":
-            place = f" in {_word(event.function)}()"
+            place = f" in {word(event.function)}()"
         if event.reason or place:
-            yield f"{_word(event.reason) or 'no reason told,'}{place}"
+            yield f"{word(event.reason) or 'no reason told,'}{place}"
     if event.latency_ns is not None and event.kind not in _PHRASES:
         yield duration(event.latency_ns)
 
@@ -130,8 +130,8 @@ def _packet(event: Event) -> str:
 
 
 def _kind(packet: Event | InnerPacket) -> str:
-    words = (_word(packet.protocol), _word(packet.tcp_flags), "fragment" if packet.fragment else "")
-    return " ".join(word for word in words if word)
+    words = (word(packet.protocol), word(packet.tcp_flags), "fragment" if packet.fragment else "")
+    return " ".join(part for part in words if part)
 
 
 def _carried(inner: InnerPacket) -> str:
@@ -147,7 +147,7 @@ def _rest(event: Event, known: dict[str, str], told: frozenset[str]) -> Iterator
     if _device(event) and "device" not in told and event.kind != "block-slow":
         yield f"on {known['device']}"
     if event.tcp_state and event.kind != "packet-loss":
-        yield f"in {_word(event.tcp_state)}"
+        yield f"in {word(event.tcp_state)}"
     if event.error and "error" not in told:
         yield f"failed with {known['error']}"
     if event.task and "task" not in told:
@@ -156,12 +156,13 @@ def _rest(event: Event, known: dict[str, str], told: frozenset[str]) -> Iterator
         yield "or another kind: this kernel does not tell"
     for name, value in list(event.details.items())[:_MAX_DETAILS]:
         if event.kind != "block-slow":
-            yield f"{_word(name)} {_word(str(value), 2 * _MAX_WORD)}"
+            yield f"{word(name)} {word(str(value), 2 * _MAX_WORD)}"
 
 
 def _device(event: Event) -> str:
-    return _word(event.device) or (f"device {event.ifindex}" if event.ifindex else "")
+    return word(event.device) or (f"device {event.ifindex}" if event.ifindex else "")
 
 
-def _word(text: str, limit: int = _MAX_WORD) -> str:
+def word(text: str, limit: int = _MAX_WORD) -> str:
+    """Return a word of a node's as it may stand in a line."""
     return printable(text, limit)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
 
 from skoopctl.errors import EvidenceError, TransportError
 from skoopctl.evidence.bundle import Bundle, HostRecord
@@ -15,8 +13,10 @@ from skoopctl.evidence.frames import Seen, decode_answer
 from skoopctl.evidence.item import HOST_WIDE, HostEvidence, Item, ItemStatus
 from skoopctl.evidence.payload import job
 from skoopctl.evidence.request import Request
-from skoopctl.evidence.untrusted import parse_object, printable
+from skoopctl.evidence.untrusted import printable
+from skoopctl.evidence.who import read_identity
 from skoopctl.inventory import InventoryHost
+from skoopctl.transport.apart import apart
 from skoopctl.transport.base import Deadlines, FleetObserver, HostResult, HostStatus, TransportFactory
 from skoopctl.transport.fleet import run_fleet
 
@@ -151,7 +151,7 @@ def _is_root(evidence: HostEvidence) -> bool:
     if identity is None:
         return False
     try:
-        return parse_object(identity.payload, max_bytes=1 << 16).get("uid") == 0
+        return read_identity(identity.payload).get("uid") == 0
     except ValueError:
         return False
 
@@ -166,30 +166,7 @@ async def lists_of(kubeconfig: Path | str | None) -> tuple[dict[str, bytes], str
     """Return the API's lists, and what kept them from coming: from a thread that a cancellation need not wait for."""
     if kubeconfig is None:
         return {}, ""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[tuple[dict[str, bytes], str]] = loop.create_future()
-
-    def settle(lists: dict[str, bytes], problem: str, bug: Exception | None) -> None:
-        if outcome.done():
-            return
-        if bug is not None:
-            outcome.set_exception(bug)
-        else:
-            outcome.set_result((lists, problem))
-
-    def fetch() -> None:
-        lists: dict[str, bytes] = {}
-        problem, bug = "", None
-        try:
-            lists, problem = _fetched(kubeconfig)
-        except Exception as error:  # noqa: BLE001 - it is raised again where the answer is awaited
-            bug = error
-        # A loop that has been closed by Ctrl-C no longer wants the answer.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, lists, problem, bug)
-
-    Thread(target=fetch, name="kubernetes lists", daemon=True).start()
-    return await outcome
+    return await apart(_fetched, kubeconfig)
 
 
 def _fetched(kubeconfig: Path | str) -> tuple[dict[str, bytes], str]:

@@ -7,21 +7,12 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from skoopctl.plans.part import Part, Seconds, Url, shaped
+from skoopctl.plans.part import ServerPart, Url, label_beside, shaped
 
-LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 OWN_LABELS = frozenset({"job", "cluster", "node", "type"})
 """The labels that streams have anyway."""
 MOST_LABELS = 8
 _TENANT = re.compile(r"[A-Za-z0-9!_.*'()-]{1,150}")
-
-
-def _label(name: str) -> str:
-    if not LABEL.fullmatch(name) or name.startswith("__"):
-        raise ValueError(f"expected a label's name, found {name!r}")
-    if name in OWN_LABELS:
-        raise ValueError(f"the label {name!r} is there already: choose another name")
-    return name
 
 
 def _value(text: str) -> str:
@@ -30,29 +21,17 @@ def _value(text: str) -> str:
     return text
 
 
-class LokiPart(Part):
+class LokiPart(ServerPart):
     """A Loki: a line for each event, in streams by cluster, node and type."""
 
     url: Url
     """Its URL, without user and password; /loki/api/v1/push is put behind it."""
-    user: str = ""
-    """For basic authentication."""
-    password_file: str = ""
-    """A file with the password in its first line."""
     token_file: str = ""
     """A file with a bearer token in its first line, in place of user and password."""
     tenant: Annotated[str, shaped(_TENANT, "a tenant of at most 150 letters, digits and !-_.*'()")] = ""
     """The tenant (X-Scope-OrgID), where Loki has several."""
-    ca_file: str = ""
-    """A file with the certificates that Loki's is checked against."""
-    cert_file: str = ""
-    """A client certificate, if Loki wants one."""
-    key_file: str = ""
-    """Its key, where it is not in the same file."""
-    timeout: Seconds = 10
-    """Seconds for one request; it ends then, whatever Loki does."""
     labels: Annotated[
-        dict[Annotated[str, AfterValidator(_label)], Annotated[str, AfterValidator(_value)]],
+        dict[Annotated[str, label_beside(OWN_LABELS)], Annotated[str, AfterValidator(_value)]],
         Field(max_length=MOST_LABELS),
     ] = Field(default_factory=dict)
     """Labels that all streams get beside job, cluster, node and type: the same for all, such as `site: berlin`."""
@@ -68,11 +47,7 @@ class LokiPart(Part):
     """Events that wait while Loki is slow or down; then the oldest are dropped, and counted."""
 
     @model_validator(mode="after")
-    def _login_is_whole(self) -> Self:
-        if bool(self.user) != bool(self.password_file):
-            raise ValueError("user and password-file go together")
+    def _login_is_one(self) -> Self:
         if self.user and self.token_file:
             raise ValueError("user and token-file exclude each other")
-        if self.key_file and not self.cert_file:
-            raise ValueError("key-file needs cert-file")
         return self

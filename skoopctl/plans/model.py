@@ -6,38 +6,22 @@ print.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from skoopctl.bpf.catalogue import PROBES as EVENT_PROBES
 from skoopctl.checks.inspections import INSPECTIONS, THRESHOLDS
+from skoopctl.events.catalogue import EVENT_PROBES, known_names
 from skoopctl.events.thresholds import EVENT_THRESHOLDS
 from skoopctl.plans.loki_part import LokiPart
-from skoopctl.plans.part import Name, Part, Seconds, Url
+from skoopctl.plans.part import Name, Part, Seconds, Url, known
 from skoopctl.probes.anomalies import THRESHOLDS as PROBE_THRESHOLDS
 from skoopctl.probes.catalogue import PROBES
 
-
-def _known(table: Iterable[str], what: str) -> AfterValidator:
-    """Return what refuses a name that is not in a table, and names the nearest."""
-
-    def check(name: str) -> str:
-        if name in table:
-            return name
-        near = difflib.get_close_matches(name, table, 1)
-        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table)}"
-        raise ValueError(f"there is no {what} {name!r}: {meant}")
-
-    return AfterValidator(check)
-
-
 Severity = Literal["info", "warning", "critical", "fatal"]
-InspectionName = Annotated[str, _known(INSPECTIONS, "inspection")]
-ThresholdName = Annotated[str, _known((*THRESHOLDS, *PROBE_THRESHOLDS, *EVENT_THRESHOLDS), "threshold")]
-ProbeName = Annotated[str, _known((*PROBES, *EVENT_PROBES), "probe")]
+InspectionName = Annotated[str, known(INSPECTIONS, "inspection")]
+ThresholdName = Annotated[str, known((*THRESHOLDS, *PROBE_THRESHOLDS, *EVENT_THRESHOLDS), "threshold")]
+ProbeName = Annotated[str, known(known_names(), "probe")]
 
 
 class Path(Part):
@@ -177,7 +161,7 @@ def plan_schema() -> dict[str, object]:
     schema["$id"] = "skoopctl.plan/1"
     names = sorted(INSPECTIONS)
     schema["properties"]["inspections"]["items"] = {"type": "string", "enum": names}
-    schema["properties"]["probes"]["items"] = {"type": "string", "enum": [*PROBES, *EVENT_PROBES]}
+    schema["properties"]["probes"]["items"] = {"type": "string", "enum": list(known_names())}
     schema["properties"]["thresholds"]["propertyNames"] = {
         "enum": sorted({*THRESHOLDS, *PROBE_THRESHOLDS, *EVENT_THRESHOLDS})
     }

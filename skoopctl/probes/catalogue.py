@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
@@ -55,16 +55,21 @@ ALWAYS = ("identity", "pods", "places")
 """Items that tell whose the numbers are."""
 
 
+def check_names(wanted: set[str], known: Collection[str]) -> None:
+    """Raise UsageError for a probe that is not there, with the nearest that are."""
+    for name in sorted(wanted.difference(known)):
+        near = get_close_matches(name, known, 2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+        raise UsageError(f"there is no probe {name!r}", hint=hint)
+
+
 def probes_named(names: Iterable[str]) -> tuple[Probe, ...]:
     """Return probes by their names, each once, in the catalogue's order.
 
     Raises UsageError for a name that is not there, with the nearest that are.
     """
     wanted = set(names)
-    for name in sorted(wanted - PROBES.keys()):
-        near = get_close_matches(name, PROBES, 2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(PROBES)}"
-        raise UsageError(f"there is no probe {name!r}", hint=hint)
+    check_names(wanted, PROBES)
     return tuple(probe for name, probe in PROBES.items() if name in wanted)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from skoopctl.cluster.cluster import Cluster
 from skoopctl.evidence.item import ItemStatus
 from skoopctl.evidence.rounds import HOST, Change, Round
-from skoopctl.evidence.untrusted import parse_object, printable
+from skoopctl.evidence.untrusted import printable
+from skoopctl.evidence.who import read_identity
 from skoopctl.probes.catalogue import READINGS, probes_named
 from skoopctl.probes.decode.rows import Key
 from skoopctl.probes.feed import Feed
@@ -28,7 +29,6 @@ from skoopctl.probes.sample import Availability, Entity, Sample, SeriesKey, Snap
 __all__ = ["Availability", "Entity", "NodeSeries", "Sample", "Snapshot", "State"]
 
 _WHO = ("identity", "places", "pods")
-_MAX_IDENTITY_BYTES = 1 << 20
 _NODE: Name = ("", "")
 
 
@@ -165,7 +165,7 @@ class NodeSeries:
             self._trouble[change.item] = printable(f"{change.item}: {word}{change.detail}", 200)
         try:
             if change.item == "identity":
-                root = parse_object(change.payload or b"{}", max_bytes=_MAX_IDENTITY_BYTES).get("root_netns")
+                root = read_identity(change.payload).get("root_netns")
                 self._host = self._host or (root if isinstance(root, int) else 0)
             elif change.item == "places":
                 self._places = decode_places(change.payload or b"[]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -301,12 +301,14 @@ THRESHOLDS: Mapping[str, Threshold] = {
 """All thresholds by their names, which people use to set others."""
 
 
-def checked_thresholds(given: Mapping[str, float]) -> Mapping[str, float]:
+def checked_thresholds(
+    given: Mapping[str, float], known: Collection[str] = THRESHOLDS.keys()
+) -> Mapping[str, float]:
     """Return thresholds that people set. Raises UsageError for a name that is not there, or a number below 0."""
     for name, number in given.items():
-        if name not in THRESHOLDS:
-            near = get_close_matches(name, THRESHOLDS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(THRESHOLDS)}"
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
             raise UsageError(f"there is no threshold {name!r}", hint=hint)
         if not number >= 0:
             raise UsageError(f"threshold {name}: {number} is below 0", hint="give 0 or more")

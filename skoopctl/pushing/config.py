@@ -6,7 +6,6 @@ print.
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Annotated, Literal, Self
 
@@ -14,27 +13,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from skoopctl.events.catalogue import EVENT_PROBES, known_names
 from skoopctl.plans.loki_part import LokiPart
-from skoopctl.plans.part import Name, Part, Seconds, Url
+from skoopctl.plans.part import Name, Part, Seconds, ServerPart, known, label_beside
 from skoopctl.probes.catalogue import DEFAULT_PROBES, PROBES
 from skoopctl.sinks.listen import Listen
 from skoopctl.watching.events_asked import EventsHow
 
-LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 TAKEN = frozenset({"k8s_node", "k8s_namespace", "k8s_pod", "job", "instance", "cluster", "node"})
 """Labels that series have already, or that gateway and Prometheus give."""
 _TIME = re.compile(r"(\d{1,6}(?:\.\d+)?)(us|ms|s)")
 _TIME_UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000}
 PORT = 9102
 """What ``listen`` has where the port is left out: KubeSkoop's."""
-
-
-def _known_probe(name: str) -> str:
-    known = known_names()
-    if name in known:
-        return name
-    near = difflib.get_close_matches(name, known, 1)
-    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    raise ValueError(f"there is no probe {name!r}: {meant}")
 
 
 def microseconds(name: str, text: str) -> int:
@@ -65,14 +54,6 @@ def _as_mapping(value: object) -> object:
     return found
 
 
-def _label(name: str) -> str:
-    if not LABEL.fullmatch(name) or name.startswith("__"):
-        raise ValueError(f"expected a label's name, found {name!r}")
-    if name in TAKEN:
-        raise ValueError(f"the label {name!r} is there already: choose another name")
-    return name
-
-
 def split_address(text: str) -> tuple[str, int]:
     """Return host and port of ``host:port``, ``:port``, ``[::1]:port`` or ``host``. Raises `ValueError`."""
     found = re.fullmatch(r"(?:tcp://)?(\[[0-9A-Fa-f:.]+\]|[^:\[\]/]*)(?::(\d{1,5}))?", text)
@@ -90,7 +71,7 @@ def _address(text: str) -> str:
 class ProbePart(Part):
     """A probe; its name alone is enough."""
 
-    name: Annotated[str, AfterValidator(_known_probe)]
+    name: Annotated[str, known(known_names(), "probe")]
     """One of `skoopctl probe list`."""
     args: dict[str, str] = Field(default_factory=dict)
     """Arguments; `sysfs` of rdma is where /sys is, those of event probes are times, such as `slow: 50ms`."""
@@ -125,23 +106,9 @@ class EventsPart(Part):
     0 is no limit."""
 
 
-class GatewayPart(Part):
+class GatewayPart(ServerPart):
     """A Pushgateway: one group for each node, and one for skoopctl itself."""
 
-    url: Url
-    """Its URL, without user and password."""
-    user: str = ""
-    """For basic authentication."""
-    password_file: str = ""
-    """A file with the password in its first line."""
-    ca_file: str = ""
-    """A file with the certificates that the gateway's is checked against."""
-    cert_file: str = ""
-    """A client certificate, if the gateway wants one."""
-    key_file: str = ""
-    """Its key, where it is not in the same file."""
-    timeout: Seconds = 10
-    """Seconds for one push; it ends then, whatever the gateway does."""
     connections: Annotated[int, Field(ge=1, le=64)] = 4
     """Pushes at a time; of one node, always one."""
     on_stop: Literal["keep", "delete"] = "keep"
@@ -150,14 +117,6 @@ class GatewayPart(Part):
     """The label `service` of skoopctl's own group; services that share a cluster's name have different ones."""
     prune: bool = True
     """Whether groups of this cluster that nobody pushes any more are deleted."""
-
-    @model_validator(mode="after")
-    def _password_has_a_user(self) -> Self:
-        if bool(self.user) != bool(self.password_file):
-            raise ValueError("user and password-file go together")
-        if self.key_file and not self.cert_file:
-            raise ValueError("key-file needs cert-file")
-        return self
 
 
 class ListenPart(Part):
@@ -255,7 +214,7 @@ class PushConfig(Part):
     interval: Annotated[float, Field(ge=1, le=3_600)] = 15
     """Seconds between two rounds of a node."""
     additional_labels: Annotated[
-        dict[Annotated[str, AfterValidator(_label)], str], BeforeValidator(_as_mapping)
+        dict[Annotated[str, label_beside(TAKEN)], str], BeforeValidator(_as_mapping)
     ] = Field(default_factory=dict)
     """Labels that series of pods get, such as `team: "${labels:team}"`; or KubeSkoop's list of name=text."""
     gateway: GatewayPart | None = None
@@ -314,7 +273,7 @@ def config_schema() -> dict[str, object]:
     schema = PushConfig.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["$id"] = "skoopctl.push/1"
-    names = sorted(PROBES)
+    names = sorted(known_names())
     probe = {"anyOf": [{"type": "string", "enum": names}, {"$ref": "#/$defs/ProbePart"}]}
     schema["properties"]["probes"]["items"] = probe
     schema["$defs"]["ProbePart"]["properties"]["name"]["enum"] = names

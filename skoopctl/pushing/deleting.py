@@ -6,8 +6,8 @@ from skoopctl.errors import UsageError
 from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.delivery import nobodys
 from skoopctl.pushing.journal import Journal
-from skoopctl.pushing.parts import access_of
 from skoopctl.pushing.surroundings import Fleet
+from skoopctl.sinks.access import access_of
 from skoopctl.sinks.gateway import GatewayClient
 
 
@@ -16,12 +16,12 @@ def delete_groups(config: PushConfig, fleet: Fleet, journal: Journal) -> int:
 
     Blocks. Raises `UsageError` without a gateway, `PushError` if it does not do it.
     """
-    access, part = access_of(config), config.gateway
-    if access is None or part is None:
+    part = config.gateway
+    if part is None:
         raise UsageError(
             "--delete needs a gateway", hint="give --gateway URL, or gateway: in the configuration"
         )
-    client = GatewayClient(access)
+    client = GatewayClient(access_of(part))
     try:
         nodes = sorted(nobodys(client.groups(), fleet.cluster, -1.0))
         for node in nodes:
@@ -29,5 +29,5 @@ def delete_groups(config: PushConfig, fleet: Fleet, journal: Journal) -> int:
         client.delete({"cluster": fleet.cluster, "service": part.service})
     finally:
         client.close()
-    journal.say("deleted", f"{access.url}: the groups of {len(nodes)} nodes of {fleet.cluster} are deleted")
+    journal.say("deleted", f"{part.url}: the groups of {len(nodes)} nodes of {fleet.cluster} are deleted")
     return 0

@@ -12,13 +12,13 @@ from skoopctl.bpf.stream import Said
 from skoopctl.errors import SkoopError
 from skoopctl.evidence.rounds import Round
 from skoopctl.inventory import InventoryHost
-from skoopctl.pushing.apart import apart
 from skoopctl.pushing.book import Book, NodeRecord
 from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.journal import Journal
 from skoopctl.pushing.parts import deadlines_of, delivery_of, measured_of
 from skoopctl.pushing.surroundings import Fleet, Surroundings
 from skoopctl.sinks.pages import joined
+from skoopctl.transport.apart import apart
 from skoopctl.watching.fleet_watch import FleetWatch
 
 EXIT_SOME, EXIT_NONE = 3, 4

@@ -14,7 +14,7 @@ from skoopctl.pushing.journal import Journal
 from skoopctl.pushing.self_metrics import Standing
 from skoopctl.pushing.shown import ShownNodes
 from skoopctl.pushing.surroundings import Surroundings
-from skoopctl.sinks.gateway import Access
+from skoopctl.sinks.access import access_of
 from skoopctl.transport.backoff import Backoff
 from skoopctl.transport.base import Deadlines
 from skoopctl.watching.fleet_watch import FleetWatch
@@ -52,23 +52,13 @@ def watch_of(config: PushConfig, around: Surroundings, book: Book) -> FleetWatch
     )
 
 
-def access_of(config: PushConfig) -> Access | None:
-    """Return where the gateway is and how to log in."""
+def delivery_of(config: PushConfig, cluster: str, journal: Journal) -> Delivery | None:
+    """Return the queue to the gateway, if there is one."""
     part = config.gateway
     if part is None:
         return None
-    return Access(
-        part.url, part.user, part.password_file, part.ca_file, part.cert_file, part.key_file, part.timeout
-    )
-
-
-def delivery_of(config: PushConfig, cluster: str, journal: Journal) -> Delivery | None:
-    """Return the queue to the gateway, if there is one."""
-    access, part = access_of(config), config.gateway
-    if access is None or part is None:
-        return None
     return Delivery(
-        access,
+        access_of(part),
         cluster=cluster,
         service=part.service,
         connections=part.connections,

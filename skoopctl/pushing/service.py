@@ -13,7 +13,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 from skoopctl.errors import SkoopError
-from skoopctl.pushing.apart import apart
 from skoopctl.pushing.book import Book, NodeRecord
 from skoopctl.pushing.config import PushConfig
 from skoopctl.pushing.delivery import SELF, Delivery
@@ -24,6 +23,7 @@ from skoopctl.pushing.self_metrics import Standing, self_page, self_registry
 from skoopctl.pushing.surroundings import Fleet, Surroundings, fingerprint
 from skoopctl.sinks.loki import LokiSink
 from skoopctl.sinks.loki_configured import loki_of
+from skoopctl.transport.apart import apart
 from skoopctl.watching.fleet_watch import FleetWatch
 
 TICK_S = 1.0

@@ -14,7 +14,7 @@ from skoopctl.checks.finding import Finding
 from skoopctl.dataplane.trace import Branch, Evidence
 from skoopctl.report.jsonout import SCHEMA as DATA_SCHEMA
 from skoopctl.report.messages import Messages
-from skoopctl.report.overview_in import coverage_sentence, overview_in
+from skoopctl.report.overview_in import coverage_sentence, detail_in, overview_in
 from skoopctl.report.svg import render_svg
 from skoopctl.report.verdict_in import label_in, verdict_in
 from skoopctl.report.way_context import branch_context, evidence_context
@@ -65,7 +65,12 @@ def incident_context(diagnosis: Diagnosis, words: Messages, about: About | None 
         "changes": [_change(each) for each in (*causes, *others) if each["fix"]],
         **_ways(diagnosis, words),
         "timeline": [
-            {"host": host.host, "took_s": host.took_s, "status": host.status, "detail": host.detail}
+            {
+                "host": host.host,
+                "took_s": host.took_s,
+                "status": host.status,
+                "detail": detail_in(host.detail, words),
+            }
             for host in diagnosis.coverage.hosts
         ],
         "coverage": coverage_context(diagnosis.coverage, words),
@@ -78,7 +83,7 @@ def incident_context(diagnosis: Diagnosis, words: Messages, about: About | None 
             "proxy_mode": diagnosis.detected.proxy_mode,
             "backend": diagnosis.detected.backend,
         },
-        **_raw(path.branches),
+        **_raw(path.branches, words),
         "tool_version": diagnosis.tool_version,
         "data_schema": DATA_SCHEMA,
     }
@@ -103,7 +108,7 @@ def finding_context(finding: Finding, words: Messages) -> Json:
         "node": finding.where.node,
         "namespace": finding.where.namespace,
         "summary": words.sentence(finding.summary),
-        "evidence": [evidence_context(each) for each in finding.evidence],
+        "evidence": [evidence_context(each, words) for each in finding.evidence],
         "why": why,
         "fix": fix,
         "confidence": finding.confidence.value,
@@ -115,9 +120,14 @@ def coverage_context(coverage: Coverage, words: Messages) -> Json:
     """Return what was seen of each host, and a sentence that sums it up."""
     return {
         "sentence": coverage_sentence(coverage, words),
-        "api": coverage.api,
+        "api": detail_in(coverage.api, words),
         "hosts": [
-            {"host": host.host, "status": host.status, "detail": host.detail, "gaps": list(host.gaps)}
+            {
+                "host": host.host,
+                "status": host.status,
+                "detail": detail_in(host.detail, words),
+                "gaps": [detail_in(gap, words) for gap in host.gaps],
+            }
             for host in coverage.hosts
         ],
     }
@@ -160,7 +170,7 @@ def _ways(diagnosis: Diagnosis, words: Messages) -> Json:
     }
 
 
-def _raw(branches: tuple[Branch, ...]) -> Json:
+def _raw(branches: tuple[Branch, ...], words: Messages) -> Json:
     """Return every raw line on any way, once, in the order of the ways."""
     lines: list[Evidence] = list(
         dict.fromkeys(
@@ -172,6 +182,6 @@ def _raw(branches: tuple[Branch, ...]) -> Json:
         )
     )
     return {
-        "raw": [evidence_context(each) for each in lines[:RAW_LINES_SHOWN]],
+        "raw": [evidence_context(each, words) for each in lines[:RAW_LINES_SHOWN]],
         "more_raw": max(0, len(lines) - RAW_LINES_SHOWN),
     }

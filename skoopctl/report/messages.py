@@ -3,14 +3,16 @@
 ``en.toml`` and ``zh.toml`` have the same keys. What the code says in English has its Chinese beside them: verdicts in
 ``verdict-zh.toml``, the catalogue of findings by id in ``findings-zh.toml``, inspections by name in
 ``inspections-zh.toml``, sentences that hold names as patterns in ``sentences-zh.toml`` and, of a packet's hops, in
-``hops-zh.toml``. What is in none stays English: nothing is left out because nobody has translated it.
+``hops-zh.toml``; why a walk stops or is not sure in ``walk-zh.toml`` and ``undecided-zh.toml``; what metrics and
+events say in ``metrics-zh.toml`` and ``events-zh.toml``, and what could not be seen in ``coverage-zh.toml``. What is
+in none stays English: nothing is left out because nobody has translated it.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +21,12 @@ from typing import Any
 from skoopctl.report.assets import reports_folder
 
 LANGUAGES = ("en", "zh")
-LONGEST_MATCHED = 400
+BY_SENTENCE = ("sentences", "undecided", "walk", "hops", "metrics", "events", "coverage")
+"""Tables of sentences: ``sentence`` holds patterns, ``phrase`` whole sentences, ``says`` what is told of a number."""
+LONGEST_MATCHED = 1000
 """Characters of a sentence that is compared with patterns: what is longer holds names that nobody means well with."""
+MOST_NESTED = 24
+"""So deep may sentences stand within a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +39,15 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """One language. ``texts`` are by dotted key; ``findings`` by a finding's id, with ``title``, ``why``, ``fix``."""
+    """One language. ``texts`` are by dotted key; ``findings`` by a finding's id, with ``title``, ``why``, ``fix``.
+
+    ``phrases`` are sentences without names, by their English; ``patterns`` those that hold names.
+    """
 
     lang: str
     texts: Mapping[str, str]
     findings: Mapping[str, Mapping[str, str]]
+    phrases: Mapping[str, str]
     patterns: tuple[Pattern, ...]
 
     def text(self, key: str, **names: object) -> str:
@@ -63,20 +73,33 @@ class Messages:
         return self.findings.get(identifier, {}).get(part, text)
 
     def sentence(self, english: str) -> str:
-        """Return a sentence in this language where a pattern knows it, else as it is."""
-        if len(english) > LONGEST_MATCHED:
+        """Return a sentence in this language where a table knows it, else as it is."""
+        return self._told(english, MOST_NESTED)
+
+    def _told(self, english: str, nested: int) -> str:
+        if english in self.phrases:
+            return self.phrases[english]
+        if len(english) > LONGEST_MATCHED or not nested:
             return english
         for pattern in self.patterns:
             found = pattern.english.fullmatch(english)
             if found is not None:
-                names = {name: self._named(name, value or "") for name, value in found.groupdict().items()}
+                names = {
+                    name: self._named(name, value or "", nested - 1)
+                    for name, value in found.groupdict().items()
+                }
                 return pattern.said.format(**names)
         return english
 
-    def _named(self, name: str, value: str) -> str:
-        """Return what stands for a name in a sentence: a sentence, or the word of a table (``outcome_word``)."""
+    def _named(self, name: str, value: str, nested: int) -> str:
+        """Return what stands for a name in a sentence: a sentence, a name, or the word of a table (``outcome_word``).
+
+        A sentence has a space; what has none is the name of something, and stays as it is.
+        """
         table = name.removesuffix("_word")
-        return self.sentence(value) if table == name else self.word(table, value)
+        if table != name:
+            return self.word(table, value)
+        return self._told(value, nested) if " " in value else value
 
 
 @lru_cache(maxsize=len(LANGUAGES))
@@ -84,14 +107,23 @@ def messages(lang: str = "en") -> Messages:
     """Return the tables of a language of `LANGUAGES`."""
     folder = reports_folder() / "messages"
     beside = (f"{lang}.toml", f"verdict-{lang}.toml", f"inspections-{lang}.toml")
-    files = (folder / f"{name}-{lang}.toml" for name in ("sentences", "hops"))
-    patterns = [row for file in files for row in _read(file).get("sentence", [])]
+    tables = [_read(folder / f"{name}-{lang}.toml") for name in BY_SENTENCE]
     return Messages(
         lang,
         flat({key: table for name in beside for key, table in _read(folder / name).items()}),
         _read(folder / f"findings-{lang}.toml"),
-        tuple(Pattern(re.compile(row["english"], re.DOTALL), row["said"]) for row in patterns),
+        {english: said for table in tables for english, said in table.get("phrase", {}).items()},
+        tuple(pattern for table in tables for pattern in _patterns(table)),
     )
+
+
+def _patterns(table: Mapping[str, Any]) -> Iterator[Pattern]:
+    """Yield a table's patterns. What is told of a number has the number before it, and may have a sum in it."""
+    for english, said in table.get("says", {}).items():
+        words = re.escape(english).replace(re.escape("{of}"), r"(?P<of>[\d,]+)")
+        yield Pattern(re.compile(rf"(?P<n>[\d,]+) {words}"), said)
+    for row in table.get("sentence", []):
+        yield Pattern(re.compile(row["english"], re.DOTALL), row["said"])
 
 
 def flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:

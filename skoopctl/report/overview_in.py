@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
+
 from skoopctl.checks.diagnosis import Coverage, Diagnosis
 from skoopctl.report.messages import Messages
+
+_BRACKET = re.compile(r" \(")
+_BRACKETS = 8
+"""So many brackets of a line are tried as the one before the advice."""
 
 
 def coverage_sentence(coverage: Coverage, words: Messages) -> str:
     """Return how many hosts were collected, and whether names were taken out."""
     sentence = words.text("coverage.sentence", collected=coverage.collected, total=len(coverage.hosts))
     return words.text("coverage.redacted", sentence=sentence) if coverage.redacted else sentence
+
+
+def detail_in(detail: str, words: Messages) -> str:
+    """Return what is said of a host, an unread item or the API: the sentence, and the advice in brackets behind it.
+
+    What a node or the kernel has said stands in it as it is.
+    """
+    if detail.endswith(")"):
+        for bracket in islice(_BRACKET.finditer(detail), _BRACKETS):
+            advice = detail[bracket.end() : -1]
+            told = words.sentence(advice)
+            if told != advice:
+                what = words.sentence(detail[: bracket.start()])
+                return words.text("coverage.advised", what=what, advice=told)
+    return words.sentence(detail)
 
 
 def overview_in(diagnosis: Diagnosis, words: Messages) -> str:
@@ -19,7 +41,7 @@ def overview_in(diagnosis: Diagnosis, words: Messages) -> str:
     over = words.text("coverage.over", plugin=plugin, devices=devices) if plugin and devices else plugin
     parts = [
         coverage_sentence(coverage, words),
-        words.text("coverage.api", api=words.word("api", coverage.api)),
+        words.text("coverage.api", api=words.word("api", detail_in(coverage.api, words))),
         over,
         f"kube-proxy {found.proxy_mode}" if found.proxy_mode else "",
         f"iptables-{found.backend}" if found.backend in ("nft", "legacy") else found.backend,

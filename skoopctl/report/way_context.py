@@ -39,15 +39,24 @@ def way_context(walk: Walk, words: Messages) -> Json:
     }
 
 
-def evidence_context(item: Evidence) -> Json:
-    """Return one raw line with where it stands."""
+TOLD = frozenset({"event", "flow", "gap", "reason"})
+"""Kinds of evidence whose text is ours: what was counted, missing or meant. Other lines are as they were read."""
+
+
+def evidence_context(item: Evidence, words: Messages) -> Json:
+    """Return one raw line with where it stands; what skoopctl itself tells is in the language of ``words``."""
     return {
         "kind": item.kind,
-        "text": item.text,
-        "location": item.location,
+        "text": evidence_text(item.kind, item.text, words),
+        "location": words.word("located", item.location),
         "packets": item.packets,
         "node": item.node,
     }
+
+
+def evidence_text(kind: str, text: str, words: Messages) -> str:
+    """Return what a line of evidence says, in the language of ``words`` where skoopctl says it."""
+    return words.sentence(text) if kind in TOLD else text
 
 
 def _place(place: Place, words: Messages) -> Json:
@@ -70,7 +79,7 @@ def _station(station: Station, words: Messages) -> Json:
         "unknown": unknown_in(station, words),
         "depth": station.depth,
         "decisions": [words.sentence(each) for each in station.decisions],
-        "evidence": [evidence_context(each) for each in station.evidence],
+        "evidence": [evidence_context(each, words) for each in station.evidence],
         "packed": header(repacked) if repacked else "",
         "outer": station.depth_after > station.depth,
         "before": header(relabelled[0]) if relabelled else "",

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skoopctl.checks.catalogue import DOCS
 from skoopctl.checks.finding import Severity
 from skoopctl.checks.inspections import INSPECTIONS
 from skoopctl.errors import EvidenceError
-from skoopctl.report.incident import SCHEMA, About
+from skoopctl.report.incident import SCHEMA, About, finding_context
 from skoopctl.report.messages import Messages
+from skoopctl.report.overview_in import detail_in
+from skoopctl.runs.kept_finding import finding_of
 
 Json = dict[str, Any]
 WORDS = tuple(severity.word for severity in reversed(Severity))
@@ -84,45 +85,13 @@ def _path(entry: Mapping[str, Any], words: Messages) -> Json:
 
 
 def _finding(entry: Mapping[str, Any], words: Messages) -> Json:
-    identifier = str(entry["id"])
-    doc = DOCS.get(identifier)
-    severity = Severity[str(entry["severity"]).upper()].word
-    fix = entry["fix"]
     return {
         "key": str(entry["key"]),
-        "id": identifier,
-        "severity": severity,
-        "title": words.title(identifier, doc.title if doc else ""),
-        "node": str(entry["where"]["node"]),
-        "namespace": str(entry["where"]["namespace"]),
-        "summary": words.sentence(str(entry["summary"])),
-        "evidence": [_evidence(each) for each in entry["evidence"]],
-        "why": words.documented(identifier, "why", doc.why if doc else "", str(entry["why"])),
-        "fix": _fix(fix, identifier, words) if fix is not None else None,
-        "confidence": str(entry["confidence"]),
-        "cause": bool(entry["cause"]),
+        **finding_context(finding_of(entry), words),
         "new": None if entry["new"] is None else bool(entry["new"]),
         "inspections": [str(each) for each in entry["inspections"]],
         "affects": [str(each) for each in entry["affects"]],
         "affected": int(entry["affected"]),
-    }
-
-
-def _evidence(entry: Mapping[str, Any]) -> Json:
-    packets = entry["packets"]
-    return {
-        **_texts(entry, "kind", "text", "location", "node"),
-        "packets": None if packets is None else int(packets),
-    }
-
-
-def _fix(entry: Mapping[str, Any], identifier: str, words: Messages) -> Json:
-    doc = DOCS.get(identifier)
-    return {
-        "summary": words.documented(identifier, "fix", doc.fix if doc else "", str(entry["summary"])),
-        "node": str(entry["node"]),
-        "commands": [str(each) for each in entry["commands"]],
-        "checked": bool(entry["checked"]),
     }
 
 
@@ -218,14 +187,18 @@ def _title(entry: Mapping[str, Any], words: Messages) -> str:
 
 def _coverage(coverage: Mapping[str, Any], words: Messages) -> Json:
     hosts = [
-        {**_texts(host, "host", "status", "detail"), "gaps": [str(gap) for gap in host["gaps"]]}
+        {
+            **_texts(host, "host", "status"),
+            "detail": detail_in(str(host["detail"]), words),
+            "gaps": [detail_in(str(gap), words) for gap in host["gaps"]],
+        }
         for host in coverage["hosts"]
     ]
     collected = sum(host["status"] in {"ok", "partial"} for host in hosts)
     sentence = words.text("coverage.sentence", collected=collected, total=len(hosts))
     if coverage.get("redacted"):
         sentence = words.text("coverage.redacted", sentence=sentence)
-    return {"sentence": sentence, "api": str(coverage["api"]), "hosts": hosts}
+    return {"sentence": sentence, "api": detail_in(str(coverage["api"]), words), "hosts": hosts}
 
 
 def _overview(coverage: Json, words: Messages) -> str:

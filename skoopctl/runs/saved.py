@@ -6,21 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from skoopctl.errors import EvidenceError
-from skoopctl.evidence.untrusted import parse_object
+from skoopctl.evidence.untrusted import printable
 from skoopctl.runs.as_json import SCHEMA
-from skoopctl.runs.store import kept_files
+from skoopctl.runs.store import newest_result, read_result
 
 MOST_EARLIER = 11
 """Earlier runs in a report's trend; more would be a chart."""
-LARGEST = 256 << 20
 
 Json = dict[str, Any]
 
 
 def read_run(path: Path) -> Json:
     """Return a run as its JSON has it; of a folder of runs, the newest. Raises `EvidenceError` that names the file."""
-    file = _newest(path) if path.is_dir() else path
-    found = _parsed(file)
+    file = newest_result(path) if path.is_dir() else path
+    found = read_result(file)
     schema = found.get("schema")
     if schema == SCHEMA:
         return found
@@ -29,9 +28,9 @@ def read_run(path: Path) -> Json:
             f"{file}: is the JSON of a diagnosis",
             hint="a report of it is made from the bundle: --save FILE.skoop",
         )
-    version = found.get("tool_version", "?")
+    version = printable(str(found.get("tool_version", "?")), 40)
     raise EvidenceError(
-        f"{file}: schema {schema!r}, this skoopctl reads {SCHEMA!r}",
+        f"{file}: schema {printable(repr(schema), 60)}, this skoopctl reads {SCHEMA!r}",
         hint=f"skoopctl {version} wrote it: use that or a newer one",
     )
 
@@ -48,28 +47,8 @@ def earlier_runs(path: Path, run: Json) -> list[Json]:
 
 def _same_plan(file: Path, run: Json) -> Json | None:
     try:
-        other = _parsed(file)
+        other = read_result(file)
     except EvidenceError:
         return None
     same = all(other.get(key) == run.get(key) for key in ("schema", "plan", "cluster"))
     return other if same and str(other.get("started")) < str(run.get("started")) else None
-
-
-def _newest(folder: Path) -> Path:
-    files = kept_files(folder)
-    if not files:
-        raise EvidenceError(f"{folder}: no run is kept there", hint="name a run's .json, or a bundle")
-    return files[-1]
-
-
-def _parsed(file: Path) -> Json:
-    try:
-        if file.stat().st_size > LARGEST:
-            raise EvidenceError(f"{file}: larger than any run: {LARGEST >> 20} MiB is the most")
-        return parse_object(file.read_bytes(), max_bytes=LARGEST)
-    except OSError as error:
-        raise EvidenceError(f"{file}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise EvidenceError(
-            f"{file}: not a run of skoopctl: {error}", hint="was it cut while it was copied?"
-        ) from None

@@ -22,6 +22,7 @@ from typing import Any
 
 from skoopctl.errors import EvidenceError, UsageError
 from skoopctl.evidence.bundle import Bundle
+from skoopctl.evidence.untrusted import parse_json
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LARGEST_RESULT = 256 << 20
@@ -71,9 +72,10 @@ class Store:
     def last(self) -> dict[str, Any] | None:
         """Return the newest result that can be read; None when there is none."""
         for file in reversed(self._files(".json")):
-            found = _load(file)
-            if found is not None:
-                return found
+            try:
+                return read_result(file)
+            except EvidenceError:
+                continue
         return None
 
     def last_bundle(self) -> Bundle | None:
@@ -126,18 +128,34 @@ def kept_files(folder: Path, suffix: str = ".json") -> list[Path]:
     return sorted(found, key=lambda file: file.stem)
 
 
-def _safe(name: str) -> str:
-    return _UNSAFE.sub("_", name).strip(".") or "_"
+def newest_result(folder: Path) -> Path:
+    """Return the newest result that is kept in a folder. Raises `EvidenceError` that names the folder."""
+    files = kept_files(folder)
+    if not files:
+        raise EvidenceError(
+            f"{folder}: no run is kept there",
+            hint="name a run's .json, the folder of one plan (CLUSTER/PLAN), or a bundle",
+        )
+    return files[-1]
 
 
-def _load(file: Path) -> dict[str, Any] | None:
+def read_result(file: Path) -> dict[str, Any]:
+    """Return what a result's file has, of whatever schema. Raises `EvidenceError` that names the file."""
     try:
         if file.stat().st_size > _LARGEST_RESULT:
-            return None
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+            raise EvidenceError(f"{file}: larger than any run: {_LARGEST_RESULT >> 20} MiB is the most")
+        found = parse_json(file.read_bytes(), max_bytes=_LARGEST_RESULT)
+    except OSError as error:
+        raise EvidenceError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise EvidenceError(f"{file}: not JSON: {error}", hint="was it cut while it was copied?") from None
+    if not isinstance(found, dict):
+        raise EvidenceError(f"{file}: not a run: it must be one object")
+    return found
+
+
+def _safe(name: str) -> str:
+    return _UNSAFE.sub("_", name).strip(".") or "_"
 
 
 def _write(file: Path, content: bytes) -> None:

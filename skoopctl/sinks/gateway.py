@@ -16,6 +16,7 @@ from http.client import HTTPResponse
 from urllib.parse import quote
 
 from skoopctl.errors import PushError
+from skoopctl.probes.exposition import CONTENT_TYPE
 from skoopctl.sinks.connection import Access, Connection, said
 
 __all__ = [
@@ -110,7 +111,7 @@ class GatewayClient:
     def _change(self, method: str, group: Group, body: bytes | None = None, encoding: str = "") -> None:
         headers = {"Content-Encoding": encoding} if encoding else {}
         if body is not None:
-            headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
+            headers["Content-Type"] = CONTENT_TYPE
         with self._connection.exchange(method, path_of(group), body, headers) as answer:
             if not 200 <= answer.status < 300:
                 raise self._error(answer)

@@ -110,6 +110,7 @@ def summary_to_json(summary: Summary) -> Json:
                 "rounds": node.rounds,
                 "skipped": node.skipped,
                 "breaks": node.breaks,
+                "reboots": node.reboots,
                 "wire_bytes": node.wire_bytes,
             }
             for node in summary.nodes

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Thread
 
 from skoopctl.errors import PushError
 from skoopctl.events.as_json import told_line
@@ -21,6 +20,7 @@ from skoopctl.events.event import Event
 from skoopctl.sinks.connection import Access
 from skoopctl.sinks.loki_push import MOST_NS, Answer, Entry, LokiClient, in_short, request_body
 from skoopctl.sinks.loki_queue import Batch, Batching, Queue
+from skoopctl.transport.apart import apart
 
 JOB = "skoopctl"
 MOST_LINE = 64 * 1024
@@ -155,7 +155,7 @@ class LokiSink:
         began = time.monotonic()
         self._flying = len(batch)
         try:
-            answer = await self._in_thread([entry for _, entry in batch])
+            answer = await self._pushed([entry for _, entry in batch])
         except PushError as error:
             self._put_back(batch)
             self._fail(str(error), None)
@@ -201,35 +201,16 @@ class LokiSink:
         self._say("loki-metadata", f"{self.access.url}: tried again without metadata: {in_short(answer)}")
         return True
 
-    async def _in_thread(self, entries: list[Entry]) -> Answer:
-        """Return what Loki says. The thread is a daemon: nobody waits for a name server at the end."""
-        loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[Answer] = loop.create_future()
-
-        def settle(answer: Answer | None, error: Exception | None) -> None:
-            if outcome.done():
-                return
-            if answer is not None:
-                outcome.set_result(answer)
-            elif error is not None:
-                outcome.set_exception(error)
-
-        def work() -> None:
-            answer: Answer | None = None
-            failure: Exception | None = None
-            try:
-                answer = self._client.push(request_body(entries, self._labels, metadata=self._metadata))
-            except Exception as error:  # noqa: BLE001 - it is raised again where the answer is awaited
-                failure = error
-            with suppress(RuntimeError):  # the loop may have ended meanwhile
-                loop.call_soon_threadsafe(settle, answer, failure)
-
-        Thread(target=work, name="skoopctl-loki", daemon=True).start()
+    async def _pushed(self, entries: list[Entry]) -> Answer:
+        """Return what Loki says. Nobody waits for a name server at the end."""
         try:
-            return await outcome
+            return await apart(self._push, entries)
         except asyncio.CancelledError:
             self._client.close()  # the thread that uses it ends with its socket
             raise
+
+    def _push(self, entries: list[Entry]) -> Answer:
+        return self._client.push(request_body(entries, self._labels, metadata=self._metadata))
 
     # --- what became of it ------------------------------------------------------------------------------
 

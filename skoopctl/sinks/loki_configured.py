@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skoopctl.plans.loki_part import LokiPart
-from skoopctl.sinks.connection import Access
+from skoopctl.sinks.access import access_of
 from skoopctl.sinks.loki import LokiSink, Say
 from skoopctl.sinks.loki_queue import Batching
 
@@ -15,18 +15,8 @@ def loki_of(part: LokiPart | None, cluster: str, say: Say) -> LokiSink | None:
     """
     if part is None:
         return None
-    access = Access(
-        part.url,
-        part.user,
-        part.password_file,
-        part.ca_file,
-        part.cert_file,
-        part.key_file,
-        part.timeout,
-        part.token_file,
-    )
     return LokiSink(
-        access,
+        access_of(part, part.token_file),
         cluster=cluster,
         tenant=part.tenant,
         labels=part.labels,

@@ -21,11 +21,10 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from skoopctl.probes.exposition import CONTENT_TYPE, OPENMETRICS_CONTENT_TYPE
 from skoopctl.sinks.listen import Listen, is_loopback_host
 from skoopctl.sinks.pages import Render, joined
 
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 OPEN = frozenset({"/healthz", "/livez"})
 """What needs no password: a kubelet has none, and nothing is told but whether rounds come."""
 _SAFE = {
@@ -107,7 +106,10 @@ class Site:
             elif openmetrics:
                 yield b"# EOF\n"
 
-        headers = {"Content-Type": OPENMETRICS if openmetrics else TEXT, "Vary": "Accept, Accept-Encoding"}
+        headers = {
+            "Content-Type": OPENMETRICS_CONTENT_TYPE if openmetrics else CONTENT_TYPE,
+            "Vary": "Accept, Accept-Encoding",
+        }
         body: AsyncIterator[bytes] = _taking_turns(pieces())
         if takes_gzip(request.headers.get("accept-encoding", "")):
             headers["Content-Encoding"] = "gzip"

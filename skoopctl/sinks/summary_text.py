@@ -66,6 +66,9 @@ def _troubles(node: NodeSummary) -> str:
         parts.append(f"{node.rounds} {'round' if node.rounds == 1 else 'rounds'} came")
     if node.breaks:
         parts.append(f"broke {node.breaks} times" if node.breaks > 1 else "broke once")
+    if node.reboots:
+        often = f"{node.reboots} times" if node.reboots > 1 else "once"
+        parts.append(f"rebooted {often}: its metrics are since then")
     if node.skipped:
         parts.append(f"{node.skipped} rounds fell out: the node was late")
     return ", ".join(parts) or ("" if node.status == "ok" else "no round came")

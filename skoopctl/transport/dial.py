@@ -14,14 +14,11 @@ import ipaddress
 import os
 import socket
 import threading
-from collections.abc import Callable
-from typing import TypeVar
 
 from skoopctl.errors import UnreachableError
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.inventory.variables import NAMESPACES_DIRECTORY
-
-_T = TypeVar("_T")
+from skoopctl.transport.apart import apart
 
 _CLONE_NEWNET = 0x40000000
 _NEXT_ADDRESS_S = 3.0
@@ -82,7 +79,7 @@ async def _resolve(
         return [(socket.AF_INET6 if literal.version == 6 else socket.AF_INET, (name, port))]
     look_up = functools.partial(socket.getaddrinfo, name, port, family, socket.SOCK_STREAM)
     try:
-        found = await in_thread(look_up)
+        found = await apart(look_up)
     except (OSError, UnicodeError) as error:
         said = getattr(error, "strerror", None) or str(error)
         hint = "is the name spelt right? ansible_host can give an address"
@@ -97,35 +94,6 @@ def _literal(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
         return None
-
-
-async def in_thread(function: Callable[[], _T]) -> _T:
-    """Run a blocking function in a daemon thread that nobody waits for when the caller is cancelled."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
-
-    def deliver(value: _T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(value)  # type: ignore[arg-type]
-
-    def work() -> None:
-        value, error = None, None
-        try:
-            value = function()
-        except Exception as caught:  # noqa: BLE001 - handed to the waiting coroutine
-            error = caught
-        if not loop.is_closed():
-            try:
-                loop.call_soon_threadsafe(deliver, value, error)
-            except RuntimeError:  # closed in between: nobody waits any more
-                return
-
-    threading.Thread(target=work, name="blocking call", daemon=True).start()
-    return await future
 
 
 def _socket(host: InventoryHost, family: int) -> socket.socket:

@@ -14,8 +14,8 @@ import asyncssh
 from skoopctl.errors import UnreachableError
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport import host_keys, identities, jump
+from skoopctl.transport.apart import apart
 from skoopctl.transport.credentials import Credentials, Trials
-from skoopctl.transport.dial import in_thread
 from skoopctl.transport.host_keys import KnownHosts, TrustedKeys
 from skoopctl.transport.identities import Identities, IdentityFiles
 from skoopctl.transport.jump import Hop
@@ -208,7 +208,7 @@ class Logins:
             )
 
         try:
-            return await in_thread(construct) if self._config else construct()
+            return await apart(construct) if self._config else construct()
         except (ValueError, OSError) as error:
             hint = "Match exec may not hold an equals sign here: put the test into a script"
             hint = hint if "match condition" in str(error) else "correct that line"

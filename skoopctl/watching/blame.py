@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skoopctl.events.drop_packet import key_of
 from skoopctl.events.event import Event
 from skoopctl.transport.base import Deadlines, TransportFactory
 
 if TYPE_CHECKING:
     from skoopctl.watching.observation import NodeView, Observation
-
-RULES_DROPPED = "NETFILTER_DROP"
-"""The reason; kernels that tell none have a hook where rules did it."""
 
 
 async def blame(
@@ -49,7 +47,7 @@ async def blame(
 
 
 def dropped_by_rules(view: NodeView) -> Sequence[Event]:
-    """Return a node's samples of packets that rules dropped."""
+    """Return a node's samples of packets that rules dropped: those that there will be answers for."""
     if view.events is None:
         return ()
-    return [event for event in view.events.recent if event.reason == RULES_DROPPED or event.hook]
+    return [event for event in view.events.recent if key_of(event) is not None]

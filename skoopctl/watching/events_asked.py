@@ -29,7 +29,7 @@ class EventsHow:
     """How nodes are to watch."""
 
     backend: str = "auto"
-    """One of `skoopctl.bpf.backends.BACKENDS`, or ``auto``: of these the first that a node has."""
+    """One of `skoopctl.bpf.program.BACKENDS`, or ``auto``: of these the first that a node has."""
     budget: float | None = None
     """What share of one CPU a probe may take; None is 0.02 of all CPUs, 0 is any."""
     thresholds_us: tuple[tuple[str, int], ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from skoopctl.errors import DeniedError, SkoopError, UnreachableError
 from skoopctl.evidence.rounds import Round
-from skoopctl.evidence.untrusted import parse_object
+from skoopctl.evidence.who import identity_in
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.transport.backoff import Backoff
 from skoopctl.transport.base import Deadlines, Transport, TransportFactory
@@ -18,8 +18,6 @@ from skoopctl.watching.asked import Asked
 from skoopctl.watching.conversation import Conversation
 from skoopctl.watching.events_watch import LAST_WORDS_S, EventsWatch, Wanted
 from skoopctl.watching.listener import WatchListener
-
-_MAX_IDENTITY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +172,4 @@ class HostWatch:
 
 def machine_of(round_: Round) -> str:
     """Return which machine the node is (``x86_64``), as its first round tells; "" when it does not."""
-    for change in round_.changes:
-        if change.item == "identity":
-            try:
-                return str(parse_object(change.payload, max_bytes=_MAX_IDENTITY_BYTES).get("machine", ""))
-            except ValueError:
-                return ""
-    return ""
+    return str(identity_in(round_).get("machine", ""))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from skoopctl.bpf.stream import Detached, Said, SelfTest, Setup
+from skoopctl.bpf.stream import Detached, Said, Setup
 from skoopctl.checks.finding import Finding
 from skoopctl.errors import SkoopError
 from skoopctl.events.anomalies import event_findings
@@ -20,6 +20,7 @@ from skoopctl.events.dropped import Answer as Blamed
 from skoopctl.events.node_events import NodeEvents
 from skoopctl.events.thresholds import split_thresholds
 from skoopctl.evidence.rounds import Round
+from skoopctl.evidence.who import identity_in
 from skoopctl.inventory.host import InventoryHost
 from skoopctl.probes.anomalies import anomalies
 from skoopctl.probes.node_series import NodeSeries
@@ -58,6 +59,12 @@ class NodeView:
     """What broke it last, also when it works again."""
     breaks: int = 0
     rounds: int = 0
+    boot: str = ""
+    """Which start of its kernel the last rounds are of, where it tells."""
+    reboots: int = 0
+    """How often it has started anew between two rounds. Metrics are compared since the last time."""
+    watched_ns: int = 0
+    """How long it was watched before that."""
     skipped: int = 0
     """Rounds that fell out: the node was late."""
     wire_bytes: int = 0
@@ -99,8 +106,12 @@ class NodeView:
         self.series.apply(round_)
         self.tell(self.events.round(round_, self.series) if self.events is not None else ())
         now = self.series.snapshot()
-        rebooted = self.last is not None and now.mono_ns <= self.last.mono_ns
-        if self.first is None or rebooted:
+        if self._has_rebooted(round_, now):
+            assert self.first is not None and self.last is not None  # noqa: S101, PT018 - there were rounds before
+            self.reboots += 1
+            self.watched_ns += self.last.mono_ns - self.first.mono_ns
+            self.first = None
+        if self.first is None:
             self.first, self.rates = now, None
         elif self.live and self.last is not None:
             self.rates = rates(self.last, now)
@@ -108,6 +119,16 @@ class NodeView:
         self.rounds += 1
         self.skipped += round_.skipped
         self.wire_bytes += round_.wire_bytes
+
+    def _has_rebooted(self, round_: Round, now: Snapshot) -> bool:
+        """Return whether its kernel is another one than in the round before, and remember which it is.
+
+        A node that was up for less than its absence tells it by its id of the boot only.
+        """
+        before, self.boot = self.boot, str(identity_in(round_).get("boot_id") or self.boot)
+        if self.last is None:
+            return False
+        return now.mono_ns <= self.last.mono_ns or bool(before and self.boot != before)
 
     def name_pods(self, cluster: Cluster) -> None:
         """Name the pods by the API's objects. What was measured under other names begins anew."""
@@ -138,7 +159,7 @@ class NodeView:
                 self.events.tallies(),
                 self.events.flows(),
                 self.events.recent,
-                (self.last.mono_ns - self.first.mono_ns) / 1e9,
+                (self.watched_ns + self.last.mono_ns - self.first.mono_ns) / 1e9,
                 of_events,
                 self.answers,
             )
@@ -159,7 +180,7 @@ class Observation:
     happened: Callable[[NodeView, Sequence[Event]], None] = lambda _view, _events: None
     """Is told of events, as soon as they have names."""
     fares: Callable[[NodeView, str], None] = lambda _view, _probe: None
-    """Is told when a node says how one of its event probes fares: it started, is silent, or was taken off."""
+    """Is told when a node says how one of its event probes fares: started, with its self-test, or taken off."""
     nodes: dict[str, NodeView] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -222,7 +243,7 @@ class Observation:
         if view.events is None:
             return
         view.tell(view.events.take(said))
-        if isinstance(said, Setup | SelfTest | Detached):
+        if isinstance(said, Setup | Detached):
             self.fares(view, said.probe)
 
     def events_broken(self, host: InventoryHost, error: SkoopError, again_in_s: float | None) -> None:

@@ -13,7 +13,7 @@ from skoopctl.watching.observation import NodeView, Observation, Phase
 LOOK_S = 0.05
 TRIAL_S = 1.0
 """How often event probes tell what they count, while it is tried whether they can be had."""
-_INTERVAL_S = TRIAL_S = 1.0
+_INTERVAL_S = 1.0
 _DONE = frozenset({Phase.ENDED, Phase.GIVEN_UP, Phase.BROKEN})
 
 

@@ -29,6 +29,7 @@ class NodeSummary:
     rounds: int
     skipped: int
     breaks: int
+    reboots: int
     wire_bytes: int
 
 
@@ -213,7 +214,9 @@ def _node(view: NodeView, rounds: int, *, interrupted: bool) -> NodeSummary:
     whole = view.rounds >= rounds or (interrupted and view.rounds and view.phase is Phase.CONNECTED)
     status = "ok" if whole else "partial" if view.rounds else kind_of(view.error)
     why = "" if status == "ok" and not view.breaks else view.why
-    return NodeSummary(view.name, status, why, view.rounds, view.skipped, view.breaks, view.wire_bytes)
+    return NodeSummary(
+        view.name, status, why, view.rounds, view.skipped, view.breaks, view.reboots, view.wire_bytes
+    )
 
 
 def _is_about(finding: Finding, pod: tuple[str, str]) -> bool:

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skoopctl.checks.finding import Confidence, Finding, Fix, Severity, Where
-from skoopctl.dataplane.trace import Evidence
+from skoopctl.checks.finding import Finding, Severity
 from skoopctl.errors import EvidenceError
-from skoopctl.runs.as_json import SCHEMA
+from skoopctl.runs.kept_finding import finding_of
 from skoopctl.web.wanted import Wanted
 
 Json = Mapping[str, Any]
@@ -119,13 +118,7 @@ def run_page_of(run: KeptRun, sieve: Sieve, *, file: str, evidence: str) -> RunP
 
 
 def run_of(found: Json, file: str, *, has_evidence: bool) -> KeptRun:
-    """Read a kept run. Raises `EvidenceError` that names the file."""
-    schema = found.get("schema")
-    if schema != SCHEMA:
-        raise EvidenceError(
-            f"{file}: not a run of this version: its schema is {str(schema)[:60]!r}, and {SCHEMA} is read",
-            hint="open it with the skoopctl that wrote it",
-        )
+    """Read a run as `read_run` gives it. Raises `EvidenceError` that names the file."""
     try:
         return _run(found, has_evidence=has_evidence)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -156,32 +149,7 @@ def _run(found: Json, *, has_evidence: bool) -> KeptRun:
 
 
 def _finding(row: Json) -> KeptFinding:
-    where, fix = row["where"], row["fix"]
-    finding = Finding(
-        id=str(row["id"]),
-        severity=Severity[str(row["severity"]).upper()],
-        where=Where(str(where["node"]), str(where["namespace"])),
-        summary=str(row["summary"]),
-        evidence=tuple(_evidence(item) for item in row["evidence"]),
-        why=str(row["why"]),
-        fix=None
-        if fix is None
-        else Fix(str(fix["summary"]), str(fix["node"]), _texts(fix["commands"]), bool(fix["checked"])),
-        confidence=Confidence(row["confidence"]),
-        cause=bool(row["cause"]),
-    )
-    return KeptFinding(finding, row["new"] is True, _texts(row["affects"]), int(row["affected"]))
-
-
-def _evidence(item: Json) -> Evidence:
-    packets = item["packets"]
-    return Evidence(
-        kind=str(item["kind"]),
-        text=str(item["text"]),
-        location=str(item["location"]),
-        packets=None if packets is None else int(packets),
-        node=str(item["node"]),
-    )
+    return KeptFinding(finding_of(row), row["new"] is True, _texts(row["affects"]), int(row["affected"]))
 
 
 def _path(row: Json, *, has_evidence: bool) -> KeptPath:

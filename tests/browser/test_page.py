@@ -129,7 +129,9 @@ def test_words_are_searched_for(serve: Serve, tab: Open) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("q="))
     page.locator("#hits a", has_text="INPUT on node1-c4").first.click()
+    page.wait_for_url(re.compile(r"hop=\d+"))
     wait_for_hop(page, "INPUT")
+    assert "192.168.3.87/32" in page.locator("#hop").inner_text()
 
 
 def test_the_keyboard_alone_is_enough(serve: Serve, tab: Open) -> None:

@@ -7,9 +7,9 @@ import os
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.kernel_dump import inside
@@ -35,12 +35,18 @@ class Side:
     """One of the two namespaces."""
 
     name: str
+    """As ``ip netns`` has it, or a path such as ``/proc/42/ns/net``."""
     device: str
+
+    @property
+    def path(self) -> Path:
+        """Where it can be entered."""
+        return Path("/run/netns", self.name)
 
     @property
     def inode(self) -> int:
         """The inode that events name it by."""
-        return Path("/run/netns", self.name).stat().st_ino
+        return self.path.stat().st_ino
 
     @property
     def ifindex(self) -> int:
@@ -50,7 +56,7 @@ class Side:
 
     def run(self, *words: str) -> str:
         """Run a program inside."""
-        return run("nsenter", f"--net=/run/netns/{self.name}", *words)
+        return run("nsenter", f"--net={self.path}", *words)
 
     def socket(self, family: int, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
         """Return a socket of the namespace."""
@@ -88,12 +94,14 @@ class Pair:
 
     client: Side
     server: Side
+    addresses: Mapping[int, tuple[str, str]] = field(default_factory=lambda: ADDRESSES)
+    """Of both, by family."""
 
     def connected(self, family: int, port: int) -> tuple[socket.socket, socket.socket]:
         """Return both ends of a connection."""
         with contextlib.closing(self.server.listener(family, port)) as listener:
             near = self.client.socket(family)
-            near.connect((ADDRESSES[family][1], port))
+            near.connect((self.addresses[family][1], port))
             far, _ = listener.accept()
         far.settimeout(20)
         return near, far

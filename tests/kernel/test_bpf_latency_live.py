@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import mmap
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +15,9 @@ import pytest
 
 from skoopctl.bpf.events import BpfEvent
 from tests.kernel.bpf_delays import HOUR_US, asked, delay_of, row
-from tests.kernel.bpf_pair import ADDRESSES, Pair, Side, pair
+from tests.kernel.bpf_pair import ADDRESSES, Pair, pair
 from tests.kernel.bpf_watch import Watch
+from tests.kernel.busy_machine import BLOCK, busy, disk_under, write_and_read
 
 pytestmark = [
     pytest.mark.lab,
@@ -278,24 +277,6 @@ def test_only_wanted_namespaces_connect(wire: Pair) -> None:
     assert (watch.events, watch.counts["tcpconnect"].histograms) == ([], ())
 
 
-BUSY = "import os\nos.sched_setaffinity(0, {0})\nprint(os.getpid(), flush=True)\nwhile True: pass"
-
-
-@contextlib.contextmanager
-def busy(side: Side, times: int) -> Iterator[list[int]]:
-    """Keep one CPU busy by some programs in a namespace; yields their numbers."""
-    command = ["nsenter", f"--net=/run/netns/{side.name}", sys.executable, "-ISBc", BUSY]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(times)]
-    try:
-        yield [int(each.stdout.readline()) for each in running if each.stdout]
-    finally:
-        for each in running:
-            each.kill()
-            each.wait()
-            if each.stdout:
-                each.stdout.close()
-
-
 def test_tasks_that_share_a_cpu_wait_for_it(wire: Pair) -> None:
     """Three programs that want one CPU wait for each other: each is told by name, number and namespace."""
     begun = time.monotonic_ns()
@@ -329,35 +310,6 @@ def test_waits_below_the_threshold_are_only_counted(wire: Pair) -> None:
     assert watch.ended_whole
     assert watch.events == []
     assert row(watch, "runqueue", "wait").count > 50
-
-
-BLOCK = 4096
-
-
-def disk_under(path: Path) -> str:
-    """Return the disk that a file is on, as major:minor; skips where requests to it are not seen as such."""
-    number = path.stat().st_dev
-    entry = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
-    if not entry.exists():
-        pytest.skip("the temporary folder is on no block device")
-    if any((entry / "slaves").glob("*")):
-        pytest.skip("the temporary folder is on a device that hands its requests on")
-    whole = entry.resolve().parent if (entry / "partition").exists() else entry
-    return (whole / "dev").read_text(encoding="ascii").strip()
-
-
-def write_and_read(path: Path, times: int = 1) -> None:
-    """Write and read blocks of a file past the page cache."""
-    buffer = mmap.mmap(-1, BLOCK)  # O_DIRECT wants it aligned
-    buffer.write(b"x" * BLOCK)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT)
-    try:
-        for _ in range(times):
-            assert os.pwritev(file, [buffer], 0) == BLOCK
-            os.fsync(file)
-            assert os.preadv(file, [buffer], 0) == BLOCK
-    finally:
-        os.close(file)
 
 
 def test_requests_over_a_threshold_are_told(tmp_path: Path) -> None:

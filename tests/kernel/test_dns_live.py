@@ -5,10 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +14,7 @@ from skoopctl.bpf.program import BpfRequest
 from skoopctl.bpf.stream import Counts, Setup
 from tests.kernel.bpf_pair import ADDRESSES, Pair, Side, pair, run
 from tests.kernel.bpf_watch import Watch
+from tests.kernel.dns_asking import ask, query, serving
 from tests.support import dns_server
 from tests.support.kernel_dump import inside
 
@@ -31,19 +28,6 @@ UDP = 17
 MS = 1_000_000
 
 
-@contextlib.contextmanager
-def serving(side: Side, address: str = "::") -> Iterator[None]:
-    """Have a DNS server in a namespace."""
-    words = ["nsenter", f"--net=/run/netns/{side.name}", sys.executable, "-ISB", dns_server.__file__, address]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        try:
-            assert server.stdout.readline() == b"ready\n"
-            yield
-        finally:
-            server.kill()
-
-
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Pair]:
     """Return a client's namespace, and a server's with a DNS server in it."""
@@ -55,23 +39,6 @@ def asked(*namespaces: int, duration_s: float = ENOUGH_S, **thresholds_us: int) 
     """Return a request for the probe."""
     named = {f"dns.{name}": value for name, value in thresholds_us.items()}
     return BpfRequest(("dns",), duration_s, namespaces, thresholds_us=named)
-
-
-def query(name: str, number: int = 1, kind: int = 1) -> bytes:
-    """Return a query."""
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    return struct.pack(">6H", number, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", kind, 1)
-
-
-def ask(side: Side, family: int, server: str, *queries: bytes, answers: int | None = None) -> int:
-    """Send queries from one socket and wait for as many answers; return the port that they came from."""
-    with contextlib.closing(side.socket(family, socket.SOCK_DGRAM)) as client:
-        client.connect((server, 53))
-        for each in queries:
-            client.send(each)
-        for _ in range(len(queries) if answers is None else answers):
-            client.recv(4096)
-        return int(client.getsockname()[1])
 
 
 def by_kind(watch: Watch) -> dict[tuple[str, int], int]:

@@ -4,103 +4,32 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 
-from skoopctl.events.catalogue import EVENT_PROBES
 from skoopctl.lab import Lab
 from skoopctl.lab.commands import run_in
 from skoopctl.lab.hand import Hand
 from skoopctl.sinks.json_lines import schema
+from tests.lab.event_runs import CALLER, SERVER, Json, Run, told, watching
 from tests.lab.running_lab import skoopctl
 from tests.services.loki_receiver import loki_receiver
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
-CALLER, SERVER, NODE = "tools/web-c", "tools/web-a", "node2-c4"
+NODE = "node2-c4"
 CLOSED, OPEN = 4444, 8080
 ENDS = ("source", "destination")
-Json = dict[str, Any]
 
 
 def programs() -> set[int]:
     """Return the ids of the eBPF programs that the kernel has loaded."""
     listed = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True, text=True)
     return {program["id"] for program in json.loads(listed.stdout or "[]")}
-
-
-@dataclass
-class Run:
-    """One ``probe run --json``, read while it goes on."""
-
-    process: subprocess.Popen[str]
-    lines: list[Json] = field(default_factory=list)
-    starting: threading.Event = field(default_factory=threading.Event)
-    reader: threading.Thread = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.reader = threading.Thread(target=self.read)
-        self.reader.start()
-
-    def read(self) -> None:
-        """Read its lines until it ends."""
-        assert self.process.stdout is not None
-        for text in self.process.stdout:
-            line = json.loads(text)
-            self.lines.append(line)
-            # A probe is told when it has started, and again when its self-test was seen.
-            told = [(each["node"], each["probe"]) for each in self.lines if each["type"] == "probe"]
-            asked = [name for name in self.lines[0]["probes"] if name in EVENT_PROBES]
-            if len(told) >= 2 * len(asked) * len(self.lines[0]["nodes"]):
-                self.starting.set()
-
-    def end(self) -> None:
-        """Kill it, and close its pipes."""
-        self.process.kill()
-        self.reader.join(10)
-        self.process.communicate()
-
-    @property
-    def events(self) -> list[Json]:
-        """The events that came."""
-        return [line for line in self.lines if line["type"] == "event"]
-
-    @property
-    def summary(self) -> Json:
-        """The last line."""
-        assert self.lines[-1]["type"] == "summary"
-        return self.lines[-1]
-
-
-@contextmanager
-def watching(*probes: str, seconds: int = 8) -> Iterator[Run]:
-    """Watch the lab; the block begins when event probes run everywhere, and leaving it waits for the end."""
-    asked = ("probe", "run", *probes, "-d", f"{seconds}s", "--interval", "1s", "--json", "--fail-on", "fatal")
-    run = Run(skoopctl(*asked))
-    try:
-        assert run.starting.wait(60), "event probes did not start"
-        yield run
-        run.reader.join(60)
-        assert run.process.wait(10) == 0
-    finally:
-        run.end()
-
-
-def told(run: Run, kind: str, **wanted: object) -> list[Json]:
-    """Return the events of a kind that have these values."""
-    return [
-        event
-        for event in run.events
-        if event["kind"] == kind and all(event.get(name) == value for name, value in wanted.items())
-    ]
 
 
 def test_a_healthy_idle_lab_tells_nothing(lab: Lab) -> None:

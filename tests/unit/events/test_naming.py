@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from skoopctl.cluster.cluster import Cluster, Identity
 from skoopctl.events.event import EndKind
 from skoopctl.events.naming import MOST_ENDS, Naming, Owner
 from skoopctl.events.surroundings import Surroundings
@@ -42,3 +43,26 @@ def test_a_flood_from_ever_other_ports_is_not_kept(naming: Naming) -> None:
         assert end is not None
         assert end.port == number
         assert naming.kept <= MOST_ENDS
+
+
+class Asked(Cluster):
+    """The API's objects, which know nobody, and count how often they were asked."""
+
+    times = 0
+
+    def whois(self, ip: str) -> Identity | None:
+        """Count it."""
+        type(self).times += 1
+        return super().whois(ip)
+
+
+def test_an_address_is_looked_up_once_as_long_as_the_api_says_the_same() -> None:
+    """Rounds come and go every second; a flow's ends are asked for again only when there are other objects."""
+    same = Asked()
+    names = Naming("node1", Whose(), same, Surroundings())
+    for port in (80, 443):
+        names = names.renewed("node1", Whose(host=port), same)
+        names.end("10.0.0.1", port, WEB)
+    assert Asked.times == 1
+    names.renewed("node1", Whose(), Asked()).end("10.0.0.1", 80, WEB)
+    assert Asked.times == 2

@@ -200,15 +200,18 @@ def test_how_probes_fare_is_told_with_the_reason() -> None:
     why = events.availability()["tcpreset"].why
     assert "kprobe/tcp_v4_send_reset: ENOENT" in why
     assert "by tracefs (core: no BTF)" in why
-    events.take(SelfTest("packetloss", "silent", "no drop in 1 s", 1000))
+    unseen = "attached, and did not see what it was made to see: packet-loss"
+    events.take(setup("packetloss", status="degraded", detail=unseen))
+    events.take(SelfTest("packetloss", "silent", unseen, 1000))
     silent = events.availability()["packetloss"]
-    assert silent.state is State.DEGRADED
-    assert "did not see what it was made to see: no drop in 1 s" in silent.why
+    assert (silent.state, silent.why) == (State.DEGRADED, unseen), (
+        "the node tells it with the start: once is enough"
+    )
     events.take(Detached("packetloss", "overhead", 0.11, 0.04, "time"))
     gone = events.availability()["packetloss"]
     assert (gone.state, gone.why) == (
         State.UNAVAILABLE,
-        "taken off, as it took 11.0% of a CPU, its budget is 4.0% (--budget)",
+        f"taken off, as it took 11.0% of a CPU, its budget is 4.0% (--budget); {unseen}",
     )
     events.broken("the server allows one exec a connection")
     assert {each.why for each in events.availability().values()} == {

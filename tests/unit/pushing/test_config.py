@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from skoopctl.errors import ConfigurationError, UsageError
+from skoopctl.events.catalogue import known_names
 from skoopctl.pushing.config import ListenPart, PushConfig, config_schema, split_address
 from skoopctl.pushing.load import Wanted, load_config
 
@@ -314,6 +315,7 @@ def test_the_schema_takes_what_is_taken_and_refuses_the_rest() -> None:
     whole = yaml.safe_load(WHOLE)
     jsonschema.validate(whole, schema)
     jsonschema.validate({**whole, "additional-labels": ["a=b"]}, schema)
+    jsonschema.validate({**whole, "probes": list(known_names())}, schema)
     for wrong in ({"probes": ["tcpp"]}, {"intervall": 1}, {"interval": 0}, {"loki": {}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**whole, **wrong}, schema)

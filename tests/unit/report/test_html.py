@@ -11,7 +11,7 @@ import pytest
 
 from skoopctl.errors import SkoopError
 from skoopctl.report.assets import reports_folder
-from skoopctl.report.html import render_html
+from tests.support.pages import page_of
 from tests.unit.report import samples
 from tests.unit.report.page_parser import Page
 
@@ -19,7 +19,7 @@ from tests.unit.report.page_parser import Page
 @pytest.mark.parametrize("name", samples.ALL)
 def test_every_page_stands_alone(name: str) -> None:
     """Elements nest; no script, no frame, no handler; links lead only into the page."""
-    page = Page(render_html(samples.ALL[name]()))
+    page = Page(page_of(samples.ALL[name]()))
     tags = {tag for tag, _ in page.elements}
     assert tags.isdisjoint({"script", "iframe", "object", "embed", "link", "img", "base", "form"})
     for _, attributes in page.elements:
@@ -29,7 +29,7 @@ def test_every_page_stands_alone(name: str) -> None:
 
 def test_the_policy_admits_only_the_two_style_sheets_of_the_page() -> None:
     """The hashes in the policy are those of the style elements, and nothing else may load."""
-    html = render_html(samples.dropped())
+    html = page_of(samples.dropped())
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)
     assert policy is not None
     assert policy[1].startswith("default-src 'none'; style-src 'sha256-")
@@ -40,7 +40,7 @@ def test_the_policy_admits_only_the_two_style_sheets_of_the_page() -> None:
 
 def test_the_page_tells_the_whole_story() -> None:
     """From the verdict over cause, evidence, fix and path to the raw lines, everything stands in order."""
-    page = Page(render_html(samples.dropped()))
+    page = Page(page_of(samples.dropped()))
     order = [
         "3 of 3 hosts collected",
         "is dropped by rule 1 of INPUT (filter) on node1-c4",
@@ -68,7 +68,7 @@ def test_the_page_tells_the_whole_story() -> None:
 
 def test_the_fatal_hop_is_open_and_others_can_be_opened() -> None:
     """Evidence is behind details elements that need no script; where the packet dies it is in sight."""
-    page = Page(render_html(samples.dropped()))
+    page = Page(page_of(samples.dropped()))
     details = [attributes for tag, attributes in page.elements if tag == "details"]
     assert sum("open" in attributes for attributes in details) == 1
     assert len(details) > 3
@@ -76,7 +76,7 @@ def test_the_fatal_hop_is_open_and_others_can_be_opened() -> None:
 
 def test_branches_are_a_table_with_shares() -> None:
     """Each branch is a row; the ways of those not drawn can be opened."""
-    page = Page(render_html(samples.service()))
+    page = Page(page_of(samples.service()))
     assert page.text.count("33%") >= 3
     branches = [a for tag, a in page.elements if tag == "details" and a.get("class") == "branch"]
     assert len(branches) == 2
@@ -84,7 +84,7 @@ def test_branches_are_a_table_with_shares() -> None:
 
 def test_hostile_words_are_only_words() -> None:
     """Markup and control characters of a node are visible text, wherever they stand."""
-    html = render_html(samples.hostile())
+    html = page_of(samples.hostile())
     page = Page(html)
     assert "<script" not in html
     assert "<script>alert('pod')</script>" in page.text
@@ -94,14 +94,14 @@ def test_hostile_words_are_only_words() -> None:
 
 def test_long_evidence_is_cut_with_a_notice() -> None:
     """Five megabytes of a rule do not make a page of ten."""
-    html = render_html(samples.hostile())
+    html = page_of(samples.hostile())
     assert len(html) < 100_000
     assert "more characters)" in html
 
 
 def test_unknowns_assumptions_and_gaps_are_on_the_page() -> None:
     """What limits the answer is said where it is read."""
-    text = Page(render_html(samples.unknown())).text
+    text = Page(page_of(samples.unknown())).text
     assert "no TCP connection to 192.168.3.86:22 within 5 s" in text
     assert "nft ruleset: denied; conntrack: absent" in text
     assert "the switch between the nodes forwards every packet" in text

@@ -157,6 +157,24 @@ def test_what_no_table_knows_stays_as_it_is() -> None:
     assert messages("zh").sentence("endpoint {0.x}") == "端点 {0.x}"
 
 
+def test_sentences_within_sentences_come_to_an_end() -> None:
+    """Whoever nests a thousand of them gets the first ones in Chinese, and the rest as it is."""
+    assert messages("zh").sentence("; " * 400).endswith(" ; ; ")
+
+
+def test_no_name_is_taken_for_a_sentence() -> None:
+    """What is translated as a whole has a space in it, which no node, pod, device or chain has."""
+    assert [text for text in messages("zh").phrases if " " not in text] == []
+
+
+@pytest.mark.parametrize("name", ["data", "delivered", "accepted"])
+def test_a_name_that_is_a_word_of_ours_stays_a_name(name: str) -> None:
+    """A node called data is called data in every language, though a packet's label of that name is translated."""
+    told = messages("zh").sentence(f"node {name}: 20 packets were dropped by devices in 10 s")
+    assert told.startswith(f"节点 {name}：")
+    assert messages("zh").sentence(name) != name
+
+
 def test_a_translated_sentence_says_everything_that_the_english_one_said() -> None:
     """Each name, address and number that a pattern picks out of a sentence stands in the Chinese one."""
     patterns = messages("zh").patterns

@@ -146,7 +146,7 @@ def test_the_fonts_have_every_word_of_the_tables() -> None:
             *known.texts.values(),
             *(text for entry in known.findings.values() for text in entry.values()),
         ]
-        said += [pattern.said for pattern in known.patterns]
+        said += [*known.phrases.values(), *(pattern.said for pattern in known.patterns)]
         assert [text for text in said if within_fonts(text) != text] == []
 
 

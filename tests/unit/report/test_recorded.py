@@ -11,11 +11,11 @@ from skoopctl.checks.diagnosis import Coverage, Detected, Diagnosis, Endpoint, H
 from skoopctl.dataplane.path import Network, walk
 from skoopctl.dataplane.topology import Topology
 from skoopctl.dataplane.trace import Flow
-from skoopctl.report.html import render_html
 from skoopctl.report.jsonout import schema, to_json
 from skoopctl.report.svg import render_svg
 from skoopctl.report.text import render_text
 from tests.support import recorded
+from tests.support.pages import page_of
 
 load = lru_cache(recorded.load)
 
@@ -54,4 +54,4 @@ def test_a_real_walk_is_told_in_every_form(
     jsonschema.Draft202012Validator(schema()).validate(data)
     assert data["verdict"] == verdict
     assert "pod-tools-a" in render_svg(diagnosis)
-    assert f"{address}</bdi> tcp/{port}" in render_html(diagnosis)
+    assert f"{address}</bdi> tcp/{port}" in page_of(diagnosis)

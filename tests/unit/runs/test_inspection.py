@@ -140,6 +140,7 @@ def _without(key: str) -> Callable[[Json], object]:
         (lambda run: run.update(schema="skoopctl.run/2", tool_version="9.0"), "skoopctl 9.0 wrote it"),
         (lambda run: run.update(schema="skoopctl.diagnosis/1"), "a report of it is made from the bundle"),
         (_without("schema"), "schema None"),
+        (lambda run: run.update(schema="x" * 9_999), f"schema '{'x' * 58}…, this"),
     ],
 )
 def test_another_json_is_one_clear_error(tmp_path: Path, change: Callable[[Json], object], said: str) -> None:

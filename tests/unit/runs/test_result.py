@@ -14,10 +14,10 @@ from skoopctl.checks.finding import Severity
 from skoopctl.checks.inspections import INSPECTIONS, Inspected, Inspection, Noted
 from skoopctl.runs.as_json import run_schema, run_to_json
 from skoopctl.runs.changes import compare
-from skoopctl.runs.html import render_run_html
 from skoopctl.runs.result import RunResult
 from skoopctl.runs.text import render_run
 from tests.support.broken import drop_vxlan
+from tests.support.pages import page_of_run
 from tests.support.results import PATH, result_of
 from tests.support.worlds import Cluster, filter_table
 
@@ -168,7 +168,7 @@ def test_what_nodes_say_does_nothing_in_any_output() -> None:
     )
     noted = replace(found.noted, finding=finding, affects=(EVIL,))
     result = replace(result, cluster=EVIL, findings=(replace(found, noted=noted),))
-    page = render_run_html(result, compare(result, {"started": EVIL}))
+    page = page_of_run(result, compare(result, {"started": EVIL}))
     for text in (page, render_run(result)):
         assert "\x1b" not in text
         assert "\u202e" not in text
@@ -179,7 +179,7 @@ def test_what_nodes_say_does_nothing_in_any_output() -> None:
 def test_the_page_has_every_section_and_nothing_from_elsewhere() -> None:
     """Findings with their fix, paths, what was looked at, hosts; a policy that lets only the style sheet in."""
     result = result_of(drop_vxlan, paths=[PATH], statuses=("ok", "ok", "denied"))
-    page = render_run_html(result, compare(result, kept(result_of())))
+    page = page_of_run(result, compare(result, kept(result_of())))
     for words in ("2 of 3 hosts", "netfilter-drop", "checked in the model", "a reaches b", "denied", "New."):
         assert words in page
     assert "default-src 'none'" in page

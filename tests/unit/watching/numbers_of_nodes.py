@@ -22,7 +22,7 @@ def snmp(**counters: int) -> bytes:
     return f"Tcp: {' '.join(FIELDS)}\nTcp: {values}\n".encode()
 
 
-def a_round(number: int, counters: Mapping[int, bytes], at_s: float | None = None) -> Round:
+def a_round(number: int, counters: Mapping[int, bytes], at_s: float | None = None, boot: str = "") -> Round:
     """Return a round at so many seconds of the node's clock; ``counters`` are /proc/net/snmp by namespace."""
     seconds = float(number) if at_s is None else at_s
     changes = [Change(inode, "snmp", ItemStatus.OK, "", text) for inode, text in counters.items()]
@@ -32,7 +32,7 @@ def a_round(number: int, counters: Mapping[int, bytes], at_s: float | None = Non
             {"inode": POD, "host": False, "names": [], "cgroups": [f"/kubepods/burstable/pod{UID}/x"]},
         ]
         folder = f"{POD_NAME[0]}_{POD_NAME[1]}_{UID}\n".encode()
-        identity = json.dumps({"root_netns": NODE, "uid": 0}).encode()
+        identity = json.dumps({"root_netns": NODE, "uid": 0, "boot_id": boot}).encode()
         changes = [
             Change(HOST, "identity", ItemStatus.OK, "", identity),
             Change(HOST, "pods", ItemStatus.OK, "", folder),

@@ -142,10 +142,27 @@ def test_a_counter_that_fell_over_a_reboot_is_no_rate() -> None:
     assert view.first.mono_ns == 20_000_000_000
 
 
+@pytest.mark.parametrize(("at_s", "boots"), [(20, ("", "")), (20, ("one", "two")), (6000, ("one", "two"))])
+def test_a_node_that_rebooted_half_way_is_told(at_s: float, boots: tuple[str, str]) -> None:
+    """Its clock or its id of the boot tells; also when it was up for a shorter time than it was away."""
+    before = [
+        a_round(number, {NODE: snmp(OutSegs=9)}, at_s=4998 + number, boot=boots[0]) for number in (1, 2)
+    ]
+    after = a_round(1, {NODE: snmp(OutSegs=10)}, at_s=at_s, boot=boots[1])
+    seen = observed([*before, after], errors={"a": UnreachableError("a", "hung up")})
+    said = summed(seen)
+    assert "a  ok  broke once, rebooted once: its metrics are since then\n" in render_summary(said)
+    assert summary_to_json(said)["nodes"][0]["reboots"] == 1
+    view = seen.nodes["a"]
+    assert view.first is view.last
+    assert view.watched_ns == 1_000_000_000
+
+
 def test_a_reconnect_of_the_same_node_keeps_its_first_round() -> None:
     """Counters are the kernel's, and go on: the summary is over all of the time."""
     again = a_round(1, {NODE: snmp(OutSegs=70), POD: snmp(OutSegs=9000)}, at_s=9)
     view = observed([*QUIET, again]).nodes["a"]
+    assert view.reboots == 0
     assert view.first is not None
     assert view.first.mono_ns == 1_000_000_000
 

@@ -102,7 +102,7 @@ def test_what_is_not_there_is_one_error(state: Path, target: str) -> None:
         ("{", "not JSON"),
         ("[]", "not a run: it must be one object"),
         ("[" * 100_000, "not JSON"),
-        ('{"schema": "skoopctl.run/9"}', "its schema is 'skoopctl.run/9'"),
+        ('{"schema": "skoopctl.run/9"}', "schema 'skoopctl.run/9', this skoopctl reads 'skoopctl.run/1'"),
         ('{"schema": "skoopctl.run/1"}', "not a whole run: KeyError"),
         ('{"schema": "skoopctl.run/1", "coverage": 7}', "not a whole run: KeyError"),
     ],

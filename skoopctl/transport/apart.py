@@ -14,7 +14,7 @@ T = TypeVar("T")
 async def apart(work: Callable[..., T], *given: object) -> T:
     """Return what ``work`` returns, or raise what it raises. Cancelled, it is left to end by itself.
 
-    Not asyncio's own threads: the loop's end would wait for an API server that does not answer.
+    Not asyncio's own threads: the loop's end would wait for a resolver or an API server that does not answer.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
