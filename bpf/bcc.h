@@ -30,7 +30,11 @@
 #undef IPPROTO_IPV6
 #undef IPPROTO_GRE
 
+#undef READ
+#undef WRITE
+
 #define IS_SET(name) SETTING_##name
+#define SETTING_skoop_args_2 skoop_args_2
 #define SETTING_skoop_args_3 skoop_args_3
 #define SETTING_skoop_args_4 skoop_args_4
 
@@ -38,11 +42,22 @@
 	({ __typeof__((p)->a) value_ = 0; bpf_probe_read_kernel((void *)&value_, sizeof(value_), (void *)&(p)->a); value_; })
 #define READ2(p, a, b) ({ __typeof__((p)->a) first_ = READ1(p, a); READ1(first_, b); })
 #define READ3(p, a, b, c) ({ __typeof__((p)->a) before_ = READ1(p, a); READ2(before_, b, c); })
-#define READ_BY(_1, _2, _3, name, ...) name
-#define BPF_CORE_READ(p, ...) READ_BY(__VA_ARGS__, READ3, READ2, READ1)(p, __VA_ARGS__)
+#define READ4(p, a, b, c, d) ({ __typeof__((p)->a) earlier_ = READ1(p, a); READ3(earlier_, b, c, d); })
+#define READ_BY(_1, _2, _3, _4, name, ...) name
+#define BPF_CORE_READ(p, ...) READ_BY(__VA_ARGS__, READ4, READ3, READ2, READ1)(p, __VA_ARGS__)
 #define bpf_core_read(to, size, from) bpf_probe_read_kernel(to, size, (void *)(from))
 #define bpf_core_field_exists(field) 1
 #define bpf_core_enum_value_exists(type, name) HAS_##name
 #define bpf_core_enum_value(type, name) VALUE_##name
+#define BPF_CORE_READ_BITFIELD_PROBED(p, field) BITFIELD_##field(p)
 // The address of a bitfield is in no header: whatever depends on it is undecided.
-#define BPF_CORE_READ_BITFIELD_PROBED(p, field) ({ event->flags |= UNDECIDED; 0; })
+#define BITFIELD_icsk_ca_state(p) ({ event->flags |= UNDECIDED; 0; })
+// A bitfield before 5.6, with a word of its own and a mask for those who read it so.
+#ifdef SK_FL_PROTO_MASK
+#define BITFIELD_sk_protocol(p) ((READ1(p, __sk_flags_offset[0]) & SK_FL_PROTO_MASK) >> SK_FL_PROTO_SHIFT)
+#else
+#define BITFIELD_sk_protocol(p) READ1(p, sk_protocol)
+#endif
+#ifndef barrier_var
+#define barrier_var(value) asm volatile("" : "+r"(value))
+#endif

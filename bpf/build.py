@@ -15,7 +15,7 @@ from pathlib import Path
 
 from skoopctl.bpf.artefact import ARCHITECTURES
 from skoopctl.bpf.lowering import lower
-from skoopctl.bpf.rendering import BCC_PROBES, rendered
+from skoopctl.bpf.rendering import rendered
 from skoopctl.errors import BpfObjectError
 
 HERE = Path(__file__).resolve().parent
@@ -85,7 +85,8 @@ def main() -> None:
                 print(f"{path.parent.name}/{path.name}: {len(text)} bytes")
     folder = asked.out / "bcc"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in BCC_PROBES:
+    for source in sources():
+        name = source.name.removesuffix(".bpf.c")
         text = rendered(name, HERE)
         (folder / f"{name}.c").write_text(text, encoding="utf-8")
         print(f"bcc/{name}.c: {len(text)} bytes")

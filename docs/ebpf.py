@@ -73,17 +73,18 @@ cannot tell are in `Setup` (`backend`, `passed`, `missing`). `BpfRequest.backend
 | backend | needs | tells |
 |---|---|---|
 | `core` | BTF, root | everything |
-| `bcc` | BCC and the kernel's headers ([`skoopctl node prepare`](node.md)), root | everything of `packetloss`, \
-`tcpreset` and `tcpretrans`, but which retransmissions are tail loss probes |
+| `bcc` | BCC and the kernel's headers ([`skoopctl node prepare`](node.md)), root | everything of each \
+eBPF probe, but which retransmissions are tail loss probes |
 | `tracefs` | a mounted tracefs, root | each event of `packetloss` (reason, function, protocol), and of `tcpreset` \
 and `tcpretrans` (both ends); no namespace, and of a dropped packet neither ends, inside nor netfilter hook |
 | `proc` | root | counts of `packetloss`, `tcpreset` and `tcpretrans` by namespace and reason, from the kernel's \
 counters; nothing of what rules drop |
 
-- `bcc` is for kernels without BTF. A child of the node program, with BCC of the node's own Python, compiles the same
-  sources against the headers, within 60 s, 1 GiB of addresses and nice 19, loads them, hands over the descriptors and
-  ends: what clang takes is gone before the probe runs. It takes seconds (about 3 s a probe natively, against some
-  5 ms), and headers that are only in the kernel (`kheaders`) are not used, because BCC would unpack them into /tmp.
+- `bcc` is for kernels without BTF. A child of the node program, with BCC of the node's own Python,
+  compiles the same sources against the headers, within 60 s, 1 GiB of addresses and nice 19, loads them, hands over
+  the descriptors and ends: what clang takes is gone before the probe runs. It takes seconds (about 3 s a probe
+  natively, against some 5 ms), and headers that are only in the kernel (`kheaders`) are not used, because BCC would
+  unpack them into /tmp. All of them compile against the headers of Linux 5.10 and 6.1.
 - `tracefs` makes an instance of the kernel's tracing for each probe, `skoopctl-BOOT-PID.START-PROBE`, with 512 KB a
   CPU, and removes it at its end. SIGKILL would leave it: so a shell of its own process group waits for the program's
   end and removes it then, and every start removes those whose process is gone. Fields, and the names of reasons, are

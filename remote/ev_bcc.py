@@ -17,15 +17,10 @@ from select import POLLIN, poll
 HEADERS = ("/lib/modules/%s/source", "/lib/modules/%s/build")
 COMPILER_BYTES = 1 << 30  # of addresses, for the child
 REASON_FILES = ("net/dropreason-core.h", "net/dropreason.h", "net/rstreason.h", "linux/skbuff.h")
-EVENT_FILES = {"kfree_skb": "skb", "tcp_send_reset": "tcp", "tcp_retransmit_skb": "tcp"}
-# What newer kernels have: where it is declared, between which words, and what reads it.
-NEWER = (
-    ("net/net_namespace.h", "struct net {", "u64 net_cookie;", "BPF_CORE_READ(net, net_cookie)"),
-    ("linux/cgroup-defs.h", "struct sock_cgroup_data {", "struct cgroup *cgroup;", "BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id)"),
-    ("linux/kernfs.h", "struct kernfs_node {", "u64 id;", "BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id)"),
-)
-TABLES_GIVEN = ("totals", "flows", "wanted", "health", "perf", "filter")
-
+EVENT_FILES = {"kfree_skb": "skb", "tcp_send_reset": "tcp", "tcp_retransmit_skb": "tcp", "block_rq_issue": "block"}
+LEVELS = (2, 3, 4)  # numbers of arguments that programs ask about: skoop_args_N
+KPROBES = ("kprobe", "kretprobe")
+ARRAYS = (2, 6)
 
 class HeaderTypes:
     """What the programs need to know of a kernel, from its headers."""
@@ -108,8 +103,6 @@ class Bcc:
 
     def start(self, asked, namespaces):
         """Return a probe with a hook that is attached, or raise an Outcome. What was compiled once is not again."""
-        if not asked["bcc"]:
-            raise Outcome("absent", "there is no %s for BCC" % asked["name"])
         if self.refusal:
             raise self.refusal
         try:
@@ -117,7 +110,8 @@ class Bcc:
                 self.types = self.prepare()
             probe = self.probes.pop(asked["name"], None) or BccProbe(self.bpf, self.types, asked, self.request)
         except Outcome as outcome:
-            self.refusal = outcome  # what stops one of them stops them all, and each try may take a minute
+            if outcome.status != "failed":
+                self.refusal = outcome  # what stops one of them stops them all, and each try may take a minute
             raise
         probe.begin(namespaces)
         if not probe.attach():
@@ -152,18 +146,20 @@ class BccProbe(BpfProbe):
         """Have the child compile and load it."""
         begun, timeout_s = time.monotonic(), request["bcc_timeout_s"]
         text = asked["bcc"]
-        for name, struct_, needle, reading in NEWER:
-            if not types.has(name, struct_, needle):
+        for name, begins, needle, reading in asked["not_everywhere"]:
+            if not types.has(name, begins, needle):
                 text = text.replace(reading, "0")
         arity = dict((program["name"], types.arity(program["target"])) for program in asked["programs"])
         most = max(arity.values())
         reasons = dict((word, number) for number, word in types.names_of(asked["reasons"]).items())
-        flags = ["-Dskoop_args_%d=%d" % (level, int(level <= most)) for level in (3, 4)]
+        flags = ["-Dskoop_args_%d=%d" % (level, int(level <= most)) for level in LEVELS]
+        flags += ["-Dskoop_%s=%dULL" % each for each in sorted(asked["settings"].items())]
         for word in asked_about(text):
             flags += ["-DHAS_%s=%d" % (word, int(word in reasons)), "-DVALUE_%s=%s" % (word, reasons.get(word, 0))]
         flags += ["-w", "-D__TARGET_ARCH_%s" % ("x86" if posix.uname().machine == "x86_64" else "arm64")]
-        programs = [[program["name"], program["hook"]] for program in asked["programs"] if program["hook"] in ("raw_tp", "kprobe")]
-        order = {"text": text, "flags": flags, "programs": programs, "maps": list(TABLES_GIVEN), "memory": COMPILER_BYTES, "timeout_s": int(timeout_s)}
+        programs = [[program["name"], program["hook"]] for program in asked["programs"] if program["hook"] in ("raw_tp",) + KPROBES]
+        maps = [row["name"] for row in asked["maps"] if row["name"] != "ring"] + ["filter"]
+        order = {"text": text, "flags": flags, "programs": programs, "maps": maps, "memory": COMPILER_BYTES, "timeout_s": int(timeout_s)}
         self.said, descriptors = compiled(request["bcc_compiler"], order, timeout_s)
         for name, trouble in self.said["programs"].items():
             if not trouble:
@@ -180,12 +176,9 @@ class BccProbe(BpfProbe):
     def begin(self, namespaces):
         """Start from nothing: which namespaces are wanted, and no counts. Nothing is attached meanwhile."""
         self.hooks, self.degraded = [], False
-        for name in ("totals", "flows", "wanted"):
-            for key, _ in self.maps.items(name, 1 << 16):
-                self.maps.drop(name, key)
-        width = (self.maps.rows["health"]["value"] + 7) // 8 * 8 * self.maps.cpus
-        for index in range(self.maps.rows["health"]["entries"]):
-            self.maps.put("health", struct.pack("=I", index), bytes(width))
+        for name in self.tables:
+            if name != "perf":
+                wipe(self.maps, name)
         self.buffer.drain()
         for inode in namespaces:
             self.maps.put("wanted", struct.pack("=I", inode), struct.pack("=I", 1))
@@ -223,6 +216,18 @@ class BccProbe(BpfProbe):
         """Let go of everything."""
         self.loaded.update(self.given)
         BpfProbe.close(self)
+
+
+def wipe(maps, name):
+    """Empty a hash, fill an array with zeros."""
+    row = maps.rows[name]
+    if row["type"] not in ARRAYS:
+        for key, _ in maps.items(name, row["entries"]):
+            maps.drop(name, key)
+        return
+    nothing = bytes((row["value"] + 7) // 8 * 8 * (maps.cpus if row["type"] in PER_CPU else 1))
+    for index in range(row["entries"]):
+        maps.put(name, struct.pack("=I", index), nothing)
 
 
 def last_line(text):

@@ -36,7 +36,7 @@ def compiled_by_bcc(asked, said, given):
     module = BPF(text=asked["text"].encode(), cflags=asked["flags"])
     for name, hook in asked["programs"]:
         try:
-            given.append(module.load_func(name.encode(), BPF.KPROBE if hook == "kprobe" else BPF.RAW_TRACEPOINT).fd)
+            given.append(module.load_func(name.encode(), BPF.RAW_TRACEPOINT if hook == "raw_tp" else BPF.KPROBE).fd)
             said["programs"][name] = ""
         except Exception as error:
             said["programs"][name] = str(error)[-2000:] or "refused"

@@ -155,7 +155,7 @@ def built(name: str, architecture: str) -> Artefact:
 
 
 def bcc_source(name: str) -> str:
-    """Return the text of a probe for BCC, or nothing when there is none: `rendering.BCC_PROBES`."""
+    """Return the text of a probe for BCC, as `rendering` writes it."""
     paths = [folder / "bcc" / f"{name}.c" for folder in _folders()]
     return next((path.read_text(encoding="utf-8") for path in paths if path.is_file()), "")
 

@@ -10,6 +10,7 @@ from typing import Any
 from skoopctl import __version__
 from skoopctl.bpf.artefact import bcc_source, built
 from skoopctl.bpf.catalogue import FRAMES, PROBES, BpfProbe
+from skoopctl.bpf.rendering import not_everywhere
 from skoopctl.errors import UsageError
 from skoopctl.evidence.payload import job_of, joined
 from skoopctl.transport.base import Job
@@ -207,12 +208,14 @@ class BpfRequest:
             for hook in probe.hooks
         ]
         numbers = {kind.name: kind.number for kind in probe.kinds}
+        text = bcc_source(probe.name) if "bcc" in self.backends else ""
         more = {
             "groups": groups,
             "record": probe.record_bytes,
             "calls": FRAMES if probe.stack else 0,
             "reasons": probe.reasons,
-            "bcc": bcc_source(probe.name) if "bcc" in self.backends else "",
+            "bcc": text,
+            "not_everywhere": not_everywhere(text),
             "kinds": {kind.number: kind.name for kind in probe.kinds},
             "proof": [numbers.get(each, each) for each in probe.proof],
         }

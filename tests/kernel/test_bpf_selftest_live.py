@@ -28,10 +28,14 @@ def wire() -> Iterator[Pair]:
 
 
 def ran_in(
-    side: Side, *probes: str, change: Callable[[str], str] | None = None, selftest: bool = True
+    side: Side,
+    *probes: str,
+    change: Callable[[str], str] | None = None,
+    selftest: bool = True,
+    buffers: str = "auto",
 ) -> Watch:
     """Return probes that have run for a moment as if that namespace were the node's own."""
-    request = BpfRequest(probes, 0.5, (side.inode,), backend="core", selftest=selftest)
+    request = BpfRequest(probes, 0.5, (side.inode,), buffers, backend="core", selftest=selftest)
     with Watch(request, prefix=("nsenter", f"--net=/run/netns/{side.name}"), change=change) as watch:
         watch.wait()
     assert watch.ended_whole
@@ -71,6 +75,20 @@ def test_a_program_that_is_never_called_is_told(wire: Pair) -> None:
     assert setup.detail == "attached, and did not see what it was made to see: reset-received"
     assert {report.status for report in setup.hooks} == {"ok"}
     assert watch.setups["packetloss"].status == "ok"
+
+
+@pytest.mark.parametrize("buffers", ["ring", "perf"])
+def test_a_buffer_that_others_filled_before_the_test_makes_no_probe_silent(wire: Pair, buffers: str) -> None:
+    """What came between attaching and the test, which takes BCC a minute, is thrown away before it."""
+    fill = "for _ in range(20000):\n        Stimulus.lose_datagram(many)\n        many.close()\n"
+
+    def busy(source: str) -> str:
+        begins = "    stimulus = Stimulus()\n"
+        assert source.count(begins) == 1
+        return source.replace(begins, f"{begins}    many = Stimulus()\n    {fill}")
+
+    watch = ran_in(wire.client, "packetloss", change=busy, buffers=buffers)
+    assert (watch.setups["packetloss"].buffer, watch.tests["packetloss"].result) == (buffers, "ok")
 
 
 def test_a_node_whose_loopback_is_down_is_no_silent_probe(wire: Pair) -> None:

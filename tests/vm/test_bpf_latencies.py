@@ -12,49 +12,13 @@ from skoopctl.bpf.program import BpfRequest, bpf_job
 from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, Setup, Stream
 from skoopctl.evidence.frames import FrameKind, _frames
 from tests.kernel.bpf_delays import delay_of, only
+from tests.vm.causes import COMMANDS, TRAFFIC
 from tests.vm.guest import Guest
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
 WATCHED_S = 10.0
 HOUR_US = 3_600_000_000
-TRAFFIC = r"""
-import contextlib, socket, time
-end = time.time() + 60
-while time.time() < end:
-    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        with contextlib.ExitStack() as ends:
-            listener = ends.enter_context(socket.socket(family))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((address, 4501))
-            listener.listen()
-            near = ends.enter_context(socket.create_connection((address, 4501)))
-            far = ends.enter_context(listener.accept()[0])
-            near.sendall(b"x")
-            time.sleep(0.2)
-            far.recv(10)
-            near.setblocking(False)
-            written = 0
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    written += near.send(b"y" * 10000)
-            time.sleep(0.2)
-            while written:
-                written -= len(far.recv(1 << 20))
-            receiver = ends.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-            receiver.bind((address, 4502))
-            sender = ends.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-            sender.sendto(b"z", (address, 4502))
-            receiver.recv(10)
-"""
-COMMANDS = r"""
-import subprocess, time
-end = time.time() + 60
-while time.time() < end:
-    for word in ("on", "off"):
-        subprocess.check_call(["ip", "link", "set", "eth0", "promisc", word])
-        time.sleep(0.2)
-"""
 BOTH = {"127.0.0.1", "::1"}
 
 

@@ -26,7 +26,11 @@
 #undef IPPROTO_IPV6
 #undef IPPROTO_GRE
 
+#undef READ
+#undef WRITE
+
 #define IS_SET(name) SETTING_##name
+#define SETTING_skoop_args_2 skoop_args_2
 #define SETTING_skoop_args_3 skoop_args_3
 #define SETTING_skoop_args_4 skoop_args_4
 
@@ -34,14 +38,25 @@
 	({ __typeof__((p)->a) value_ = 0; bpf_probe_read_kernel((void *)&value_, sizeof(value_), (void *)&(p)->a); value_; })
 #define READ2(p, a, b) ({ __typeof__((p)->a) first_ = READ1(p, a); READ1(first_, b); })
 #define READ3(p, a, b, c) ({ __typeof__((p)->a) before_ = READ1(p, a); READ2(before_, b, c); })
-#define READ_BY(_1, _2, _3, name, ...) name
-#define BPF_CORE_READ(p, ...) READ_BY(__VA_ARGS__, READ3, READ2, READ1)(p, __VA_ARGS__)
+#define READ4(p, a, b, c, d) ({ __typeof__((p)->a) earlier_ = READ1(p, a); READ3(earlier_, b, c, d); })
+#define READ_BY(_1, _2, _3, _4, name, ...) name
+#define BPF_CORE_READ(p, ...) READ_BY(__VA_ARGS__, READ4, READ3, READ2, READ1)(p, __VA_ARGS__)
 #define bpf_core_read(to, size, from) bpf_probe_read_kernel(to, size, (void *)(from))
 #define bpf_core_field_exists(field) 1
 #define bpf_core_enum_value_exists(type, name) HAS_##name
 #define bpf_core_enum_value(type, name) VALUE_##name
+#define BPF_CORE_READ_BITFIELD_PROBED(p, field) BITFIELD_##field(p)
 
-#define BPF_CORE_READ_BITFIELD_PROBED(p, field) ({ event->flags |= UNDECIDED; 0; })
+#define BITFIELD_icsk_ca_state(p) ({ event->flags |= UNDECIDED; 0; })
+
+#ifdef SK_FL_PROTO_MASK
+#define BITFIELD_sk_protocol(p) ((READ1(p, __sk_flags_offset[0]) & SK_FL_PROTO_MASK) >> SK_FL_PROTO_SHIFT)
+#else
+#define BITFIELD_sk_protocol(p) READ1(p, sk_protocol)
+#endif
+#ifndef barrier_var
+#define barrier_var(value) asm volatile("" : "+r"(value))
+#endif
 
 BPF_ARRAY(filter, u32, 1);
 
@@ -51,7 +66,7 @@ enum kind {
 	RESET_ACTIVE = 11,
 	RESET_PROCESS = 12,
 	RESET_RECEIVED = 13,
-	RESET_SENT = 14, 
+	RESET_SENT = 14,
 	RETRANSMIT = 20,
 	RETRANSMIT_PROBE = 21,
 	RETRANSMIT_SYNACK = 22,
@@ -79,8 +94,8 @@ enum kind {
 };
 
 enum flag {
-	FRAGMENT = 1,  
-	UNDECIDED = 2, 
+	FRAGMENT = 1,
+	UNDECIDED = 2,
 };
 
 #define FRAMES 14
@@ -95,13 +110,13 @@ struct record {
 	u32 reason;
 	u32 length;
 	u8 kind;
-	u8 family; 
+	u8 family;
 	u8 protocol;
 	u8 tcp_flags;
 	u8 state;
 	u8 flags;
 	u16 ethertype;
-	u16 source_port; 
+	u16 source_port;
 	u16 destination_port;
 	s32 error;
 	u8 source[16];
@@ -121,7 +136,7 @@ struct flow_key {
 	u8 kind;
 	u8 family;
 	u8 protocol;
-	u8 filtered; 
+	u8 filtered;
 	u16 source_port;
 	u16 destination_port;
 	u8 source[16];
@@ -130,8 +145,8 @@ struct flow_key {
 
 enum health {
 	SAMPLED,
-	LOST,       
-	UNCOUNTED,  
+	LOST,
+	UNCOUNTED,
 	HEALTH_SIZE,
 };
 
@@ -304,7 +319,7 @@ static __always_inline void of_socket(struct record *event, struct sock *sk)
 {
 	in_namespace(event, BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	between_socket(event, &sk->__sk_common);
-	
+
 	if (!event->source_port)
 		event->source_port = host_order(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	cgroup_of(event, sk);
@@ -423,42 +438,42 @@ static __always_inline void swap_ends(struct record *event)
 	event->destination_port = port;
 }
 
-#define ETH_P_TEB 0x6558 
+#define ETH_P_TEB 0x6558
 #define ETH_P_8021Q 0x8100
 #define IPPROTO_IPIP 4
 #define IPPROTO_IPV6 41
 #define IPPROTO_GRE 47
-#define PORT_VXLAN 4789     
-#define PORT_VXLAN_OLD 8472 
-#define PORT_GENEVE 6081    
+#define PORT_VXLAN 4789
+#define PORT_VXLAN_OLD 8472
+#define PORT_GENEVE 6081
 
 enum carrier {
 	BY_VXLAN = 1,
 	BY_GENEVE = 2,
 	BY_GRE = 3,
-	BY_IPIP = 4, 
+	BY_IPIP = 4,
 };
 
-#define WITH_ID 4 
+#define WITH_ID 4
 
 struct inner {
-	u32 id;     
-	u8 carrier; 
+	u32 id;
+	u8 carrier;
 	u8 family;
 	u8 protocol;
 	u8 tcp_flags;
 	u8 flags;
 	u8 unused[3];
-	u16 source_port; 
+	u16 source_port;
 	u16 destination_port;
 	u8 source[16];
 	u8 destination[16];
 };
 
 struct reader {
-	const u8 *at;  
+	const u8 *at;
 	const u8 *end;
-	u16 ethertype; 
+	u16 ethertype;
 };
 
 static __always_inline const u8 *end_of(struct sk_buff *skb)
@@ -477,13 +492,13 @@ static __always_inline void open_udp(struct inner *inner, struct reader *reader,
 	if (take(head, 16, at, reader->end))
 		return;
 	if (port == PORT_GENEVE) {
-		if (head[8] >> 6 || head[9] & 0x80) 
+		if (head[8] >> 6 || head[9] & 0x80)
 			return;
 		inner->carrier = BY_GENEVE;
 		reader->ethertype = head[10] << 8 | head[11];
 		reader->at = at + 16 + (head[8] & 0x3f) * 4;
 	} else {
-		if ((head[8] & 0x0c) != 0x08) 
+		if ((head[8] & 0x0c) != 0x08)
 			return;
 		inner->carrier = BY_VXLAN;
 		reader->ethertype = ETH_P_TEB;
@@ -499,9 +514,9 @@ static __always_inline void open_gre(struct inner *inner, struct reader *reader)
 	const u8 *at = reader->at;
 
 	reader->at = 0;
-	if (take(head, 4, at, reader->end) || head[0] & 0x40 || head[1] & 7) 
+	if (take(head, 4, at, reader->end) || head[0] & 0x40 || head[1] & 7)
 		return;
-	at += head[0] & 0x80 ? 8 : 4; 
+	at += head[0] & 0x80 ? 8 : 4;
 	if (head[0] & 0x20) {
 		if (take(key, 4, at, reader->end))
 			return;
@@ -511,7 +526,7 @@ static __always_inline void open_gre(struct inner *inner, struct reader *reader)
 	}
 	inner->carrier = BY_GRE;
 	reader->ethertype = head[2] << 8 | head[3];
-	reader->at = at + (head[0] & 0x10 ? 4 : 0); 
+	reader->at = at + (head[0] & 0x10 ? 4 : 0);
 }
 
 static __always_inline void open_frame(struct reader *reader)
@@ -594,7 +609,7 @@ int on_kfree_skb(u64 *ctx)
 		if (sk)
 			cgroup_of(event, sk);
 	}
-	
+
 	if (!event->netns || !is_wanted(event->netns))
 		return 0;
 	behind = between_packet(event, skb);

@@ -26,7 +26,11 @@
 #undef IPPROTO_IPV6
 #undef IPPROTO_GRE
 
+#undef READ
+#undef WRITE
+
 #define IS_SET(name) SETTING_##name
+#define SETTING_skoop_args_2 skoop_args_2
 #define SETTING_skoop_args_3 skoop_args_3
 #define SETTING_skoop_args_4 skoop_args_4
 
@@ -34,14 +38,25 @@
 	({ __typeof__((p)->a) value_ = 0; bpf_probe_read_kernel((void *)&value_, sizeof(value_), (void *)&(p)->a); value_; })
 #define READ2(p, a, b) ({ __typeof__((p)->a) first_ = READ1(p, a); READ1(first_, b); })
 #define READ3(p, a, b, c) ({ __typeof__((p)->a) before_ = READ1(p, a); READ2(before_, b, c); })
-#define READ_BY(_1, _2, _3, name, ...) name
-#define BPF_CORE_READ(p, ...) READ_BY(__VA_ARGS__, READ3, READ2, READ1)(p, __VA_ARGS__)
+#define READ4(p, a, b, c, d) ({ __typeof__((p)->a) earlier_ = READ1(p, a); READ3(earlier_, b, c, d); })
+#define READ_BY(_1, _2, _3, _4, name, ...) name
+#define BPF_CORE_READ(p, ...) READ_BY(__VA_ARGS__, READ4, READ3, READ2, READ1)(p, __VA_ARGS__)
 #define bpf_core_read(to, size, from) bpf_probe_read_kernel(to, size, (void *)(from))
 #define bpf_core_field_exists(field) 1
 #define bpf_core_enum_value_exists(type, name) HAS_##name
 #define bpf_core_enum_value(type, name) VALUE_##name
+#define BPF_CORE_READ_BITFIELD_PROBED(p, field) BITFIELD_##field(p)
 
-#define BPF_CORE_READ_BITFIELD_PROBED(p, field) ({ event->flags |= UNDECIDED; 0; })
+#define BITFIELD_icsk_ca_state(p) ({ event->flags |= UNDECIDED; 0; })
+
+#ifdef SK_FL_PROTO_MASK
+#define BITFIELD_sk_protocol(p) ((READ1(p, __sk_flags_offset[0]) & SK_FL_PROTO_MASK) >> SK_FL_PROTO_SHIFT)
+#else
+#define BITFIELD_sk_protocol(p) READ1(p, sk_protocol)
+#endif
+#ifndef barrier_var
+#define barrier_var(value) asm volatile("" : "+r"(value))
+#endif
 
 BPF_ARRAY(filter, u32, 1);
 
@@ -51,7 +66,7 @@ enum kind {
 	RESET_ACTIVE = 11,
 	RESET_PROCESS = 12,
 	RESET_RECEIVED = 13,
-	RESET_SENT = 14, 
+	RESET_SENT = 14,
 	RETRANSMIT = 20,
 	RETRANSMIT_PROBE = 21,
 	RETRANSMIT_SYNACK = 22,
@@ -79,8 +94,8 @@ enum kind {
 };
 
 enum flag {
-	FRAGMENT = 1,  
-	UNDECIDED = 2, 
+	FRAGMENT = 1,
+	UNDECIDED = 2,
 };
 
 #define FRAMES 14
@@ -95,13 +110,13 @@ struct record {
 	u32 reason;
 	u32 length;
 	u8 kind;
-	u8 family; 
+	u8 family;
 	u8 protocol;
 	u8 tcp_flags;
 	u8 state;
 	u8 flags;
 	u16 ethertype;
-	u16 source_port; 
+	u16 source_port;
 	u16 destination_port;
 	s32 error;
 	u8 source[16];
@@ -121,7 +136,7 @@ struct flow_key {
 	u8 kind;
 	u8 family;
 	u8 protocol;
-	u8 filtered; 
+	u8 filtered;
 	u16 source_port;
 	u16 destination_port;
 	u8 source[16];
@@ -130,8 +145,8 @@ struct flow_key {
 
 enum health {
 	SAMPLED,
-	LOST,       
-	UNCOUNTED,  
+	LOST,
+	UNCOUNTED,
 	HEALTH_SIZE,
 };
 
@@ -304,7 +319,7 @@ static __always_inline void of_socket(struct record *event, struct sock *sk)
 {
 	in_namespace(event, BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	between_socket(event, &sk->__sk_common);
-	
+
 	if (!event->source_port)
 		event->source_port = host_order(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	cgroup_of(event, sk);
@@ -423,7 +438,7 @@ static __always_inline void swap_ends(struct record *event)
 	event->destination_port = port;
 }
 
-#define ICSK_TIME_LOSS_PROBE 5 
+#define ICSK_TIME_LOSS_PROBE 5
 #define TCP_CA_RECOVERY 3
 
 static __always_inline u8 kind_of(struct record *event, struct sock *sk)

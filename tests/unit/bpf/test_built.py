@@ -15,7 +15,7 @@ from bpf.build import build, compile_object, sources
 from skoopctl.bpf.artefact import ARCHITECTURES, GPL_COMPATIBLE, built, from_json
 from skoopctl.bpf.catalogue import PROBES
 from skoopctl.bpf.lowering import lower
-from skoopctl.bpf.rendering import BCC_PROBES, rendered
+from skoopctl.bpf.rendering import rendered
 from skoopctl.errors import BpfObjectError
 from tests.support.bpf_loader import needs_clang
 
@@ -40,7 +40,7 @@ def test_building_again_gives_what_is_committed(
     assert build(source, architecture, tmp_path) == committed
 
 
-@pytest.mark.parametrize("name", BCC_PROBES)
+@pytest.mark.parametrize("name", NAMES)
 def test_texts_for_bcc_are_those_of_the_sources(name: str) -> None:
     """What BCC gets is the sources of today, without what only clang and libbpf know; otherwise: make bpf."""
     committed = (HERE / "built" / "bcc" / f"{name}.c").read_text(encoding="utf-8")
