@@ -103,15 +103,15 @@ class Session:
         """Tell that a probe cannot be had at all."""
         self.send("setup", {"probe": asked["name"], "status": "unavailable", "reason": outcome.status, "detail": outcome.detail, "backend": asked["backend"], "hooks": hooks, "names": {}, "ms": self.ms, "passed": passed})
 
-    def run(self, until):
-        """Send what comes, until a time."""
+    def run(self, until, enough):
+        """Send what comes, until a time, or until somebody has had ``enough``."""
         waiting = self.waiting()
         pause = self.request["counts_s"]
         due = time.monotonic() + pause if pause else until
         budget = Budget(self.request, self.stats >= 0)
         while self.probes:
             now, spent = time.monotonic(), time.process_time()
-            if now >= until:
+            if now >= until or enough:
                 break
             for probe, share in budget.step(now, self.budgeted()):
                 self.take_off(probe, share, budget)
@@ -219,9 +219,9 @@ class Session:
 
 def watch_with_bpf(request, backends):
     """Answer one request for probes by the backends that are given, the best first, and end."""
-    until = float("inf")
+    until, enough = float("inf"), ()
     if request["lease_s"]:
-        hold_lease(request["lease_s"])
+        enough = hold_lease(request["lease_s"])
     else:
         until = guard(request["deadline_s"]) - 1
     frames = Frames(1, request["total_bytes"])
@@ -238,7 +238,7 @@ def watch_with_bpf(request, backends):
         if request["stats"]:
             session.stats = enabled_stats(Loader())
         send("started", {"probes": [probe.name for probe in session.probes]})
-        session.run(min(time.monotonic() + (request["duration_s"] or float("inf")), until))
+        session.run(min(time.monotonic() + (request["duration_s"] or float("inf")), until), enough)
         session.finish()
         frames.send(END, to_json({"items": 0}).encode())
         frames.flush()

@@ -116,7 +116,8 @@ def probe_run(
 
     PROBE is a name that 'skoopctl probe list' shows; 'all' is all of them; without any, those that cost little.
     One login and one exec a node for the whole time; nothing there is changed, and nothing is left. On a terminal,
-    a table shows the rates meanwhile. Ctrl-C ends it early, with the summary. Without -i, the running lab is asked.
+    a table shows the rates meanwhile. Ctrl-C ends it early, with the summary; a second one does not wait for what
+    nodes have still to tell. Without -i, the running lab is asked.
     """
     from skoopctl.checks.finding import Severity
     from skoopctl.cli.probe_session import Session

@@ -58,7 +58,8 @@ class Session:
     def watch(self, transports: RealTransports, *, form: str, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`.
 
-        Where rules dropped packets, the rules of these nodes are collected then, to say which.
+        Where rules dropped packets, the rules of these nodes are collected then, to say which. Ctrl-C ends the watch
+        with its last counts; a second one does not wait for them, nor for rules.
         """
         as_lines = form != TEXT
         shows_rates = as_lines or (not quiet and sys.stderr.isatty())
@@ -68,10 +69,14 @@ class Session:
         try:
             with self._shown(observation, lines, quiet=quiet):
                 asyncio.run(self._watch(observation, transports, lines))
+        except KeyboardInterrupt:
+            interrupted = True
+        try:
             if self.events:
                 asyncio.run(self._blame(observation, transports))
         except KeyboardInterrupt:
             interrupted = True
+            click.echo("skoopctl: interrupted: which rules dropped packets is not known", err=True)
         return summary_of(
             observation,
             self.stay.rounds,

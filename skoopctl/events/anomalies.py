@@ -23,6 +23,8 @@ from skoopctl.events.thresholds import EVENT_THRESHOLDS, EventThreshold, split_t
 from skoopctl.events.words import duration, word
 from skoopctl.evidence.untrusted import printable
 
+SHORTEST_S = 1.0
+"""What comes once in a shorter time is no rate."""
 MAX_FLOWS = 8
 """So many flows are evidence of a finding, and `_IN_TEXT` stand in its summary; the rest is counted."""
 MAX_COUNTS = 8
@@ -66,7 +68,7 @@ def event_findings(
     found: list[tuple[float, Finding]] = []
     for case in _cases(tallies, flows, events):
         limit = given.get(case.row.name, case.row.default)
-        number = case.count / seconds if case.row.per_second and seconds > 0 else float(case.count)
+        number = case.count / max(seconds, SHORTEST_S) if case.row.per_second else float(case.count)
         if case.count and number >= limit:
             over = number / limit if limit else float("inf")
             found.append((over, _finding(node, case, seconds, answers or {})))

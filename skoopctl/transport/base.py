@@ -7,7 +7,7 @@ that whatever came before a failure is kept, or a :class:`~skoopctl.transport.ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -77,6 +77,10 @@ class HostResult:
     elapsed_s: float
 
 
+Write = Callable[[bytes], None]
+"""Writes to a program's stdin."""
+
+
 class Receiver(Protocol):
     """What a transport gives to: what a program writes, and how it ended."""
 
@@ -125,6 +129,10 @@ class Receiver(Protocol):
         """Take a piece of stderr."""
         ...
 
+    def opened(self, write: Write) -> None:
+        """Hear that the job's stdin is sent, and how more is written. To a program that has ended nothing is."""
+        ...
+
 
 @dataclass(slots=True)
 class Answer:
@@ -169,6 +177,9 @@ class Answer:
     def add_stderr(self, data: bytes) -> None:
         """Keep the beginning of stderr."""
         self._stderr += data[: MOST_STDERR - len(self._stderr)]
+
+    def opened(self, write: Write) -> None:
+        """Say nothing more."""
 
     @property
     def begun(self) -> bool:

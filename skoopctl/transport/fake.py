@@ -51,6 +51,8 @@ class FakeTransports:
     """Hosts in the order in which jobs began on them."""
     beats: dict[str, int] = field(default_factory=dict)
     """How often each job's host has had a byte on stdin."""
+    said: dict[str, bytes] = field(default_factory=dict)
+    """What else each job's host has had on stdin."""
     over: bool = False
     """Whether the run has closed what its hosts share."""
 
@@ -106,6 +108,7 @@ class FakeTransport:
         self.log.jobs[self.host.name] = job
         self.log.execs.append(self.host.name)
         receiver.add_stderr(self.script.stderr)
+        receiver.opened(self._say)
         with heartbeat(self._beat, job.heartbeat_s):
             whole = await self._pour(job, receiver)
             await asyncio.sleep(self.script.run_s)
@@ -122,6 +125,9 @@ class FakeTransport:
                 if not receiver.add_stdout(piece):
                     return False
         return whole
+
+    def _say(self, data: bytes) -> None:
+        self.log.said[self.host.name] = self.log.said.get(self.host.name, b"") + data
 
     def _beat(self, data: bytes) -> None:
         self.log.beats[self.host.name] = self.log.beats.get(self.host.name, 0) + len(data)

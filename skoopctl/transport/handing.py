@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from skoopctl.errors import SkoopError
-from skoopctl.transport.base import MOST_NOISE, MOST_STDERR
+from skoopctl.transport.base import MOST_NOISE, MOST_STDERR, Write
 
 Take = Callable[[bytes], None]
 """Is given each piece of stdout; raises a `SkoopError` when it cannot be used, which ends the conversation."""
@@ -28,6 +28,8 @@ class HandingOn:
     size: int = 0
     error: SkoopError | None = None
     """Why ``take`` wants no more."""
+    write: Write | None = None
+    """Writes to the program's stdin, once it has what it needs."""
     _before: bytearray = field(default_factory=bytearray)
     """What came before the beginning, and after it nothing."""
     _stderr: bytearray = field(default_factory=bytearray)
@@ -48,6 +50,10 @@ class HandingOn:
     def add_stderr(self, data: bytes) -> None:
         """Keep the beginning of stderr."""
         self._stderr += data[: MOST_STDERR - len(self._stderr)]
+
+    def opened(self, write: Write) -> None:
+        """Keep what writes to the program."""
+        self.write = write
 
     @property
     def max_output(self) -> int:

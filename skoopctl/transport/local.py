@@ -80,6 +80,7 @@ class LocalTransport:
                 stdin.write(job.stdin)
             else:
                 await talk.hold(stdin.write, job.stdin)
+            receiver.opened(stdin.write)
             with heartbeat(stdin.write, job.heartbeat_s):
                 await protocol.ended
         except BaseException:

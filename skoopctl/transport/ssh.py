@@ -150,6 +150,7 @@ class SshTransport:
                 write(job.stdin)
             else:
                 await talk.hold(write, job.stdin)
+            receiver.opened(write)
             with heartbeat(write, job.heartbeat_s):
                 broken = await session.ended
         except BaseException:

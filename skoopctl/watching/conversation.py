@@ -14,6 +14,8 @@ from skoopctl.transport.handing import HandingOn
 from skoopctl.transport.verdict import complaint, unforeseen
 
 _T = TypeVar("_T")
+LAST_WORDS = b"."
+"""As remote/lease.py has it."""
 
 
 class Reader(Protocol[_T]):
@@ -85,6 +87,11 @@ class Conversation(Generic[_T]):
             raise complaint(self._host, self._receiver) or TransportError(
                 self._host.name, f"the program there ended by itself after {self._came} {self._talk.words}"
             )
+
+    def ask_for_last_words(self) -> None:
+        """Tell the program to say what it still has to say, and to end. One that has not begun is not waited for."""
+        if self._receiver.write is not None:
+            self._receiver.write(LAST_WORDS)
 
     def _take(self, data: bytes) -> None:
         """Read what came and tell it. Raises `SkoopError`: the caller is the transport's event handler."""

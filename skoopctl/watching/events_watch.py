@@ -6,8 +6,9 @@ What goes wrong here costs events and no rounds: a server that allows one exec a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from skoopctl.errors import DeniedError, SkoopError, UnsupportedError
 from skoopctl.inventory.host import InventoryHost
@@ -17,6 +18,9 @@ from skoopctl.transport.verdict import unforeseen
 from skoopctl.watching.conversation import Conversation
 from skoopctl.watching.events_asked import ARCHITECTURES, EventsAsked
 from skoopctl.watching.listener import EventListener
+
+if TYPE_CHECKING:
+    from skoopctl.bpf.stream import Said
 
 LAST_WORDS_S = 3.0
 """How long the end of events is waited for when all rounds have come: what was counted comes last."""
@@ -44,6 +48,7 @@ class EventsWatch:
         self._wanted: Wanted | None = None
         self._changed = asyncio.Event()
         self._scope: asyncio.Timeout | None = None
+        self._talking: Conversation[Said] | None = None
         self._came = False
         self.over = asyncio.Event()
         """Whether nothing more is to come of what is wanted."""
@@ -60,6 +65,15 @@ class EventsWatch:
             self.over.set()
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def last_words(self, seconds: float) -> None:
+        """Have the program say what it has counted since the last time, and end; wait for that, and not for long."""
+        if self._talking is None:
+            return
+        self._talking.ask_for_last_words()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.over.wait()
 
     async def run(self, transport: Transport) -> None:
         """Listen until cancelled. No failure is raised: the listener hears of it."""
@@ -116,12 +130,15 @@ class EventsWatch:
             )
         left = max(wanted.until - asyncio.get_running_loop().time(), 0.1) if wanted.until else 0.0
         talk = wanted.asked.talk(self._host.name, wanted.architecture, round(left, 1))
-        heard: Callable[[object], None] = self._hear
-        await Conversation(self._host, talk, heard).hold(transport, self._first_s)
+        self._talking = Conversation(self._host, talk, self._hear)
+        try:
+            await self._talking.hold(transport, self._first_s)
+        finally:
+            self._talking = None
 
-    def _hear(self, said: object) -> None:
+    def _hear(self, said: Said) -> None:
         self._came = True
-        self._listener.said(self._host, said)  # type: ignore[arg-type]
+        self._listener.said(self._host, said)
 
 
 def _is_final(error: SkoopError) -> bool:

@@ -74,6 +74,13 @@ class FleetWatch:
             self._group = None
             await self._shared.factory.close()
 
+    async def last_words(self) -> None:
+        """Wait, and not for long, for what events have counted since the last time; they end with it.
+
+        For whoever is about to end it before its time.
+        """
+        await asyncio.gather(*(watch.last_words() for watch, _ in self._tasks.values()))
+
     def set_hosts(self, hosts: Sequence[InventoryHost]) -> None:
         """Watch these from now on: who is new joins, who is missing leaves at once, who has changed begins anew.
 

@@ -53,7 +53,8 @@ async def watch_for(
 ) -> None:
     """Watch the observation's hosts until each has sent its rounds or its time is up. Closes the transports.
 
-    A host that is down is tried again as long as the others are watched, and costs no more time than they do.
+    A host that is down is tried again as long as the others are watched, and costs no more time than they do. When
+    it is cancelled, what was counted since the last time is told first, where that comes soon.
     """
     loop = asyncio.get_running_loop()
     hosts: Sequence[InventoryHost] = observation.hosts
@@ -75,6 +76,9 @@ async def watch_for(
             if not any(_due(view, stay, started, now) for view in observation.nodes.values()):
                 running.cancel()
                 await asyncio.wait([running])
+    except asyncio.CancelledError:
+        await watch.last_words()
+        raise
     finally:
         running.cancel()
         await asyncio.wait([running])

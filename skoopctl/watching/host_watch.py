@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from skoopctl.errors import DeniedError, SkoopError, UnreachableError
@@ -56,6 +56,11 @@ class HostWatch:
         self.rounds = 0
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def last_words(self) -> None:
+        """Wait for what its events have counted since the last time, and not for long: they end with it."""
+        if self._events is not None:
+            await self._events.last_words(LAST_WORDS_S)
 
     async def run(self) -> None:
         """Watch the host, and tell the listener how it goes. No failure of the host is raised."""
@@ -113,9 +118,7 @@ class HostWatch:
         listening = asyncio.create_task(self._events.run(transport), name=f"events of {self.host.name}")
         try:
             await self._listen_to_rounds(transport)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORDS_S):
-                    await self._events.over.wait()
+            await self.last_words()
         finally:
             listening.cancel()
             await asyncio.wait([listening])

@@ -28,6 +28,7 @@ from skoopctl.probes.rates import Rates, rates
 from skoopctl.probes.sample import Availability, Snapshot, State
 from skoopctl.transport.base import Answer, HostStatus
 from skoopctl.transport.verdict import status_of
+from skoopctl.watching.stretches import Stretches
 
 if TYPE_CHECKING:
     from skoopctl.cluster.cluster import Cluster
@@ -63,8 +64,8 @@ class NodeView:
     """Which start of its kernel the last rounds are of, where it tells."""
     reboots: int = 0
     """How often it has started anew between two rounds. Metrics are compared since the last time."""
-    watched_ns: int = 0
-    """How long it was watched before that."""
+    hearing: Stretches = field(default_factory=Stretches)
+    """How long its event program was heard."""
     skipped: int = 0
     """Rounds that fell out: the node was late."""
     wire_bytes: int = 0
@@ -107,9 +108,7 @@ class NodeView:
         self.tell(self.events.round(round_, self.series) if self.events is not None else ())
         now = self.series.snapshot()
         if self._has_rebooted(round_, now):
-            assert self.first is not None and self.last is not None  # noqa: S101, PT018 - there were rounds before
             self.reboots += 1
-            self.watched_ns += self.last.mono_ns - self.first.mono_ns
             self.first = None
         if self.first is None:
             self.first, self.rates = now, None
@@ -148,18 +147,18 @@ class NodeView:
         return {**self.series.availability(), **events}
 
     def findings(self, thresholds: Mapping[str, float]) -> list[Finding]:
-        """Return what was not as it should be from the first round to the last."""
-        if self.first is None or self.last is None or self.first is self.last:
-            return []
+        """Return what was not as it should be from the first round to the last, and while events were heard."""
         of_metrics, of_events = split_thresholds(thresholds)
-        found = anomalies(self.name, self.first, self.last, of_metrics)
+        found: list[Finding] = []
+        if self.first is not None and self.last is not None and self.first is not self.last:
+            found += anomalies(self.name, self.first, self.last, of_metrics)
         if self.events is not None:
             found += event_findings(
                 self.series.label,
                 self.events.tallies(),
                 self.events.flows(),
                 self.events.recent,
-                (self.watched_ns + self.last.mono_ns - self.first.mono_ns) / 1e9,
+                self.hearing.seconds,
                 of_events,
                 self.answers,
             )
@@ -242,6 +241,7 @@ class Observation:
         view = self.nodes[host.name]
         if view.events is None:
             return
+        view.hearing.heard(asyncio.get_running_loop().time())
         view.tell(view.events.take(said))
         if isinstance(said, Setup | Detached):
             self.fares(view, said.probe)
@@ -252,6 +252,7 @@ class Observation:
         if view.events is not None:
             again = "it is tried again" if again_in_s is not None else "it is not tried again"
             view.events.broken(f"{str(error).removeprefix(f'{view.name}: ')}; {again}")
+            view.hearing.broken()
             view.events_breaks += 1
             self.told(view, None)
 
@@ -260,6 +261,7 @@ class Observation:
         view = self.nodes[host.name]
         view.error = error
         view.breaks += 1
+        view.hearing.broken()
         self._enter(host, Phase.GIVEN_UP if again_in_s is None else Phase.BROKEN)
 
     def ended(self, host: InventoryHost) -> None:

@@ -77,12 +77,23 @@ class Run:
 
 
 @contextmanager
-def watching(*words: str, seconds: int = 8, interrupted: bool = False) -> Iterator[Run]:
+def watching(*words: str, seconds: int = 8, interval: str = "1s", interrupted: bool = False) -> Iterator[Run]:
     """Watch the lab; the block begins when event probes run everywhere, and leaving it waits for the end.
 
     ``words`` are probes and options. With ``interrupted``, the end of the block ends the watch as Ctrl-C does.
     """
-    asked = ("probe", "run", *words, "-d", f"{seconds}s", "--interval", "1s", "--json", "--fail-on", "fatal")
+    asked = (
+        "probe",
+        "run",
+        *words,
+        "-d",
+        f"{seconds}s",
+        "--interval",
+        interval,
+        "--json",
+        "--fail-on",
+        "fatal",
+    )
     run = Run(skoopctl(*asked))
     try:
         assert run.waited(run.starting.is_set, 60), f"event probes did not start: {run.end()}"

@@ -79,6 +79,26 @@ def test_the_rule_that_drops_is_named_by_the_finding(lab: Lab) -> None:
     assert "node2-c4 (192.168.3.87) -> node1-c4 (192.168.3.86:9100)" in finding["summary"]
 
 
+def test_ctrl_c_right_after_an_event_has_it_in_the_summary_with_the_rule(lab: Lab) -> None:
+    """What was counted since the last time is told before the end, however long the interval, and rules are asked."""
+    before = programs()
+    lab.apply_fault("input-drop")
+    try:
+        with (
+            watching("packetloss", seconds=600, interval="1m", interrupted=True) as run,
+            Hand(lab.source(NODE)) as hand,
+        ):
+            hand.ask("call", to=["192.168.3.86", 9100], count=1, timeout_s=1)
+            assert run.waited(lambda: bool(told(run, "packet-loss", protocol="TCP")), 20)
+    finally:
+        lab.undo_fault("input-drop")
+    (lost,) = [each for each in run.summary["events"]["happened"] if each["kind"] == "packet-loss"]
+    assert lost["count"] >= len(run.events) > 0
+    (finding,) = run.summary["findings"]
+    assert "by filter INPUT rule 1 (-A INPUT -s 192.168.3.87/32 -j DROP)" in finding["summary"]
+    assert programs() == before
+
+
 PLAN = """\
 plan: watch-drops
 cluster: lab

@@ -13,7 +13,7 @@ import pytest
 
 from skoopctl.evidence import HostRecord, read_bundle
 from tests.vm.guest import Guest, running_guest
-from tests.vm.image import ImageError, missing_programs
+from tests.vm.image import Image, ImageError, image, missing_programs
 from tests.vm.play import prepare
 from tests.vm.scenarios import load_all
 
@@ -72,8 +72,8 @@ def look(guest: Guest) -> Look:
 
 
 @pytest.fixture(scope="session")
-def booted() -> Iterator[tuple[Guest, Look]]:
-    """Boot a guest and look at it while it has loaded no more than it needs to run."""
+def built() -> Image:
+    """Return a guest's image; without one, and where none can be built, what needs a guest is skipped."""
     missing = missing_programs()
     if missing:
         pytest.skip(f"no guest: {', '.join(missing)} missing (make test-vm installs them)")
@@ -81,16 +81,22 @@ def booted() -> Iterator[tuple[Guest, Look]]:
         pytest.skip("no guest: its kernel is one for x86_64")
     if os.geteuid():
         pytest.skip("no guest: building its disk takes root")
-    load_all()
     try:
-        with running_guest() as guest:
-            # Process 1 loads ip_tables for itself (systemd 252: kmod_setup), which a node with nftables need not.
-            guest.run("rmmod ip_tables x_tables 2>/dev/null || true")
-            first = look(guest)
-            prepare(guest)
-            yield guest, first
+        return image()
     except ImageError as error:
         pytest.skip(f"no guest: {error}")
+
+
+@pytest.fixture(scope="session")
+def booted(built: Image) -> Iterator[tuple[Guest, Look]]:
+    """Boot a guest and look at it while it has loaded no more than it needs to run."""
+    load_all()
+    with running_guest(built) as guest:
+        # Process 1 loads ip_tables for itself (systemd 252: kmod_setup), which a node with nftables need not.
+        guest.run("rmmod ip_tables x_tables 2>/dev/null || true")
+        first = look(guest)
+        prepare(guest)
+        yield guest, first
 
 
 @pytest.fixture(scope="session")

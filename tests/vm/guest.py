@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm.image import Image, image
+from tests.vm.image import Image
 
 BOOT_S = 240
 LIFETIME_S = 3600
@@ -132,8 +132,8 @@ class Guest:
             time.sleep(0.5)
         raise GuestError(f"the guest cannot be logged in to: {self.console[-1500:]}")
 
-    def stop(self) -> None:
-        """End the guest: there is nothing in it to be kept."""
+    def log_out(self) -> None:
+        """Close the connections that logins share."""
         for path in self.folder.iterdir():
             if path.is_socket():
                 subprocess.run(
@@ -142,6 +142,15 @@ class Guest:
                     capture_output=True,
                     timeout=20,
                 )
+
+    def reboot(self) -> None:
+        """Have its kernel start anew at once, as a watchdog would: nothing is stopped, no connection is closed."""
+        self.run("(sleep 1; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &")
+        self.log_out()
+
+    def stop(self) -> None:
+        """End the guest: there is nothing in it to be kept."""
+        self.log_out()
         self.process.terminate()
         try:
             self.process.wait(10)
@@ -151,15 +160,16 @@ class Guest:
 
 
 @contextmanager
-def running_guest() -> Iterator[Guest]:
-    """Boot a guest, and end it when the block ends."""
-    built = image()
+def running_guest(built: Image, *, reboots: bool = False) -> Iterator[Guest]:
+    """Boot a guest, and end it when the block ends. With ``reboots`` it may start anew, with its disk as it was."""
     with tempfile.TemporaryDirectory(prefix="skoopctl-vm-") as work:
         folder = Path(work)
         port = _free_port()
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {built.host_key}\n")
         with subprocess.Popen(
-            _command(built, folder, port), stdin=subprocess.DEVNULL, start_new_session=True
+            [*_command(built, folder, port), *([] if reboots else ["-no-reboot"])],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         ) as process:
             guest = Guest(built, folder, port, process)
             try:
@@ -191,7 +201,7 @@ def _command(built: Image, folder: Path, port: int) -> list[str]:
         "-m",
         str(MEMORY_MB),
     ]
-    qemu += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    qemu += ["-nodefaults", "-no-user-config", "-display", "none"]
     qemu += ["-serial", f"file:{folder}/console", "-kernel", str(built.kernel)]
     qemu += ["-initrd", str(built.initramfs), "-append", APPEND]
     qemu += ["-drive", ",".join(f"{key}={value}" for key, value in drive.items())]

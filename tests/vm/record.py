@@ -9,6 +9,7 @@ import sys
 import time
 
 from tests.vm.guest import Guest, GuestError, running_guest
+from tests.vm.image import image
 from tests.vm.play import play, prepare
 from tests.vm.scenario import SCENARIOS
 from tests.vm.scenarios import load_all
@@ -40,7 +41,7 @@ def main() -> None:
     load_all()
     wanted = tuple(sys.argv[1:]) or ("",)
     names = [name for name in SCENARIOS if name.startswith(wanted)]
-    with running_guest() as guest:
+    with running_guest(image()) as guest:
         sys.exit(bool(record(guest, names)))
 
 

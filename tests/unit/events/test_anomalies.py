@@ -59,6 +59,15 @@ def test_a_threshold_is_reached_or_not(row: EventThreshold, more: int, found: in
     assert [finding.id for finding in findings(count_of(row, enough))] == [row.finding] * found
 
 
+@pytest.mark.parametrize(("more", "found"), [(-1, 0), (0, 1)], ids=["below", "at"])
+def test_what_comes_in_a_moment_is_no_rate(more: int, found: int) -> None:
+    """A watch that was ended after a tenth of a second has as much leave as one of a second."""
+    row = EVENT_THRESHOLDS["resets-received"]
+    assert row.per_second
+    made = event_findings(NODE, [count_of(row, 10 + more)], (), (), 0.1, {row.name: 10})
+    assert [finding.id for finding in made] == [row.finding] * found
+
+
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_a_kind_is_a_finding_or_quiet(kind: Any) -> None:
     """Each kind of the catalogue has a threshold, or is known to be normal."""

@@ -104,6 +104,50 @@ def test_the_last_counts_are_waited_for_but_not_for_long() -> None:
     assert watch.fakes.closed == ["a"]
 
 
+def ended_early(events: Callable[[FakeTransports], Pours]) -> tuple[list[str], float]:
+    """End a watch after seven seconds with its last words; return what was heard and how long these took."""
+    fakes = FakeTransports({})
+    fakes.scripts = node(events(fakes)).scripts
+    watch = Watched(fakes, replace(Lines(rounds=100), events=EVENTS))
+
+    async def scenario() -> float:
+        running = asyncio.create_task(watch.watch.run(hosts("a")))
+        await asyncio.sleep(7)
+        began = asyncio.get_running_loop().time()
+        await watch.watch.last_words()
+        took_s = asyncio.get_running_loop().time() - began
+        running.cancel()
+        await asyncio.wait([running])
+        return took_s
+
+    took_s = on_moved_clock(scenario())
+    assert fakes.execs == ["a", "a"], "one for rounds and one for events, which did not begin again"
+    return watch.heard.of("a"), took_s
+
+
+def test_who_ends_early_hears_what_was_counted_since_the_last_time() -> None:
+    """The program is told to say its last words; when it has, it is over."""
+
+    def events(fakes: FakeTransports) -> Pours:
+        async def until_told(_job: Job) -> AsyncIterator[bytes]:
+            while fakes.said.get("a") != b".":  # noqa: ASYNC110 - the clock jumps
+                await asyncio.sleep(0.1)
+            yield b"said\n" + END
+
+        return until_told
+
+    heard, took_s = ended_early(events)
+    assert heard.count("said Setup") == 1
+    assert took_s < 0.5
+
+
+def test_last_words_are_not_waited_for_long() -> None:
+    """A program that goes on as if it had heard nothing, or has its network gone, costs three seconds."""
+    heard, took_s = ended_early(lambda _fakes: counts)
+    assert heard.count("said Setup") >= 2
+    assert 2.9 < took_s < 3.2
+
+
 @pytest.mark.parametrize(
     ("error", "tries"),
     [
