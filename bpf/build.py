@@ -1,4 +1,4 @@
-"""Build the eBPF programs: clang for each source and architecture, then what a node needs of it; and texts for BCC.
+"""Build the eBPF programs: clang for each source and architecture, then what a node needs of it.
 
 ``make bpf`` writes ``bpf/built/``; ``--out FOLDER`` another folder, ``--objects FOLDER`` keeps the objects too. The
 same sources and the same clang give the same bytes.
@@ -15,7 +15,6 @@ from pathlib import Path
 
 from skoopctl.bpf.artefact import ARCHITECTURES
 from skoopctl.bpf.lowering import lower
-from skoopctl.bpf.rendering import rendered
 from skoopctl.errors import BpfObjectError
 
 HERE = Path(__file__).resolve().parent
@@ -83,13 +82,6 @@ def main() -> None:
                 path = folder / f"{source.name.removesuffix('.bpf.c')}.json"
                 path.write_text(text, encoding="utf-8")
                 print(f"{path.parent.name}/{path.name}: {len(text)} bytes")
-    folder = asked.out / "bcc"
-    folder.mkdir(parents=True, exist_ok=True)
-    for source in sources():
-        name = source.name.removesuffix(".bpf.c")
-        text = rendered(name, HERE)
-        (folder / f"{name}.c").write_text(text, encoding="utf-8")
-        print(f"bcc/{name}.c: {len(text)} bytes")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -144,24 +143,17 @@ def _program(plain: dict[str, Any]) -> Program:
 
 def built(name: str, architecture: str) -> Artefact:
     """Return a built artefact. Raises `BpfObjectError` when this installation has none for the architecture."""
-    for folder in _folders():
-        path = folder / architecture / f"{name}.json"
-        if path.is_file():
-            return from_json(path.read_text(encoding="utf-8"))
+    path = bpf_folder() / "built" / architecture / f"{name}.json"
+    if path.is_file():
+        return from_json(path.read_text(encoding="utf-8"))
     known = ", ".join(ARCHITECTURES)
     raise BpfObjectError(
         f"there is no built eBPF program {name} for {architecture}", hint=f"there are some for {known}"
     )
 
 
-def bcc_source(name: str) -> str:
-    """Return the text of a probe for BCC, as `rendering` writes it."""
-    paths = [folder / "bcc" / f"{name}.c" for folder in _folders()]
-    return next((path.read_text(encoding="utf-8") for path in paths if path.is_file()), "")
-
-
-def _folders() -> Iterator[Path]:
-    """In the wheel they are package data, in a checkout they are beside the package."""
+def bpf_folder() -> Path:
+    """Return where sources and built programs are: package data in a wheel, beside the package in a checkout."""
     package = Path(skoopctl.__file__).parent
-    yield package / "_data" / "bpf"
-    yield package.parent / "bpf" / "built"
+    packed = package / "_data" / "bpf"
+    return packed if packed.is_dir() else package.parent / "bpf"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skoopctl import __version__
-from skoopctl.bpf.artefact import bcc_source, built
+from skoopctl.bpf.artefact import bpf_folder, built
 from skoopctl.bpf.catalogue import FRAMES, PROBES, BpfProbe
-from skoopctl.bpf.rendering import not_everywhere
+from skoopctl.bpf.rendering import not_everywhere, rendered
 from skoopctl.errors import UsageError
 from skoopctl.evidence.payload import job_of, joined
 from skoopctl.transport.base import Job
@@ -166,7 +166,7 @@ class BpfRequest:
 
     def _compile_s(self) -> float:
         """Return how long BCC may compile before the probes begin."""
-        texts = [name for name in self.probes if "bcc" in self.backends and bcc_source(name)]
+        texts = [name for name in self.probes if "bcc" in self.backends and PROBES[name].is_bpf]
         return len(texts) * self.bcc_timeout_s
 
     def files(self) -> tuple[str, ...]:
@@ -208,7 +208,7 @@ class BpfRequest:
             for hook in probe.hooks
         ]
         numbers = {kind.name: kind.number for kind in probe.kinds}
-        text = bcc_source(probe.name) if "bcc" in self.backends else ""
+        text = rendered(probe.name, bpf_folder()) if "bcc" in self.backends else ""
         more = {
             "groups": groups,
             "record": probe.record_bytes,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from skoopctl.bpf.artefact import bcc_source
+from skoopctl.bpf.artefact import bpf_folder
+from skoopctl.bpf.rendering import rendered
 from tests.support.bpf_loader import loader
 
 SKB_EVENTS = """
@@ -79,12 +80,12 @@ def test_reasons_have_the_numbers_of_the_compiler(types: Any) -> None:
 
 def test_reasons_that_kernels_may_lack_are_found_in_the_text() -> None:
     """Each enumerator that a probe asks for is found, so that a kernel without it compiles the same text."""
-    assert loader().asked_about(bcc_source("packetloss")) == [
+    assert loader().asked_about(rendered("packetloss", bpf_folder())) == [
         "SKB_CONSUMED",
         "SKB_DROP_REASON_NETFILTER_DROP",
         "SKB_DROP_REASON_QUEUE_PURGE",
     ]
-    assert loader().asked_about(bcc_source("tcpreset")) == []
+    assert loader().asked_about(rendered("tcpreset", bpf_folder())) == []
 
 
 def test_a_field_of_another_type_is_none(types: Any) -> None:
