@@ -30,6 +30,11 @@ class Labs:
         self.current = build(options)
         return self.current
 
+    def fresh(self, options: LabOptions) -> Lab:
+        """Return a lab in which nothing has happened: what tests have left half open is sent again for a minute."""
+        self.drop()
+        return self.get(options)
+
     def drop(self) -> None:
         """Take the lab down, so that a test may build its own."""
         if self.current is not None:

@@ -13,7 +13,6 @@ import pytest
 
 from skoopctl.events.catalogue import EVENT_PROBES
 from skoopctl.lab import Lab, LabOptions
-from skoopctl.lab.commands import run_in
 from skoopctl.sinks.json_lines import schema
 from tests.kernel.busy_machine import BLOCK, busy, disk_under, write_and_read
 from tests.lab.conftest import Labs
@@ -106,12 +105,6 @@ WANTED = (
 ROWS = [(family, row) for family in (4, 6) for row in WANTED]
 
 
-@pytest.fixture(scope="module")
-def the_lab(labs: Labs) -> Lab:
-    """Return the lab that the module's watches share."""
-    return labs.get(LabOptions())
-
-
 def found(run: Run, lab: Lab, family: int, row: Wanted) -> list[Json]:
     """Return the events of a cause's kind between its two ends."""
     near, far = pods(lab, CALLER, SERVERS[family]).addresses[family]
@@ -132,8 +125,9 @@ def found(run: Run, lab: Lab, family: int, row: Wanted) -> list[Json]:
 
 
 @pytest.fixture(scope="module")
-def run(the_lab: Lab) -> Run:
+def run(labs: Labs) -> Run:
     """Watch everything of pods while everything goes wrong between two, over IPv4 and over IPv6."""
+    the_lab = labs.fresh(LabOptions())
     service = next(each for each in the_lab.services if each.key == SERVICE)
     pairs = {family: pods(the_lab, CALLER, server) for family, server in SERVERS.items()}
     options = ("--slow", "dns.timeout=500ms", "--budget", "0")
@@ -150,16 +144,16 @@ def run(the_lab: Lab) -> Run:
 @pytest.mark.parametrize(
     ("family", "row"), ROWS, ids=[f"ipv{family}-{row.cause}-{row.kind}" for family, row in ROWS]
 )
-def test_a_cause_in_a_pod_is_told_of_that_pod(run: Run, the_lab: Lab, family: int, row: Wanted) -> None:
+def test_a_cause_in_a_pod_is_told_of_that_pod(run: Run, lab: Lab, family: int, row: Wanted) -> None:
     """The event has the pod whose it is, its node, both ends with their names, and what the kernel tells of it."""
-    events = found(run, the_lab, family, row)
+    events = found(run, lab, family, row)
     names = {CLIENT_POD: CALLER, SERVER_POD: SERVERS[family]}
     ends = (SERVER_POD, CLIENT_POD) if row.backwards else (CLIENT_POD, SERVER_POD)
     assert events, [event for event in run.events if event["kind"] == row.kind]
     for event in events:
         jsonschema.validate(event, schema())
         assert f"{event['namespace']}/{event['pod']}" == names[row.pod]
-        assert event["node"] == the_lab.plan.pod(names[row.pod]).node
+        assert event["node"] == lab.plan.pod(names[row.pod]).node
         assert {name: event.get(name) for name in row.more} == row.more
         assert event.get("latency_ns", 0) >= row.least_s * 1000 * MS
         assert "doubt" not in event
@@ -170,9 +164,9 @@ def test_a_cause_in_a_pod_is_told_of_that_pod(run: Run, the_lab: Lab, family: in
             assert told == [names[end] for end in ends]
 
 
-def test_a_call_of_a_service_is_told_with_both_directions(run: Run, the_lab: Lab) -> None:
+def test_a_call_of_a_service_is_told_with_both_directions(run: Run, lab: Lab) -> None:
     """The caller's node has the service's address one way and the server's pod the other; the server's has the pod."""
-    client, server = the_lab.plan.pod(CALLER), the_lab.plan.pod(ENDPOINT)
+    client, server = lab.plan.pod(CALLER), lab.plan.pod(ENDPOINT)
     new = {
         event["node"]: event
         for event in run.events
@@ -212,13 +206,13 @@ def test_every_probe_ran_on_every_node_and_lost_nothing(run: Run) -> None:
     assert run.summary["events"]["blind"] == []
 
 
-def test_a_full_socket_loses_as_many_as_are_counted(run: Run, the_lab: Lab) -> None:
+def test_a_full_socket_loses_as_many_as_are_counted(run: Run, lab: Lab) -> None:
     """The count of the full socket's pod is that of the events that tell of it: none is left out, none told twice."""
     losses = [each for each in run.summary["events"]["happened"] if each["reason"] == "SOCKET_RCVBUFF"]
     counted = {
         f"{place['namespace']}/{place['pod']}": place["count"] for each in losses for place in each["places"]
     }
-    told = {SERVERS[family]: len(found(run, the_lab, family, WANTED[0])) for family in (4, 6)}
+    told = {SERVERS[family]: len(found(run, lab, family, WANTED[0])) for family in (4, 6)}
     assert counted == told
     assert all(told.values())
 
@@ -229,11 +223,9 @@ def of_a_late_login(what: Json, pods_of: list[str]) -> bool:
     return late and not any(pods_of)
 
 
-def test_a_healthy_idle_lab_tells_nothing(lab: Lab) -> None:
+def test_a_healthy_idle_lab_tells_nothing(labs: Labs) -> None:
     """With every probe but those of the whole machine on, there is neither an event nor a count of one."""
-    for node in lab.nodes:
-        # Entries that were begun while somebody listened tell their end to whoever listens then.
-        run_in(node.netns, ["conntrack", "-F"])
+    labs.fresh(LabOptions())
     with watching(*OF_PODS, "--budget", "0", seconds=6) as run:
         pass
     happened = run.summary["events"]["happened"]
@@ -300,11 +292,11 @@ LOW = [
 
 
 @pytest.fixture(scope="module")
-def busy_run(the_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[int], str]:
+def busy_run(labs: Labs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[int], str]:
     """Watch the machine by one node, with programs in a pod that share a CPU; return the run, these and the disk."""
     folder = tmp_path_factory.mktemp("disk")
     disk = disk_under(folder)
-    pair = pods(the_lab, CALLER, SERVER)
+    pair = pods(labs.get(LabOptions()), CALLER, SERVER)
     with (
         watching(*MACHINE, *LOW, "-l", "node1-c4", seconds=60, interrupted=True) as run,
         busy(pair.server, 3) as tasks,

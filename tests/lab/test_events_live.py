@@ -11,10 +11,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from skoopctl.lab import Lab
+from skoopctl.lab import Lab, LabOptions
 from skoopctl.lab.commands import run_in
 from skoopctl.lab.hand import Hand
 from skoopctl.sinks.json_lines import schema
+from tests.lab.conftest import Labs
 from tests.lab.event_runs import CALLER, SERVER, Json, Run, told, watching
 from tests.lab.running_lab import skoopctl
 from tests.services.loki_receiver import loki_receiver
@@ -24,6 +25,12 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 NODE = "node2-c4"
 CLOSED, OPEN = 4444, 8080
 ENDS = ("source", "destination")
+
+
+@pytest.fixture
+def lab(labs: Labs) -> Lab:
+    """Return a lab without what other tests have left half open."""
+    return labs.fresh(LabOptions())
 
 
 def programs() -> set[int]:

@@ -40,7 +40,7 @@ NOT_HERE = {
 @pytest.fixture(scope="module")
 def scene(labs: Labs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Put a stand beside the lab."""
-    with scene_in(labs.get(LabOptions()), tmp_path_factory.mktemp("metrics")) as scene:
+    with scene_in(labs.fresh(LabOptions()), tmp_path_factory.mktemp("metrics")) as scene:
         yield scene
 
 

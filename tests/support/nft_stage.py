@@ -27,18 +27,19 @@ ip -6 addr add fd00:9::1/64 dev cni0 nodad
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 """
+# What nobody accepts fills the listener's queue, and then the kernel sends SYN-ACKs again for a minute.
 LISTENER = """
-import socket, sys, time
-held = []
+import select, socket
+held, listening = [], []
 for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
     for port in (8080, 8081, 9090):
         tcp = socket.socket(family)
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             tcp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        tcp.bind((address, port)); tcp.listen(64); held.append(tcp)
+        tcp.bind((address, port)); tcp.listen(64); listening.append(tcp)
 while True:
-    time.sleep(1000)
+    held += [each.accept() for each in select.select(listening, [], [])[0]]
 """
 # Connects, says how that ended and to what address the kernel is really connected, and waits to be told to close.
 CONNECT = """
@@ -150,6 +151,8 @@ def stage() -> Iterator[Stage]:
         client = _pid_of(host, inode)
         host.run(f"nsenter -t {client} -n ip -6 addr add {CLIENT_6}/64 dev eth0 nodad")
         host.run(f"nsenter -t {client} -n ip -6 route add default via fd00:9::1")
+        # What one test leaves half open or half closed is not sent again while the next one counts.
+        host.run(f"nsenter -t {client} -n sysctl -qw net.ipv4.tcp_orphan_retries=1")
         server = _server(host)
         made = Stage(host, _outer(host, client), _outer(host, server), inode)
         # IPv6's link-local addresses are tentative for a second.
@@ -195,7 +198,8 @@ def _server(host: NodeHost) -> int:
         f"ip -6 addr add fd00:77::1/64 dev eth1 nodad;"
         f"{run} ip link set lo up; {run} ip addr add {SERVER}/24 dev eth0; {run} ip addr add 10.77.0.3/24 dev eth0;"
         f"{run} ip -6 addr add {SERVER_6}/64 dev eth0 nodad; {run} ip link set eth0 up;"
-        f"{run} ip route add default via 10.77.0.1; {run} ip -6 route add default via fd00:77::1"
+        f"{run} ip route add default via 10.77.0.1; {run} ip -6 route add default via fd00:77::1;"
+        f"{run} sysctl -qw net.ipv4.tcp_synack_retries=0"
     )
     pod.stdin.write("go\n")
     pod.stdin.close()
