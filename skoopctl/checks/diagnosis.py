@@ -32,7 +32,8 @@ class Endpoint:
 class HostCoverage:
     """What was seen of one host. ``status`` is one of the design's seven; ``gaps`` name unread items.
 
-    ``took_s`` is how long asking it took, in seconds; None when that is not known.
+    ``took_s`` is how long asking it took, in seconds, and ``began_s`` when that began, after the first host; None
+    when that is not known.
     """
 
     host: str
@@ -40,6 +41,7 @@ class HostCoverage:
     detail: str = ""
     gaps: tuple[str, ...] = ()
     took_s: float | None = field(default=None, compare=False)
+    began_s: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,9 @@ def _coverage(bundle: Bundle, hosts: Mapping[str, Host]) -> Coverage:
 def _host_coverage(name: str, record: HostRecord, hosts: Mapping[str, Host]) -> HostCoverage:
     host = hosts.get(name)
     gaps = dict.fromkeys(f"{gap.part}: {gap.status}: {gap.detail}" for gap in host.gaps) if host else ()
-    return HostCoverage(name, record.status.value, record.detail, tuple(gaps), record.elapsed_s)
+    return HostCoverage(
+        name, record.status.value, record.detail, tuple(gaps), record.elapsed_s, record.began_s
+    )
 
 
 def _is_ip(text: str) -> bool:

@@ -36,6 +36,8 @@ class HostRecord:
     evidence: HostEvidence
     elapsed_s: float = 0.0
     address: str = ""
+    began_s: float | None = None
+    """When its turn came, in seconds after the first host's; None where it never came, or nobody wrote it down."""
 
     @property
     def collected(self) -> bool:

@@ -120,6 +120,7 @@ class _Members:
             "detail": record.detail,
             "address": record.address,
             "elapsed_s": round(record.elapsed_s, 4),
+            "began_s": None if record.began_s is None else round(record.began_s, 4),
             "complete": record.evidence.complete,
             "problem": record.evidence.problem,
             "items": [self._item(folder, item) for item in record.evidence.items.values()],
@@ -257,6 +258,7 @@ class _Reader:
                 evidence,
                 float(entry["elapsed_s"]),
                 str(entry["address"]),
+                None if entry.get("began_s") is None else float(entry["began_s"]),
             )
             yield name, record
 

@@ -108,7 +108,7 @@ def record_of(result: HostResult, address: str = "", seen: Seen | None = None) -
     """Decode one host's answer and say, in a status and one line, how far it can be relied on."""
     evidence = decode_answer(result.host, result.stdout, seen)
     status, detail = _verdict(result, evidence)
-    return HostRecord(status, printable(detail, 500), evidence, result.elapsed_s, address)
+    return HostRecord(status, printable(detail, 500), evidence, result.elapsed_s, address, result.began_s)
 
 
 def _verdict(result: HostResult, evidence: HostEvidence) -> tuple[HostStatus, str]:

@@ -67,6 +67,7 @@ def incident_context(diagnosis: Diagnosis, words: Messages, about: About | None 
         "timeline": [
             {
                 "host": host.host,
+                "began_s": host.began_s,
                 "took_s": host.took_s,
                 "status": host.status,
                 "detail": detail_in(host.detail, words),

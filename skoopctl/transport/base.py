@@ -75,6 +75,8 @@ class HostResult:
     exit_status: int | None
     error: SkoopError | None
     elapsed_s: float
+    began_s: float | None = None
+    """When its turn came, in seconds after the first host's; None where it never came."""
 
 
 Write = Callable[[bytes], None]

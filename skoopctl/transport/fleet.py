@@ -46,9 +46,9 @@ async def run_fleet(
     if observer is not None:
         observer.run_started(hosts)
     limits = deadlines or Deadlines()
-    end = asyncio.get_running_loop().time() + limits.run_s
+    began = asyncio.get_running_loop().time()
     factory = transports or _real_transports()
-    run = _Run(job, limits, factory, observer, end, _turns(len(hosts), forks), keep_output)
+    run = _Run(job, limits, factory, observer, began, _turns(len(hosts), forks), keep_output)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run.ask(host), name=f"ask {host.name}") for host in hosts]
@@ -78,20 +78,27 @@ class _Run:
     deadlines: Deadlines
     factory: TransportFactory
     observer: FleetObserver | None
-    end: float
-    """The loop's time at which the whole run must be over."""
+    began: float
+    """The loop's time at which it began."""
     turns: asyncio.Semaphore
     keep_output: bool
+
+    @property
+    def end(self) -> float:
+        """The loop's time at which all of it must be over."""
+        return self.began + self.deadlines.run_s
 
     async def ask(self, host: InventoryHost) -> HostResult:
         """Wait for this host's turn, ask it, and turn whatever happens into its result."""
         loop = asyncio.get_running_loop()
         answer = Answer(self.job.max_output, self.job.begins)
         started = loop.time()
+        began_s: float | None = None
         error: SkoopError | None = None
         try:
             async with deadline(host.name, "run", self.deadlines.run_s, until=self.end), self.turns:
                 started = loop.time()
+                began_s = started - self.began
                 if self.observer is not None:
                     self.observer.host_started(host)
                 await self._converse(host, answer)
@@ -108,6 +115,7 @@ class _Run:
             exit_status=answer.exit_status,
             error=error,
             elapsed_s=loop.time() - started,
+            began_s=began_s,
         )
         if self.observer is not None:
             self.observer.host_finished(result)

@@ -88,7 +88,6 @@ def test_the_rule_that_drops_is_named_by_the_finding(lab: Lab) -> None:
 
 def test_ctrl_c_right_after_an_event_has_it_in_the_summary_with_the_rule(lab: Lab) -> None:
     """What was counted since the last time is told before the end, however long the interval, and rules are asked."""
-    before = programs()
     lab.apply_fault("input-drop")
     try:
         with (
@@ -103,7 +102,6 @@ def test_ctrl_c_right_after_an_event_has_it_in_the_summary_with_the_rule(lab: La
     assert lost["count"] >= len(run.events) > 0
     (finding,) = run.summary["findings"]
     assert "by filter INPUT rule 1 (-A INPUT -s 192.168.3.87/32 -j DROP)" in finding["summary"]
-    assert programs() == before
 
 
 PLAN = """\

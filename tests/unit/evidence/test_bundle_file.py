@@ -51,7 +51,7 @@ def bundles(draw: st.DrawFn) -> Bundle:
     for name in draw(st.lists(host_name, unique=True, max_size=4)):
         items = {(each.netns, each.name): each for each in draw(st.lists(item, max_size=5))}
         evidence = HostEvidence(name, items, draw(st.booleans()), "cut")
-        results[name] = HostRecord(draw(st.sampled_from(HostStatus)), "why", evidence, 1.5)
+        results[name] = HostRecord(draw(st.sampled_from(HostStatus)), "why", evidence, 1.5, began_s=0.25)
     return Bundle(results, {"pods": b'{"items": []}'}, "", "inventory.yaml", WHEN, "0.0.1")
 
 

@@ -53,14 +53,18 @@ def test_a_report_says_what_people_said_of_it() -> None:
     assert "Asked by</dt><dd>not said<" in unsaid
 
 
-def test_each_host_is_in_the_timeline_with_how_long_it_took() -> None:
+def test_each_host_is_in_the_timeline_with_when_and_how_long() -> None:
     """A host that answered has its seconds; one of which they are not known says so."""
-    hosts = (HostCoverage("n1", "ok", took_s=1.25), HostCoverage("n2", "unreachable", "no route"))
+    hosts = (
+        HostCoverage("n1", "ok", took_s=1.25, began_s=0.5),
+        HostCoverage("n2", "unreachable", "no route"),
+    )
     context = incident_context(replace(samples.healthy(), coverage=Coverage(hosts)), messages())
-    assert [(row["host"], row["took_s"]) for row in context["timeline"]] == [("n1", 1.25), ("n2", None)]
+    times = [(row["host"], row["began_s"], row["took_s"]) for row in context["timeline"]]
+    assert times == [("n1", 0.5, 1.25), ("n2", None, None)]
     text = render_markdown(context)
-    assert "| n1 | 1.25 s | ok |" in text
-    assert "| n2 | not known | unreachable | no route |" in text
+    assert "| n1 | 0.50 s | 1.25 s | ok |" in text
+    assert "| n2 | not known | not known | unreachable | no route |" in text
 
 
 def test_what_should_be_changed_says_whether_it_was_tried() -> None:

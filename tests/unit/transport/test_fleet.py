@@ -171,6 +171,7 @@ def test_the_run_deadline_ends_hosts_that_never_had_their_turn() -> None:
     )
     assert [r.status.value for r in results] == ["ok", "timeout", "timeout"]
     assert [r.stdout for r in results] == [b"x", b"x", b""]
+    assert [r.began_s for r in results] == [0, 20, None]
     assert all("within the run deadline of 30 s" in str(r.error) for r in results[1:])
 
 
@@ -210,6 +211,15 @@ def test_a_fault_at_one_host_is_that_hosts_result(fault: Exception) -> None:
     assert "fault of skoopctl" in str(result.error)
     assert result.error is not None
     assert result.error.__cause__ is fault
+
+
+def test_when_a_hosts_turn_came_is_told() -> None:
+    """With one at a time, each begins when the one before has ended; all at once begin together."""
+    fakes = FakeTransports({name: Script(stdout=b"said", run_s=3) for name in "abc"})
+    one_by_one = on_moved_clock(run_fleet(hosts("a", "b", "c"), JOB, forks=1, transports=fakes))
+    assert [result.began_s for result in one_by_one] == pytest.approx([0, 3, 6])
+    together = on_moved_clock(run_fleet(hosts("a", "b", "c"), JOB, transports=fakes))
+    assert [result.began_s for result in together] == pytest.approx([0, 0, 0])
 
 
 @pytest.mark.parametrize(("forks", "expected"), [(1, 1), (3, 3), (None, 100), (1000, 120)])
