@@ -15,7 +15,7 @@ from skoopctl.probes.sample import State
 from skoopctl.watching.observation import NodeView, Phase
 
 if TYPE_CHECKING:
-    from skoopctl.cli.probe_session import Session
+    from skoopctl.cli.probe_wanted import Wanted
     from skoopctl.events.event import Event
     from skoopctl.evidence.rounds import Round
 
@@ -55,8 +55,8 @@ class Lacks:
 class JsonLines:
     """Writes what comes as JSON lines. A reader that is gone ends the watch."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
         self.watching: asyncio.Task[Any] | None = None
         self.reader_gone = False
 
@@ -64,7 +64,7 @@ class JsonLines:
         """Write the first line."""
         from skoopctl.sinks.json_lines import hello
 
-        asked = self._session
+        asked = self._wanted
         names = [host.name for host in asked.hosts]
         self._write(
             hello(
@@ -81,7 +81,7 @@ class JsonLines:
         from skoopctl.sinks import json_lines
 
         if round_ is not None:
-            self._write(json_lines.round_to_json(view, round_, self._session.pod))
+            self._write(json_lines.round_to_json(view, round_, self._wanted.pod))
         elif view.phase in {Phase.BROKEN, Phase.GIVEN_UP}:
             self._write(json_lines.broken(view))
 
@@ -89,7 +89,7 @@ class JsonLines:
         """Write events."""
         from skoopctl.sinks.json_lines import event_to_line
 
-        self._write_lines([event_to_line(event) for event in self._session.asked_for(events)])
+        self._write_lines([event_to_line(event) for event in self._wanted.asked_for(events)])
 
     def fares(self, view: NodeView, probe: str) -> None:
         """Write how an event probe fares on a node."""
@@ -115,8 +115,8 @@ class JsonLines:
 class KubeSkoopLines(JsonLines):
     """Writes events alone, as KubeSkoop's exporter does; kinds that it does not have are left out."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
+    def __init__(self, wanted: Wanted) -> None:
+        super().__init__(wanted)
         self._lacks = Lacks()
 
     def hello(self) -> None:
@@ -133,5 +133,5 @@ class KubeSkoopLines(JsonLines):
         """Write events."""
         from skoopctl.events.kubeskoop import kubeskoop_event
 
-        found = map(kubeskoop_event, self._session.asked_for(events))
+        found = map(kubeskoop_event, self._wanted.asked_for(events))
         self._write_lines([json.dumps(each) for each in found if each])

@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from skoopctl.cli.probe_lines import Complaints, JsonLines, KubeSkoopLines, Lacks
+from skoopctl.cli.probe_wanted import Wanted
 from skoopctl.cli.terminal import in_color
-from skoopctl.watching.events_asked import EventsHow, events_asked
-from skoopctl.watching.for_a_while import Stay, watch_for
+from skoopctl.watching.events_asked import events_asked
+from skoopctl.watching.for_a_while import watch_for
 from skoopctl.watching.observation import NodeView, Observation
 from skoopctl.watching.summary import Summary, summary_of
 
 if TYPE_CHECKING:
     from skoopctl.events.event import Event
     from skoopctl.evidence.rounds import Round
-    from skoopctl.inventory import InventoryHost
-    from skoopctl.plans.loki_part import LokiPart
     from skoopctl.sinks.live_table import LiveTable
-    from skoopctl.transport.base import Deadlines
     from skoopctl.transport.choice import RealTransports
 
 TEXT, JSON, KUBESKOOP = "text", "json", "kubeskoop"
@@ -33,27 +31,8 @@ Told = Callable[[NodeView, "Round | None"], None]
 
 
 @dataclass(slots=True)
-class Session:
-    """What is asked for, of whom, and how long."""
-
-    probes: tuple[str, ...]
-    events: tuple[str, ...]
-    stay: Stay
-    hosts: Sequence[InventoryHost]
-    inventory: str
-    deadlines: Deadlines
-    forks: int | None = None
-    kubeconfig: str | None = None
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    sort: str | None = None
-    pod: tuple[str, str] | None = None
-    sysfs: str = "/sys"
-    loki: LokiPart | None = None
-    how: EventsHow = field(default_factory=EventsHow)
-
-    def asked_for(self, events: Iterable[Event]) -> Iterator[Event]:
-        """Yield those that are to be shown: all, or the one pod's."""
-        return (each for each in events if self.pod is None or (each.namespace, each.pod) == self.pod)
+class Session(Wanted):
+    """One watch of what is wanted. `watch` does it once."""
 
     def watch(self, transports: RealTransports, *, form: str, quiet: bool) -> Summary:
         """Watch the nodes until the time is up or Ctrl-C; return what was seen. Raises `BrokenPipeError`.

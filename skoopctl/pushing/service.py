@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from skoopctl.errors import SkoopError
@@ -109,15 +110,19 @@ class Service:
         self._stop.set()
 
     async def _finish(self) -> None:
-        """End in order, within `STOP_S`: no more rounds, the last push, the page."""
+        """End in order, within `STOP_S`: what events still count, no more rounds, the last push, the page."""
         loop = asyncio.get_running_loop()
         end = loop.time() + STOP_S
+        await self._last_words(STOP_S / 3)
         await self._cancel("watch", STOP_S / 3)
         if self._delivery is not None:
             if self.config.gateway is not None and self.config.gateway.on_stop == "delete":
                 for node in (*self.book.nodes, SELF):
                     self._delivery.withdraw(node)
             else:
+                for record in self.book.shown():
+                    if record.events is not None:
+                        self._fresh(record)
                 self._delivery.offer(SELF, lambda: self._own_page(False))
             if not await self._delivery.drain(max(0.5, end - loop.time() - 1.0)):
                 left = self._delivery.length
@@ -129,6 +134,13 @@ class Service:
                 "not-sent", f"{self._loki.length} events did not reach Loki any more", always=True
             )
         await self.serving.stop()
+
+    async def _last_words(self, seconds: float) -> None:
+        """Take in what events have counted since their last time, if it comes in time."""
+        if self._watch is not None and self.config.event_names:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._watch.last_words()
 
     # --- what goes on meanwhile --------------------------------------------------------------------------
 
@@ -239,6 +251,7 @@ class Service:
         self._set_fleet(fleet, watch=False)
         anew = ("additional_labels", "deadlines", "forks")
         if any(getattr(config, name) != getattr(before, name) for name in anew):
+            await self._last_words(1.0)
             await self._cancel("watch", 2.0)
             self._set_watch()
         elif self._watch is not None:

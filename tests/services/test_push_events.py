@@ -16,10 +16,11 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.services.loki_receiver import Receiver, loki_receiver
 from tests.services.push_process import Pushing, pushing
-from tests.services.servers import free_port, wait_until
+from tests.services.servers import free_port, pushgateway, wait_until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="eBPF programs take root"),
@@ -27,9 +28,6 @@ pytestmark = [
 ]
 
 PROBES: list[Any] = ["softnet", "packetloss", "tcpreset"]
-RESETS = re.compile(
-    r'^skoopctl_events_total\{k8s_node="n1",.*probe="tcpreset",type="reset-no-socket"\} (\d+)$', re.MULTILINE
-)
 
 
 @pytest.fixture
@@ -59,9 +57,10 @@ def loaded() -> set[int]:
     return {each["id"] for each in json.loads(listed.stdout or "[]")}
 
 
-def watching(folder: Path, loki: Receiver) -> AbstractContextManager[Pushing]:
+def watching(folder: Path, loki: Receiver, **config: Any) -> AbstractContextManager[Pushing]:
     """Run push over this machine with event probes."""
-    return pushing(folder, ("n1",), probes=PROBES, loki={"url": loki.url, "batch-wait": 0.1}, cluster="ev")
+    sink = {"url": loki.url, "batch-wait": 0.1}
+    return pushing(folder, ("n1",), probes=PROBES, loki=sink, cluster="ev", **config)
 
 
 def page(service: Pushing) -> str:
@@ -82,9 +81,20 @@ def knock(port: int) -> None:
         assert client.connect_ex(("127.0.0.1", port))
 
 
-def resets(service: Pushing) -> int:
-    """Return how many resets without a socket the page counts, of whoever."""
-    return sum(map(int, RESETS.findall(page(service))))
+def resets_in(text: str) -> float:
+    """Return how many resets without a socket a page counts, of whoever."""
+    wanted = {"k8s_node": "n1", "probe": "tcpreset", "type": "reset-no-socket"}.items()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "skoopctl_events_total" and sample.labels.items() >= wanted
+    )
+
+
+def resets(service: Pushing) -> float:
+    """Return how many the service's page counts."""
+    return resets_in(page(service))
 
 
 def has_come(loki: Receiver, port: int) -> bool:
@@ -115,6 +125,23 @@ def test_events_arrive_with_names_and_are_counted(loki: Receiver, tmp_path: Path
         assert ids
         assert service.stop()[0] == 0
     wait_until(lambda: not ids & loaded(), "the programs to be gone")
+
+
+def test_what_was_counted_since_the_last_round_reaches_the_gateway_at_the_end(
+    loki: Receiver, tmp_path: Path
+) -> None:
+    """Counts come once an interval; a stop in the middle of one asks for them, and pushes them."""
+    port = free_port()
+    with (
+        pushgateway(tmp_path) as gateway,
+        watching(tmp_path, loki, interval=15, gateway={"url": gateway}) as service,
+    ):
+        wait_until(lambda: has_come(loki, port), "an event of a refused connection")
+        before = resets_in(page(service))
+        assert service.stop()[0] == 0
+        told = [entry for entry in loki.entries if entry.labels["type"] == "reset-no-socket"]
+        with urlopen(f"{gateway}/metrics", timeout=10) as answer:  # noqa: S310 - our own server on loopback
+            assert resets_in(answer.read().decode()) >= len(told) > before
 
 
 def test_a_killed_event_program_comes_again_and_counts_go_on(loki: Receiver, tmp_path: Path) -> None:
