@@ -48,6 +48,10 @@ test: test-packages $(VENV)/dev.stamp $(BENCH_VENV)/bench.stamp ## Run the tests
 test-vm: vm-packages $(VENV)/dev.stamp ## Run the tests that boot a Debian guest, with every module (root, QEMU)
 	@$(PYTHON) -m pytest tests/vm $(ARGS)
 
+.PHONY: test-all
+test-all: test-packages vm-packages $(VENV)/dev.stamp $(BENCH_VENV)/bench.stamp ## Run both at once, the guest beside the rest (root, QEMU)
+	@exec .ci/with-lab $(PYTHON) -m pytest -n $(WORKERS) --no-loadscope-reorder $(ARGS)
+
 .PHONY: test-unit
 test-unit: $(VENV)/dev.stamp ## Run the tests that need neither root nor a lab
 	@$(PYTHON) -m pytest tests/unit $(ARGS)

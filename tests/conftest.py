@@ -2,7 +2,8 @@
 
 Hypothesis measures no time, for a busy machine is no fault of a parser. Tests that share something on this machine
 run in one process, one after the other, when pytest runs in several (`make test`): the lab, of which there is one,
-and the namespaces that a file of `tests/kernel` makes under names of its own.
+the guest, and the namespaces that a file of `tests/kernel` makes under names of its own. The lab and the guest take
+longest, and come first, so that the other processes do the rest beside them.
 """
 
 from __future__ import annotations
@@ -39,6 +40,14 @@ USE_THE_LAB = frozenset(
     )
 )
 """Files of `tests/lab` whose tests build or use the lab; the others there have servers in namespaces of their own."""
+LONGEST = ("the lab", "the guest")
+
+
+def shared_by(file: Path) -> str:
+    """Return what the tests of a file share with other files' tests; the file itself, where that is nothing."""
+    if file.name in USE_THE_LAB:
+        return "the lab"
+    return "the guest" if file.parent.name == "vm" else str(file)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,8 +67,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 class _ByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "the lab" if Path(file).name in USE_THE_LAB else file
+        return shared_by(Path(nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what takes longest begin first."""
+    turns = {name: turn for turn, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: turns.get(shared_by(item.path), len(turns)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
