@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +18,7 @@ import pytest
 from tests.services.loki_receiver import Receiver, loki_receiver
 from tests.services.push_process import Pushing, pushing
 from tests.services.servers import free_port, wait_until
+from tests.support.ebpf_held import are_gone, held_by
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="eBPF programs take root"),
@@ -40,23 +39,9 @@ def loki() -> Iterator[Receiver]:
     assert running.problems == []
 
 
-def loaders(service: Pushing) -> dict[int, set[int]]:
-    """Return the service's node programs that have eBPF programs, with the ids of these."""
-    found = {}
-    for pid in service.programs():
-        ids = set()
-        for file in Path(f"/proc/{pid}/fdinfo").glob("*"):
-            with contextlib.suppress(OSError):
-                ids |= set(map(int, re.findall(r"^prog_id:\s+(\d+)$", file.read_text(), re.MULTILINE)))
-        if ids:
-            found[pid] = ids
-    return found
-
-
-def loaded() -> set[int]:
-    """Return the ids of the eBPF programs that the kernel has."""
-    listed = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True, text=True)
-    return {each["id"] for each in json.loads(listed.stdout or "[]")}
+def loaders(service: Pushing) -> list[int]:
+    """Return the service's node programs that have eBPF programs."""
+    return [pid for pid in service.programs() if held_by(pid)["prog"]]
 
 
 def watching(folder: Path, loki: Receiver) -> AbstractContextManager[Pushing]:
@@ -111,10 +96,10 @@ def test_events_arrive_with_names_and_are_counted(loki: Receiver, tmp_path: Path
         )
         assert 'skoopctl_event_probe_up{k8s_node="n1",probe="packetloss",state="available"} 1' in text
         assert status(service) == {"packetloss": "Running", "tcpreset": "Running"}
-        ids = set().union(*loaders(service).values())
-        assert ids
+        held = held_by(*service.programs())
+        assert held["prog"]
         assert service.stop()[0] == 0
-    wait_until(lambda: not ids & loaded(), "the programs to be gone")
+    wait_until(lambda: are_gone(held), "the programs to be gone")
 
 
 def test_a_killed_event_program_comes_again_and_counts_go_on(loki: Receiver, tmp_path: Path) -> None:
@@ -138,10 +123,10 @@ def test_a_reload_takes_event_probes_away(loki: Receiver, tmp_path: Path) -> Non
     port = free_port()
     with watching(tmp_path, loki) as service:
         wait_until(lambda: has_come(loki, port), "an event")
-        ids = set().union(*loaders(service).values())
-        assert ids
+        held = held_by(*service.programs())
+        assert held["prog"]
         service.write(probes=["softnet"], loki=None)
         service.signal(signal.SIGHUP)
-        wait_until(lambda: not ids & loaded(), "the programs to be gone")
+        wait_until(lambda: are_gone(held), "the programs to be gone")
         wait_until(lambda: "kubeskoop_softnet_processed" in page(service), "rounds of what is left")
         assert status(service) == {}
