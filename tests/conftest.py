@@ -40,7 +40,8 @@ USE_THE_LAB = frozenset(
     )
 )
 """Files of `tests/lab` whose tests build or use the lab; the others there have servers in namespaces of their own."""
-LONGEST = ("the lab", "the guest")
+TURNS = ("the lab", "the guest", "lab")
+"""What begins first, for it takes longest: by what it shares, or by its folder."""
 
 
 def shared_by(file: Path) -> str:
@@ -73,8 +74,11 @@ class _ByFile(LoadScopeScheduling):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let what takes longest begin first."""
-    turns = {name: turn for turn, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: turns.get(shared_by(item.path), len(turns)))
+    turns = {name: turn for turn, name in enumerate(TURNS)}
+    later = len(turns)
+    items.sort(
+        key=lambda item: min(turns.get(name, later) for name in (shared_by(item.path), item.path.parent.name))
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,11 +7,9 @@ test_bpf_hooks_live.py; tracefs in test_bpf_tiers_live.py.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ import pytest
 from skoopctl.bpf.program import BpfRequest
 from tests.kernel.bpf_pair import ADDRESSES, Pair, pair
 from tests.kernel.bpf_watch import Watch
+from tests.support.ebpf_held import are_gone, held_by
 
 pytestmark = [
     pytest.mark.lab,
@@ -69,26 +68,6 @@ def lose(wire: Pair, port: int, times: int = 1) -> None:
     with contextlib.closing(wire.client.socket(4, socket.SOCK_DGRAM)) as made:
         for _ in range(times):
             made.sendto(b"x", (ADDRESSES[4][1], port))
-
-
-def held_by(pid: int) -> dict[str, set[int]]:
-    """Return the numbers of the programs and maps that a process holds descriptors of."""
-    found: dict[str, set[int]] = {"prog": set(), "map": set()}
-    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
-        for line in path.read_text().splitlines():
-            word, _, value = line.partition(":")
-            if word in {"prog_id", "map_id"}:
-                found[word.partition("_")[0]].add(int(value))
-    return found
-
-
-def are_gone(held: dict[str, set[int]]) -> bool:
-    """Return whether the kernel has none of those programs and maps any more."""
-    for kind, numbers in held.items():
-        shown = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, check=True).stdout
-        if numbers & {row["id"] for row in json.loads(shown)}:
-            return False
-    return True
 
 
 def losses(watch: Watch, port: int) -> int:

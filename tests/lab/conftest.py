@@ -74,9 +74,3 @@ def no_lab(labs: Labs) -> Iterator[None]:
         pytest.fail("a lab that is not the tests' own is running; end it with: skoopctl lab down")
     yield
     take_down()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests of the lab, which take the longest, so that others run beside them."""
-    items.sort(key=lambda item: item.path.parent.name != "lab")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +13,13 @@ import pytest
 from skoopctl.lab import Lab, LabOptions
 from skoopctl.lab.commands import run_in
 from skoopctl.lab.hand import Hand
+from skoopctl.lab.processes import lab_processes
 from skoopctl.sinks.json_lines import schema
 from tests.lab.conftest import Labs
 from tests.lab.event_runs import CALLER, SERVER, Json, Run, told, watching
 from tests.lab.running_lab import skoopctl
 from tests.services.loki_receiver import loki_receiver
+from tests.support.ebpf_held import are_gone, held_by
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -31,12 +32,6 @@ ENDS = ("source", "destination")
 def lab(labs: Labs) -> Lab:
     """Return a lab without what other tests have left half open."""
     return labs.fresh(LabOptions())
-
-
-def programs() -> set[int]:
-    """Return the ids of the eBPF programs that the kernel has loaded."""
-    listed = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True, text=True)
-    return {program["id"] for program in json.loads(listed.stdout or "[]")}
 
 
 def test_a_healthy_idle_lab_tells_nothing(lab: Lab) -> None:
@@ -235,12 +230,12 @@ def test_a_lossy_rule_makes_retransmits_of_the_callers_pod(lab: Lab) -> None:
 def test_nothing_is_left_when_skoopctl_is_killed(lab: Lab) -> None:
     """After SIGKILL the programs are gone from the kernel within some seconds, on all nodes."""
     assert lab.nodes
-    before = programs()
     run = Run(skoopctl("probe", "run", "packetloss", "tcpreset", "-d", "60s", "--interval", "1s", "--json"))
     assert run.starting.wait(60)
-    assert len(programs() - before) >= 4
+    held = held_by(*lab_processes())
+    assert len(held["prog"]) >= 4
     run.end()
-    _until(lambda: not programs() - before, 10)
+    _until(lambda: are_gone(held), 30)
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> None:

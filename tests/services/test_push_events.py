@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.services.loki_receiver import Receiver, loki_receiver
 from tests.services.push_process import Pushing, pushing
 from tests.services.servers import free_port, pushgateway, wait_until
+from tests.support.ebpf_held import are_gone, held_by
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="eBPF programs take root"),
@@ -38,23 +37,9 @@ def loki() -> Iterator[Receiver]:
     assert running.problems == []
 
 
-def loaders(service: Pushing) -> dict[int, set[int]]:
-    """Return the service's node programs that have eBPF programs, with the ids of these."""
-    found = {}
-    for pid in service.programs():
-        ids = set()
-        for file in Path(f"/proc/{pid}/fdinfo").glob("*"):
-            with contextlib.suppress(OSError):
-                ids |= set(map(int, re.findall(r"^prog_id:\s+(\d+)$", file.read_text(), re.MULTILINE)))
-        if ids:
-            found[pid] = ids
-    return found
-
-
-def loaded() -> set[int]:
-    """Return the ids of the eBPF programs that the kernel has."""
-    listed = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True, text=True)
-    return {each["id"] for each in json.loads(listed.stdout or "[]")}
+def loaders(service: Pushing) -> list[int]:
+    """Return the service's node programs that have eBPF programs."""
+    return [pid for pid in service.programs() if held_by(pid)["prog"]]
 
 
 def watching(folder: Path, loki: Receiver, **config: Any) -> AbstractContextManager[Pushing]:
@@ -121,10 +106,10 @@ def test_events_arrive_with_names_and_are_counted(loki: Receiver, tmp_path: Path
         )
         assert 'skoopctl_event_probe_up{k8s_node="n1",probe="packetloss",state="available"} 1' in text
         assert status(service) == {"packetloss": "Running", "tcpreset": "Running"}
-        ids = set().union(*loaders(service).values())
-        assert ids
+        held = held_by(*service.programs())
+        assert held["prog"]
         assert service.stop()[0] == 0
-    wait_until(lambda: not ids & loaded(), "the programs to be gone")
+    wait_until(lambda: are_gone(held), "the programs to be gone")
 
 
 def test_what_was_counted_since_the_last_round_reaches_the_gateway_at_the_end(
@@ -165,10 +150,10 @@ def test_a_reload_takes_event_probes_away(loki: Receiver, tmp_path: Path) -> Non
     port = free_port()
     with watching(tmp_path, loki) as service:
         wait_until(lambda: has_come(loki, port), "an event")
-        ids = set().union(*loaders(service).values())
-        assert ids
+        held = held_by(*service.programs())
+        assert held["prog"]
         service.write(probes=["softnet"], loki=None)
         service.signal(signal.SIGHUP)
-        wait_until(lambda: not ids & loaded(), "the programs to be gone")
+        wait_until(lambda: are_gone(held), "the programs to be gone")
         wait_until(lambda: "kubeskoop_softnet_processed" in page(service), "rounds of what is left")
         assert status(service) == {}
