@@ -13,6 +13,7 @@ import pytest
 from skoopctl.bpf.program import BpfRequest
 from tests.kernel.bpf_pair import ADDRESSES, Pair, pair
 from tests.kernel.bpf_watch import Watch
+from tests.support.floods import flooding
 
 pytestmark = [
     pytest.mark.lab,
@@ -62,6 +63,7 @@ def flood_until_detached(wire: Pair, watch: Watch) -> None:
     watch.until(is_off, "the probe to be taken off")
 
 
+@flooding()
 def test_a_flood_over_a_tiny_budget_takes_the_probe_off(wire: Pair) -> None:
     """A probe over its budget is detached with the measured share, and counts nothing more; the others stay."""
     with Watch(replace(asked(wire, 1e-3), duration_s=8.0, counts_s=0.2)) as watch:
@@ -88,6 +90,7 @@ def test_usual_losses_are_within_the_usual_budget(wire: Pair) -> None:
     assert watch.detached == {}
 
 
+@flooding()
 def test_a_budget_of_zero_is_none(wire: Pair) -> None:
     """Whoever turns the budget off keeps the probe, whatever it costs."""
     with Watch(asked(wire, 0.0, duration_s=2.0)) as watch:
@@ -97,6 +100,7 @@ def test_a_budget_of_zero_is_none(wire: Pair) -> None:
     assert lost(watch) == 5000
 
 
+@flooding()
 def test_where_the_kernel_measures_nothing_events_are_the_measure(wire: Pair) -> None:
     """Before 5.8, what a probe costs is worked out from how many events it had."""
 

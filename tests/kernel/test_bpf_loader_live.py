@@ -19,6 +19,7 @@ from skoopctl.bpf.program import BpfRequest
 from tests.kernel.bpf_pair import ADDRESSES, LINGER_NOT, Pair, Side, pair
 from tests.kernel.bpf_watch import PATIENCE_S, Watch
 from tests.support.ebpf_held import are_gone, held_by
+from tests.support.floods import flooding
 
 pytestmark = [
     pytest.mark.lab,
@@ -226,6 +227,7 @@ def test_only_wanted_namespaces_are_seen(wire: Pair) -> None:
 
 
 @pytest.mark.parametrize("buffers", ["ring", "perf"])
+@flooding()
 def test_what_finds_no_room_is_counted(wire: Pair, buffers: str) -> None:
     """With nobody reading, a flood fills the buffer: what came and what was lost are together what was dropped."""
     flood = 6000

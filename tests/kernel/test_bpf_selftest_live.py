@@ -11,6 +11,7 @@ from skoopctl.bpf.catalogue import PROBES
 from skoopctl.bpf.program import BpfRequest
 from tests.kernel.bpf_pair import Pair, Side, pair
 from tests.kernel.bpf_watch import Watch
+from tests.support.floods import flooding
 
 pytestmark = [
     pytest.mark.lab,
@@ -78,6 +79,7 @@ def test_a_program_that_is_never_called_is_told(wire: Pair) -> None:
 
 
 @pytest.mark.parametrize("buffers", ["ring", "perf"])
+@flooding()
 def test_a_buffer_that_others_filled_before_the_test_makes_no_probe_silent(wire: Pair, buffers: str) -> None:
     """What came between attaching and the test, which takes BCC a minute, is thrown away before it."""
     fill = "for _ in range(20000):\n        Stimulus.lose_datagram(many)\n        many.close()\n"

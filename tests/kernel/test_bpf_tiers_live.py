@@ -18,6 +18,7 @@ from skoopctl.bpf.events import BpfEvent
 from skoopctl.bpf.program import BpfRequest
 from tests.kernel.bpf_pair import ADDRESSES, Pair, pair
 from tests.kernel.bpf_watch import Watch
+from tests.support.floods import flooding
 
 pytestmark = [
     pytest.mark.lab,
@@ -132,6 +133,7 @@ def test_a_lost_syn_ack_is_told_by_tracefs(wire: Pair, family: int) -> None:
     assert (seen.source, seen.destination) == (ADDRESSES[family][1], ADDRESSES[family][0])
 
 
+@flooding()
 def test_what_tracefs_loses_is_counted(wire: Pair) -> None:
     """With nobody reading, a flood fills the buffers: what came and what was lost are together at least the flood."""
     flood = 60_000
