@@ -14,10 +14,13 @@ from typing import Any
 
 from skoopctl.events.catalogue import EVENT_PROBES
 from tests.lab.running_lab import skoopctl
+from tests.support.floods import counting
 
 CALLER, SERVER = "tools/web-c", "tools/web-a"
 """Pods on node2-c4 and on node1-c4."""
 INTERRUPTED = 130
+LATE_S = 90.0
+"""How long something may take that comes at once on an idle machine."""
 Json = dict[str, Any]
 
 
@@ -60,7 +63,7 @@ class Run:
         """The events that came."""
         return [line for line in list(self.lines) if line["type"] == "event"]
 
-    def waited(self, condition: Callable[[], bool], seconds: float) -> bool:
+    def waited(self, condition: Callable[[], bool], seconds: float = LATE_S) -> bool:
         """Wait for something, and return whether it came in time."""
         end = time.monotonic() + seconds
         while not condition():
@@ -77,33 +80,36 @@ class Run:
 
 
 @contextmanager
-def watching(*words: str, seconds: int = 8, interval: str = "1s", interrupted: bool = False) -> Iterator[Run]:
-    """Watch the lab; the block begins when event probes run everywhere, and leaving it waits for the end.
+def watching(*words: str, more_s: float = 1.0, interval: str = "1s", lasting: str = "") -> Iterator[Run]:
+    """Watch the lab; the block begins when event probes run everywhere, however long that takes.
 
-    ``words`` are probes and options. With ``interrupted``, the end of the block ends the watch as Ctrl-C does.
+    ``words`` are probes and options; what they cost is nobody's business, for other tests lose packets too. After the
+    block the watch goes on for ``more_s`` and is ended as by Ctrl-C; one that is ``lasting`` (``20s``, from its first
+    round) comes to its own end.
     """
-    asked = (
-        "probe",
-        "run",
-        *words,
+    options = (
         "-d",
-        f"{seconds}s",
+        lasting or "600s",
         "--interval",
         interval,
+        "--budget",
+        "0",
         "--json",
         "--fail-on",
         "fatal",
     )
-    run = Run(skoopctl(*asked))
-    try:
-        assert run.waited(run.starting.is_set, 60), f"event probes did not start: {run.end()}"
-        yield run
-        if interrupted:
-            run.process.send_signal(signal.SIGINT)
-        run.reader.join(60)
-        assert run.process.wait(10) == (INTERRUPTED if interrupted else 0)
-    finally:
-        run.end()
+    with counting():
+        run = Run(skoopctl("probe", "run", *words, *options))
+        try:
+            assert run.waited(run.starting.is_set, LATE_S), f"event probes did not start: {run.end()}"
+            yield run
+            if not lasting:
+                time.sleep(more_s)
+                run.process.send_signal(signal.SIGINT)
+            run.reader.join(LATE_S)
+            assert run.process.wait(LATE_S) == (0 if lasting else INTERRUPTED)
+        finally:
+            run.end()
 
 
 def told(run: Run, kind: str, **wanted: object) -> list[Json]:
@@ -113,3 +119,17 @@ def told(run: Run, kind: str, **wanted: object) -> list[Json]:
         for event in run.events
         if event["kind"] == kind and all(event.get(name) == value for name, value in wanted.items())
     ]
+
+
+def of_a_late_login(what: Json, pods_of: list[str]) -> bool:
+    """Return whether a node was late: on a machine with much to do, the login of skoopctl itself is."""
+    late = what["kind"].endswith("-slow") or what["kind"] == "retransmit-probe"
+    return late and not any(pods_of)
+
+
+def of_the_lab(run: Run) -> tuple[list[Json], list[Json]]:
+    """Return the events, and the rows of the summary, that are not of a late login."""
+    events = [event for event in run.events if not of_a_late_login(event, [event.get("pod", "")])]
+    rows = run.summary["events"]["happened"]
+    pods_of = [[place["pod"] for place in row["places"]] for row in rows]
+    return events, [row for row, names in zip(rows, pods_of, strict=True) if not of_a_late_login(row, names)]

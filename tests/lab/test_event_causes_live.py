@@ -26,7 +26,7 @@ from tests.lab.event_causes import (
     through_a_service,
     with_ipv6,
 )
-from tests.lab.event_runs import CALLER, SERVER, Json, Run, watching
+from tests.lab.event_runs import CALLER, SERVER, Json, Run, of_the_lab, watching
 from tests.services.push_process import Pushing, pushing
 from tests.services.servers import wait_until
 
@@ -40,8 +40,6 @@ MACHINES = ("softirq", "runqueue", "biolatency", "virtcmdlatency")
 """What these see belongs to the whole machine, which is never idle while tests run."""
 OF_PODS = tuple(name for name in EVENT_PROBES if name not in MACHINES)
 MS = 1_000_000
-LATE_S = 30.0
-"""How long events may take to come."""
 
 
 class Wanted(NamedTuple):
@@ -130,14 +128,13 @@ def run(labs: Labs) -> Run:
     the_lab = labs.fresh(LabOptions())
     service = next(each for each in the_lab.services if each.key == SERVICE)
     pairs = {family: pods(the_lab, CALLER, server) for family, server in SERVERS.items()}
-    options = ("--slow", "dns.timeout=500ms", "--budget", "0")
-    with with_ipv6(pairs[6]), watching(*OF_PODS, *options, seconds=120, interrupted=True) as run:
+    with with_ipv6(pairs[6]), watching(*OF_PODS, "--slow", "dns.timeout=500ms") as run:
         for family, pair in pairs.items():
             for cause in CAUSES:
                 cause(pair, family, PORTS[cause.__name__])
         through_a_service(pairs[4], service.cluster_ip, SERVICE_PORT)
         # Each test says itself what is missing.
-        run.waited(lambda: all(found(run, the_lab, *row) for row in ROWS), LATE_S)
+        run.waited(lambda: all(found(run, the_lab, *row) for row in ROWS))
     return run
 
 
@@ -217,22 +214,12 @@ def test_a_full_socket_loses_as_many_as_are_counted(run: Run, lab: Lab) -> None:
     assert all(told.values())
 
 
-def of_a_late_login(what: Json, pods_of: list[str]) -> bool:
-    """Return whether a node was late: on a machine with much to do, the login of skoopctl itself is."""
-    late = what["kind"].endswith("-slow") or what["kind"] == "retransmit-probe"
-    return late and not any(pods_of)
-
-
 def test_a_healthy_idle_lab_tells_nothing(labs: Labs) -> None:
     """With every probe but those of the whole machine on, there is neither an event nor a count of one."""
     labs.fresh(LabOptions())
-    with watching(*OF_PODS, "--budget", "0", seconds=6) as run:
+    with watching(*OF_PODS, more_s=4) as run:
         pass
-    happened = run.summary["events"]["happened"]
-    assert [event for event in run.events if not of_a_late_login(event, [event.get("pod", "")])] == []
-    assert [
-        row for row in happened if not of_a_late_login(row, [place["pod"] for place in row["places"]])
-    ] == []
+    assert of_the_lab(run) == ([], [])
     assert run.summary["unavailable"] == []
 
 
@@ -298,12 +285,12 @@ def busy_run(labs: Labs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run,
     disk = disk_under(folder)
     pair = pods(labs.get(LabOptions()), CALLER, SERVER)
     with (
-        watching(*MACHINE, *LOW, "-l", "node1-c4", seconds=60, interrupted=True) as run,
+        watching(*MACHINE, *LOW, "-l", "node1-c4") as run,
         busy(pair.server, 3) as tasks,
     ):
         write_and_read(folder / "blocks", 5)
-        run.waited(lambda: {each["probe"] for each in run.events} >= set(MACHINE), LATE_S)
-        run.waited(lambda: {each.get("pid") for each in run.events} >= set(tasks), LATE_S)
+        run.waited(lambda: {each["probe"] for each in run.events} >= set(MACHINE))
+        run.waited(lambda: {each.get("pid") for each in run.events} >= set(tasks))
     return run, tasks, disk
 
 

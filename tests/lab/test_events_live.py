@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -16,10 +15,12 @@ from skoopctl.lab.hand import Hand
 from skoopctl.lab.processes import lab_processes
 from skoopctl.sinks.json_lines import schema
 from tests.lab.conftest import Labs
-from tests.lab.event_runs import CALLER, SERVER, Json, Run, told, watching
+from tests.lab.event_runs import CALLER, LATE_S, SERVER, Json, Run, of_the_lab, told, watching
+from tests.lab.node_host import wait_until
 from tests.lab.running_lab import skoopctl
 from tests.services.loki_receiver import loki_receiver
 from tests.support.ebpf_held import are_gone, held_by
+from tests.support.floods import counting
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -37,10 +38,9 @@ def lab(labs: Labs) -> Lab:
 def test_a_healthy_idle_lab_tells_nothing(lab: Lab) -> None:
     """Without traffic there is neither an event nor a count, and every line is as its schema says."""
     assert lab.nodes
-    with watching("packetloss", "tcpreset", "tcpretrans", "tcpconnect", seconds=6) as run:
+    with watching("packetloss", "tcpreset", "tcpretrans", "tcpconnect", more_s=4) as run:
         pass
-    assert run.events == []
-    assert run.summary["events"]["happened"] == []
+    assert of_the_lab(run) == ([], [])
     for line in run.lines:
         jsonschema.validate(line, schema())
 
@@ -51,10 +51,10 @@ def test_the_manuals_example_drop_has_both_nodes_and_the_hook(lab: Lab) -> None:
     try:
         with watching("packetloss", "tcpreset") as run, Hand(lab.source(NODE)) as hand:
             hand.ask("call", to=["192.168.3.86", 9100], count=1, timeout_s=1)
+            assert run.waited(lambda: bool(told(run, "packet-loss", protocol="TCP")))
     finally:
         lab.undo_fault("input-drop")
     events = told(run, "packet-loss", protocol="TCP")
-    assert events
     for event in events:
         jsonschema.validate(event, schema())
         assert (event["node"], event["reason"], event["hook"]) == ("node1-c4", "NETFILTER_DROP", "INPUT")
@@ -71,7 +71,8 @@ def test_the_rule_that_drops_is_named_by_the_finding(lab: Lab) -> None:
     """When the time is up, the rules of the node are collected, and the finding has the one that did it."""
     lab.apply_fault("input-drop")
     try:
-        with watching("packetloss") as run, Hand(lab.source(NODE)) as hand:
+        # From the first round: time enough for the programs to be loaded, and for the calls.
+        with watching("packetloss", lasting="20s") as run, Hand(lab.source(NODE)) as hand:
             hand.ask("call", to=["192.168.3.86", 9100], count=2, timeout_s=1)
     finally:
         lab.undo_fault("input-drop")
@@ -86,11 +87,11 @@ def test_ctrl_c_right_after_an_event_has_it_in_the_summary_with_the_rule(lab: La
     lab.apply_fault("input-drop")
     try:
         with (
-            watching("packetloss", seconds=600, interval="1m", interrupted=True) as run,
+            watching("packetloss", more_s=0, interval="1m") as run,
             Hand(lab.source(NODE)) as hand,
         ):
             hand.ask("call", to=["192.168.3.86", 9100], count=1, timeout_s=1)
-            assert run.waited(lambda: bool(told(run, "packet-loss", protocol="TCP")), 20)
+            assert run.waited(lambda: bool(told(run, "packet-loss", protocol="TCP")))
     finally:
         lab.undo_fault("input-drop")
     (lost,) = [each for each in run.summary["events"]["happened"] if each["kind"] == "packet-loss"]
@@ -117,11 +118,11 @@ def test_a_plan_watches_events_too(lab: Lab, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     lab.apply_fault("input-drop")
     try:
-        with loki_receiver() as loki, Hand(lab.source(NODE)) as hand:
+        with counting(), loki_receiver() as loki, Hand(lab.source(NODE)) as hand:
             plan.write_text(PLAN.format(url=loki.url))
             words = ("run", str(plan), "-i", "lab", "--kubeconfig", str(lab.kubeconfig))
             process = skoopctl(*words, "--state-dir", str(tmp_path), "--json")
-            end = time.monotonic() + 30
+            end = time.monotonic() + 150
             while process.poll() is None:
                 assert time.monotonic() < end
                 hand.ask("call", to=["192.168.3.86", 9100], count=1, timeout_s=0.2)
@@ -148,10 +149,10 @@ def test_the_manuals_example_drop_names_the_pods_that_it_hits(lab: Lab) -> None:
     try:
         with watching("packetloss") as run, Hand(lab.source(CALLER)) as hand:
             hand.ask("call", to=[server.address, OPEN], count=1, timeout_s=1)
+            assert run.waited(lambda: bool(told(run, "packet-loss", inner_tunnel="VXLAN")))
     finally:
         lab.undo_fault("input-drop")
     events = told(run, "packet-loss", inner_tunnel="VXLAN")
-    assert events
     assert [event for event in run.events if event not in events] == []
     for event in events:
         jsonschema.validate(event, schema())
@@ -170,10 +171,12 @@ def test_the_manuals_example_drop_names_the_pods_that_it_hits(lab: Lab) -> None:
 
 def test_a_closed_port_of_a_pod_is_a_drop_and_a_reset_in_that_pod(lab: Lab) -> None:
     """The pod that nobody listens in tells both; the caller's pod tells the reset that it got. All have names."""
+    kinds = {"packet-loss": SERVER, "reset-no-socket": SERVER, "reset-received": CALLER}
     with watching("packetloss", "tcpreset", "tcpconnect") as run, Hand(lab.source(CALLER)) as hand:
         found = hand.ask("call", to=[lab.source(SERVER).address, CLOSED], count=3, timeout_s=5)
+        run.waited(lambda: all(len(told(run, kind)) >= 3 for kind in (*kinds, "connect-failed")))
     assert found["refused"] == 3
-    for kind, pod in (("packet-loss", SERVER), ("reset-no-socket", SERVER), ("reset-received", CALLER)):
+    for kind, pod in kinds.items():
         events = told(run, kind)
         assert len(events) == 3, (kind, run.events)
         assert {f"{event['namespace']}/{event['pod']}" for event in events} == {pod}
@@ -188,6 +191,16 @@ def test_a_closed_port_of_a_pod_is_a_drop_and_a_reset_in_that_pod(lab: Lab) -> N
     }
     counted = {each["kind"]: each["count"] for each in run.summary["events"]["happened"]}
     assert counted["reset-no-socket"] == counted["packet-loss"] == counted["connect-failed"] == 3
+
+
+def again(run: Run) -> list[Json]:
+    """Return what was sent again of the calls."""
+    return [
+        event
+        for event in run.events
+        if event["kind"].startswith("retransmit")
+        and OPEN in (event["source_port"], event["destination_port"])
+    ]
 
 
 def test_a_lossy_rule_makes_retransmits_of_the_callers_pod(lab: Lab) -> None:
@@ -212,34 +225,22 @@ def test_a_lossy_rule_makes_retransmits_of_the_callers_pod(lab: Lab) -> None:
     try:
         with watching("packetloss", "tcpretrans") as run, Hand(lab.source(CALLER)) as hand:
             hand.ask("call", to=[server.address, OPEN], count=4, timeout_s=5)
+            run.waited(lambda: any(event["destination_name"] == "web-a" for event in again(run)))
     finally:
         run_in(server.netns, ["iptables-nft", "-D", *rule, "-j", "DROP"])
     drops = told(run, "packet-loss", reason="NETFILTER_DROP", hook="INPUT")
     assert drops
     assert {f"{event['namespace']}/{event['pod']}" for event in drops} == {SERVER}
-    again = [
-        event
-        for event in run.events
-        if event["kind"].startswith("retransmit")
-        and OPEN in (event["source_port"], event["destination_port"])
-    ]
-    assert {f"{event['namespace']}/{event['pod']}" for event in again} <= {SERVER, CALLER}
-    assert any(event["destination_name"] == "web-a" for event in again)
+    assert {f"{event['namespace']}/{event['pod']}" for event in again(run)} <= {SERVER, CALLER}
+    assert any(event["destination_name"] == "web-a" for event in again(run))
 
 
 def test_nothing_is_left_when_skoopctl_is_killed(lab: Lab) -> None:
     """After SIGKILL the programs are gone from the kernel within some seconds, on all nodes."""
     assert lab.nodes
     run = Run(skoopctl("probe", "run", "packetloss", "tcpreset", "-d", "60s", "--interval", "1s", "--json"))
-    assert run.starting.wait(60)
+    assert run.starting.wait(LATE_S)
     held = held_by(*lab_processes())
     assert len(held["prog"]) >= 4
     run.end()
-    _until(lambda: are_gone(held), 30)
-
-
-def _until(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    assert wait_until(lambda: are_gone(held), 30)
