@@ -57,15 +57,22 @@ class Scene:
         """Return the counters of TCP, UDP and IP of all pods, by metric and pod."""
         return {
             (labels["__name__"], f"{labels['k8s_namespace']}/{labels['k8s_pod']}"): value
-            for labels, value in self.stand.ask(FAMILIES)
+            for labels, value in self.stand.wait_for(FAMILIES, "the counters of pods")
         }
 
     def settled(self) -> None:
         """Wait until rounds of every node that began after now are in Prometheus."""
-        done = {labels["node"]: value for labels, value in self.stand.ask("skoopctl_push_node_rounds_total")}
-        for node in self.lab.nodes:
-            after = f'skoopctl_push_node_rounds_total{{node="{node.name}"}} > {done[node.name] + 2}'
-            self.stand.wait_for(after, f"two more rounds of {node.name}")
+        rounds = {
+            node.name: f'skoopctl_push_node_rounds_total{{node="{node.name}"}}' for node in self.lab.nodes
+        }
+        done = {name: self.value(series) for name, series in rounds.items()}
+        for name, series in rounds.items():
+            self.stand.wait_for(f"{series} > {done[name] + 2}", f"two more rounds of {name}")
+
+    def value(self, series: str) -> float:
+        """Return the value of the one series that a query gives; a page that came late has none for a moment."""
+        ((_, value),) = self.stand.wait_for(series, series)
+        return value
 
     def changed(self, act: Callable[[], object]) -> Series:
         """Return what grew while something was done, and by how much."""

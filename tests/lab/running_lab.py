@@ -19,8 +19,9 @@ MODES = [
     LabOptions(backend=Backend.HOST_GW),
     LabOptions(iptables=IptablesFlavour.LEGACY),
 ]
-DEADLINE_S = 20.0
-TIMEOUT_S = 0.8
+DEADLINE_S = 60.0
+TIMEOUT_S, PATIENCE_S = 0.8, 10.0
+"""How long a flow is tried that must not come through, and one that must be answered."""
 CLEAN: dict[str, object] = {"state": False, "namespaces": [], "processes": [], "cgroups": [], "mounts": []}
 """What a lab must leave."""
 

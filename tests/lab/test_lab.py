@@ -16,7 +16,7 @@ from skoopctl.lab.commands import run_in
 from skoopctl.lab.probe import probe_sources
 
 sys.path.insert(0, str(Path(__file__).parent))
-from running_lab import DEADLINE_S, MODES, TIMEOUT_S, named, skoopctl, ssh
+from running_lab import DEADLINE_S, MODES, PATIENCE_S, named, skoopctl, ssh
 
 pytestmark = pytest.mark.lab
 
@@ -104,7 +104,9 @@ def plausible(lab: Lab, row: Sequence[Any], who: str) -> bool:
 def test_answers_name_the_source_that_they_see(lab: Lab) -> None:
     """A pod's address is kept on the way to a pod, and masqueraded through another node's node port."""
     direct, node_port = lab.probe(
-        "10.244.3.70", [("tcp", "10.244.2.201", 8080), ("tcp", "192.168.3.86", 30080)]
+        "10.244.3.70",
+        [("tcp", "10.244.2.201", 8080), ("tcp", "192.168.3.86", 30080)],
+        timeout_s=PATIENCE_S,
     )
     assert (direct.who, direct.seen) == ("demo-5bf67dcbc9-hxtmt", "10.244.3.70")
     assert node_port.seen in ("10.244.2.0", "10.244.2.1")
@@ -121,7 +123,7 @@ def test_an_address_that_nobody_has_is_unreachable_within_the_probes_time(lab: L
 def test_many_refusals_at_once_are_all_seen(lab: Lab) -> None:
     """Dozens of closed ports are all refused: no limit on ICMP errors turns some into timeouts."""
     flows = [("udp", "192.168.3.86", port) for port in range(20000, 20060)]
-    outcomes = {result.outcome for result in lab.probe("10.244.3.70", flows)}
+    outcomes = {result.outcome for result in lab.probe("10.244.3.70", flows, timeout_s=PATIENCE_S)}
     assert outcomes == {Outcome.REFUSED}
 
 
@@ -185,5 +187,5 @@ def test_the_lab_cannot_reach_the_machine(lab: Lab) -> None:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         for source in lab.sources():
-            (result,) = lab.probe(source, [("udp", "127.0.0.1", port)], timeout_s=TIMEOUT_S)
+            (result,) = lab.probe(source, [("udp", "127.0.0.1", port)], timeout_s=PATIENCE_S)
             assert result.outcome is Outcome.REFUSED

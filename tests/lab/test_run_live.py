@@ -105,6 +105,7 @@ def test_retry_failed_joins_what_was_kept(lab: Lab, tmp_path: Path) -> None:
     assert json.loads(again.stdout)["coverage"]["collected"] == len(lab.nodes) + 1
 
 
+@pytest.mark.timeout(1200)
 def test_the_nightly_plan_finds_every_fault(lab: Lab, tmp_path: Path) -> None:
     """Whatever the lab can have, something critical is said of it, unless it does no harm."""
     missed = []

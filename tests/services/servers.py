@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +18,9 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 DEADLINE_S = 60.0
+FIRST_PORT, PORTS_EACH = 20_000, 500
+"""Below the kernel's own (ip_local_port_range), and some for each process of the tests."""
+_TURNS = itertools.count()
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
@@ -28,10 +33,14 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on now: one of our own, which no other process of the tests gives away."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for _ in range(PORTS_EACH):
+        port = FIRST_PORT + worker * PORTS_EACH + (os.getpid() + next(_TURNS)) % PORTS_EACH
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no port is free from {FIRST_PORT} on")
 
 
 @contextlib.contextmanager

@@ -182,7 +182,7 @@ async def test_an_answer_that_got_lost_makes_no_event_appear_twice(loki: Receive
 @pytest.mark.parametrize("date", [False, True], ids=["seconds", "date"])
 async def test_loki_is_asked_again_no_sooner_than_it_wants(loki: Receiver, date: bool) -> None:
     """Retry-After is heeded, as seconds and as a date, though the own wait would be shorter."""
-    after = formatdate(time.time() + 3, usegmt=True) if date else "2"
+    after = formatdate(time.time() + 6, usegmt=True) if date else "2"
     loki.replies = [Reply(429, "", {"Retry-After": after})]
     async with running(sink_at(loki)) as sink:
         sink.put(DROP)
@@ -294,7 +294,7 @@ async def test_put_never_waits_for_a_loki_that_hangs(loki: Receiver) -> None:
 async def test_an_answer_that_drips_is_none(loki: Receiver) -> None:
     """A body that does not end is cut by the deadline, and the request is sent again."""
     loki.replies = [Reply(200, "ok", drip=True)]
-    access = Access(loki.url, timeout_s=0.5)
+    access = Access(loki.url, timeout_s=3)
     async with running(LokiSink(access, cluster="prod", batching=QUICK)) as sink:
         sink.put(DROP)
         await until(lambda: sink.tally.sent == 1, "the second try")

@@ -13,6 +13,7 @@ from tests.services.push_process import Pushing
 from tests.soak.chaos import INTERVAL_S, Chaos, Outage, Server
 from tests.soak.judge import BUSY_S, Gap, gaps, overlap, too_long
 from tests.soak.soak import CLUSTER, soak
+from tests.support.floods import counting
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the node program reads other namespaces: that takes root")
@@ -31,7 +32,8 @@ def test_series_recover_from_kills_without_gap_duplicate_or_stale_group(tmp_path
             service, gateway, service.programs, lambda: service.inventory(names[:-1]), random.Random(7)
         )
 
-    soak(tmp_path, service, chaos, nodes=3, seconds=25, slack_s=BUSY_S, tell=print)
+    with counting():
+        soak(tmp_path, service, chaos, nodes=3, seconds=25, slack_s=BUSY_S, tell=print)
 
 
 def test_gaps_are_judged_beyond_the_outages() -> None:

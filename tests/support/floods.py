@@ -1,6 +1,7 @@
-"""Who loses packets by the thousand, and who counts what the whole machine loses: never both at once.
+"""Who loses packets or makes pods by the hundred, and who counts what the whole machine has: never both at once.
 
-eBPF programs of a node without namespaces of its own, as the lab's are, see the drops of every test on the machine.
+eBPF programs of a node without namespaces of its own, as the lab's are, see the drops of every test on the machine;
+a host that is this machine has the pods of every lab.
 """
 
 from __future__ import annotations
