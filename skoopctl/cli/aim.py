@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from skoopctl.cli.options import with_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -134,9 +135,6 @@ def inventory_options(*, required: bool = False, list_hosts: bool = True) -> Cal
         ) -> Any:
             return function(aim=Aim(inventory, limit, playbook_dir, list_hosts, skip_vaulted), **words)
 
-        command: Any = with_aim
-        for option in reversed(options):
-            command = option(command)
-        return command  # type: ignore[no-any-return]
+        return with_options(with_aim, options)  # type: ignore[no-any-return]
 
     return decorate

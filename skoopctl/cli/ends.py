@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from skoopctl.cli.options import with_options
+
 if TYPE_CHECKING:
     from skoopctl.checks.diagnose import Question
 
@@ -61,9 +63,6 @@ def ends_options(src: str, dst: str, protocol: str) -> Callable[[F], F]:
         ) -> Any:
             return function(ends=Ends(src or "", dst or "", dport or 0, protocol), **words)
 
-        command: Any = with_ends
-        for option in reversed(options):
-            command = option(command)
-        return command  # type: ignore[no-any-return]
+        return with_options(with_ends, options)  # type: ignore[no-any-return]
 
     return decorate

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skoopctl.cli.options import with_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ def event_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def called(*, backend: str, budget: float | None, slow: tuple[str, ...], **values: Any) -> Any:
             return command(how=_how(backend, budget, slow), **values)
 
-        wrapped: Callable[..., Any] = called
-        for option in reversed(_OPTIONS):
-            wrapped = option(wrapped)
-        return wrapped
+        return with_options(called, _OPTIONS)  # type: ignore[no-any-return]
 
     return decorate
 

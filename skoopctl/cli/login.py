@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from skoopctl.cli.options import with_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,10 +128,7 @@ def login_options(*, short_become: bool = True, secrets: bool = True) -> Callabl
             flags = {name: words.pop(name) for name in LoginFlags.__dataclass_fields__ if name in words}
             return function(login=LoginFlags(**flags), **words)
 
-        command: Any = with_login
-        for option in reversed(options + more if secrets else options):
-            command = option(command)
-        return command  # type: ignore[no-any-return]
+        return with_options(with_login, options + more if secrets else options)  # type: ignore[no-any-return]
 
     return decorate
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skoopctl.cli.options import with_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,10 +33,7 @@ def loki_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             given = {key: values.pop(flag) for flag, key in _KEYS.items()}
             return command(loki=_part(given), **values)
 
-        wrapped: Callable[..., Any] = called
-        for option in reversed(_OPTIONS):
-            wrapped = option(wrapped)
-        return wrapped
+        return with_options(called, _OPTIONS)  # type: ignore[no-any-return]
 
     return decorate
 

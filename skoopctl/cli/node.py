@@ -12,6 +12,7 @@ import click
 
 from skoopctl.cli.aim import Aim, inventory_options
 from skoopctl.cli.login import LoginFlags, login_options
+from skoopctl.cli.options import with_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def _common(command: _Decorated) -> _Decorated:
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON (schema skoopctl.node/1)."),
     )
-    for option in reversed(options):
-        command = option(command)
+    command = with_options(command, options)
     return inventory_options(required=True, list_hosts=False)(login_options(secrets=False)(command))
 
 

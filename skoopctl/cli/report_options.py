@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from skoopctl.cli.options import with_options
 from skoopctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -138,9 +139,6 @@ def report_options(*, to_file: bool = False) -> Callable[[F], F]:
         ) -> Any:
             return function(look=ReportFlags(report, lang, template, title, asked_by), **words)
 
-        command: Any = with_look
-        for option in reversed(options):
-            command = option(command)
-        return command  # type: ignore[no-any-return]
+        return with_options(with_look, options)  # type: ignore[no-any-return]
 
     return decorate
