@@ -11,7 +11,7 @@ from skoopctl.bpf.events import Batch, BpfEvent
 from skoopctl.bpf.program import BpfRequest, bpf_job
 from skoopctl.bpf.stream import BPF_FRAME, Setup, Stream
 from skoopctl.evidence.frames import FrameKind, _frames
-from tests.vm.guest import Guest
+from tests.vm.guest import START_S, Guest
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -30,7 +30,7 @@ for each in /proc/*/fd/*; do readlink $each; done 2>/dev/null | grep -c -e bpf-p
 
 def watched(guest: Guest, buffers: str) -> tuple[Setup, list[BpfEvent], bool]:
     """Return how the probe of resets started in the guest, what it saw, and whether the answer was whole."""
-    asked = bpf_job(BpfRequest(("tcpreset",), 9.0, buffers=buffers), "x86_64")
+    asked = bpf_job(BpfRequest(("tcpreset",), 9.0, buffers=buffers, start_s=START_S), "x86_64")
     start = "cat >/run/cause.py; setsid python3 /run/cause.py >/dev/null 2>&1 & echo $!"
     number = int(guest.run(start, CAUSE))
     stream = Stream()
