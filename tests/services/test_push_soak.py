@@ -31,7 +31,7 @@ def test_series_recover_from_kills_without_gap_duplicate_or_stale_group(tmp_path
             service, gateway, service.programs, lambda: service.inventory(names[:-1]), random.Random(7)
         )
 
-    soak(tmp_path, service, chaos, nodes=3, seconds=25, slack_s=BUSY_S, tell=print)
+    soak(tmp_path, service, chaos, nodes=3, seconds=25, busy=True, tell=print)
 
 
 def test_gaps_are_judged_beyond_the_outages() -> None:
