@@ -17,6 +17,7 @@ from skoopctl.bpf.program import BpfRequest
 from skoopctl.bpf.stream import Counts
 from tests.kernel.bpf_pair import ADDRESSES, TOOLS, Pair, Side, pair
 from tests.kernel.bpf_watch import Watch
+from tests.support.floods import flooding
 from tests.support.kernel_dump import inside
 
 pytestmark = [
@@ -185,6 +186,7 @@ def send_udp(side: Side, *ports: int) -> None:
 MANY = range(20_000, 60_000)
 
 
+@flooding()
 def test_what_finds_no_room_is_counted_exactly(wire: Pair) -> None:
     """While the program does not read, messages are lost; what it counted and what was lost are all there were."""
     drop = ("INPUT", "-p", "udp", "-m", "udp", "--dport", f"{MANY[0]}:{MANY[-1]}", "-j", "DROP")

@@ -16,6 +16,7 @@ from tests.kernel.bpf_pair import ADDRESSES, Pair, Side, pair, run
 from tests.kernel.bpf_watch import Watch
 from tests.kernel.dns_asking import ask, query, serving
 from tests.support import dns_server
+from tests.support.floods import flooding
 from tests.support.kernel_dump import inside
 
 pytestmark = [
@@ -136,6 +137,7 @@ def test_a_query_on_loopback_is_counted_once(wire: Pair) -> None:
 MANY = 20_000
 
 
+@flooding()
 def test_what_finds_no_room_is_counted_exactly(wire: Pair) -> None:
     """While the program does not read, packets are lost; what it counted and what was lost are all there were."""
     request = BpfRequest(("dns",), ENOUGH_S, (wire.client.inode,), counts_s=0.5)
