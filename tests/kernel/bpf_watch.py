@@ -33,6 +33,8 @@ def frames_of(stream: IO[bytes]) -> Iterator[Frame]:
             return
         _, _, _, meta_bytes, body_bytes, _ = HEADER.unpack_from(head, len(MAGIC))
         rest = stream.read(meta_bytes + body_bytes + DIGEST_BYTES)
+        if len(rest) < meta_bytes + body_bytes + DIGEST_BYTES:
+            return  # it was killed while it wrote
         yield read_frame(head + rest, len(MAGIC))[0]
 
 
