@@ -75,6 +75,19 @@ def kfree_skb() -> int:
     return int(subprocess.run([*MOUNTED, "cat", file], capture_output=True, check=True).stdout)
 
 
+@contextlib.contextmanager
+def held(instance: str) -> Iterator[None]:
+    """Keep an instance: one that is open cannot be removed, by whatever program of another test begins just then."""
+    script = f"exec 3<{FOLDER}/instances/{instance}/buffer_size_kb; echo held; exec sleep infinity"
+    with subprocess.Popen([*MOUNTED, "sh", "-ec", script], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            yield
+        finally:
+            holder.kill()
+
+
 def node_pid(watch: Watch) -> int:
     """Return the process of the node program: the prefix's programs have become it."""
     return watch.process.pid
@@ -205,10 +218,11 @@ def test_what_nobody_could_remove_is_removed_by_the_next(wire: Pair) -> None:
     with Watch(asked(wire, "tracefs", "tcpreset"), prefix=MOUNTED) as living:
         with Watch(asked(wire, "tracefs", "packetloss"), prefix=MOUNTED) as watch:
             pid = node_pid(watch)
-            for each in (*children(pid), pid):
-                os.kill(each, signal.SIGKILL)
-            watch.process.wait(20)
-        assert len(instances(pid)) == 1, "nobody was left to remove it"
+            (instance,) = instances(pid)
+            with held(instance):
+                for each in (*children(pid), pid):
+                    os.kill(each, signal.SIGKILL)
+                watch.process.wait(20)
         with Watch(asked(wire, "tracefs", "tcpretrans", duration_s=1.0), prefix=MOUNTED) as third:
             third.wait()
         assert instances(pid) == []
