@@ -13,7 +13,7 @@ from skoopctl.bpf.stream import BPF_FRAME, Setup, Stream
 from skoopctl.evidence.frames import FrameKind, _frames
 from tests.vm.guest import START_S, Guest
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600, func_only=True)]
 
 CAUSE = r"""
 import socket, time

@@ -21,7 +21,7 @@ from tests.kernel.tunnel_packets import frame as ethernet
 from tests.vm.causes import COMMANDS, DISK, TRAFFIC
 from tests.vm.guest import START_S, Guest
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400, func_only=True)]
 
 PROBES = ("packetloss", "tcpreset", "tcpretrans")
 CAUSE = r"""

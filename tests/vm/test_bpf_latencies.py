@@ -15,7 +15,7 @@ from tests.kernel.bpf_delays import delay_of, only
 from tests.vm.causes import COMMANDS, TRAFFIC
 from tests.vm.guest import START_S, Guest
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600, func_only=True)]
 
 WATCHED_S = 10.0
 HOUR_US = 3_600_000_000

@@ -13,7 +13,7 @@ from tests.lab.running_lab import skoopctl
 from tests.vm.guest import Guest, running_guest
 from tests.vm.image import Image
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(900, func_only=True)]
 
 BOOT_S = 240.0
 BEFORE, AFTER = (4445, 3), (4446, 5)
