@@ -79,7 +79,7 @@ class BpfRequest:
     """What a node is asked to watch. Namespaces are inodes; none means all. Times are in seconds.
 
     With a lease the program goes on for ``duration_s``, without end if that is 0, as long as it hears something on its
-    stdin now and then, as a node that sends rounds does. Without one it has a deadline.
+    stdin now and then, as a node that sends rounds does. Without one it has a deadline, by ``start_s``.
     """
 
     probes: tuple[str, ...]
@@ -101,6 +101,8 @@ class BpfRequest:
     lockdown: str = "/sys/kernel/security/lockdown"
     backend: str = AUTO
     """One of `BACKENDS`, or ``auto``: for each probe the first that can."""
+    start_s: float = 60.0
+    """Without a lease: how long a node may take to start the probes and to end them, beside what BCC may compile."""
     bcc_timeout_s: float = 60.0
     """How long BCC may compile one probe."""
     budget: float | None = None
@@ -123,7 +125,7 @@ class BpfRequest:
         if self.backend not in {AUTO, *BACKENDS}:
             backends = ", ".join((*BACKENDS, AUTO))
             raise UsageError(f"there is no backend {self.backend!r}", hint=f"there are {backends}")
-        if min(self.duration_s or self.lease_s, self.interval_s, self.total_bytes) <= 0:
+        if min(self.duration_s or self.lease_s, self.start_s, self.interval_s, self.total_bytes) <= 0:
             raise UsageError("durations and limits of a request must be above zero")
         if (self.budget or 0) < 0 or not 0 < self.budget_slice_s <= self.budget_every_s:
             raise UsageError("a budget is not below zero, and measured in slices of the time between them")
@@ -145,7 +147,7 @@ class BpfRequest:
             "version": __version__,
             "probes": [self._asked(PROBES[name], architecture) for name in self.probes],
             "duration_s": self.duration_s,
-            "deadline_s": self.duration_s + 15 + self._compile_s(),
+            "deadline_s": self.duration_s + self.start_s + self._compile_s(),
             "namespaces": list(self.namespaces),
             "buffers": self.buffers,
             "stats": self.stats,

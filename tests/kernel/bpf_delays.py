@@ -14,14 +14,21 @@ from skoopctl.bpf.program import BpfRequest
 from tests.kernel.bpf_watch import Watch
 
 HOUR_US = 3_600_000_000
+COUNTS_S = 0.5
 ENOUGH_S = 60.0
 """Longer than any test waits: the program ends with its standard input."""
 
 
-def asked(probe: str, *namespaces: int, duration_s: float = ENOUGH_S, **thresholds_us: int) -> BpfRequest:
+def asked(
+    probe: str,
+    *namespaces: int,
+    duration_s: float = ENOUGH_S,
+    counts_s: float = 0.0,
+    **thresholds_us: int,
+) -> BpfRequest:
     """Return a request for one probe with some thresholds in microseconds."""
     named = {f"{probe}.{name}": value for name, value in thresholds_us.items()}
-    return BpfRequest((probe,), duration_s, namespaces, thresholds_us=named)
+    return BpfRequest((probe,), duration_s, namespaces, counts_s=counts_s, thresholds_us=named)
 
 
 def delay_of(event: BpfEvent) -> Delay:
@@ -31,10 +38,26 @@ def delay_of(event: BpfEvent) -> Delay:
 
 
 def row(watch: Watch, probe: str, stage: str, of: str = "") -> Histogram:
-    """Return one histogram of a probe that has ended."""
-    found = [each for each in watch.counts[probe].histograms if (each.stage, each.type) == (stage, of)]
+    """Return one histogram of a probe, as it was told last."""
+    found = _rows(watch, probe, stage, of)
     assert found, f"nothing was counted of {stage} {of}: {watch.counts[probe].histograms}"
     return found[0]
+
+
+def _rows(watch: Watch, probe: str, stage: str, of: str) -> list[Histogram]:
+    counts = watch.counts.get(probe)
+    told = counts.histograms if counts else ()
+    return [each for each in told if (each.stage, each.type) == (stage, of)]
+
+
+def until_counted(watch: Watch, probe: str, least: int, *which: tuple[str, str]) -> None:
+    """Wait until each histogram, a stage and a type, has so many, and until the events of all that have come too."""
+
+    def there() -> bool:
+        return all(sum(each.count for each in _rows(watch, probe, *names)) >= least for names in which)
+
+    watch.until(there, f"{least} of each of {which}")
+    watch.catch_up(probe)
 
 
 def totals(watch: Watch, probe: str, netns: int) -> dict[str, int]:

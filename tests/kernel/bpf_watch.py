@@ -33,6 +33,8 @@ def frames_of(stream: IO[bytes]) -> Iterator[Frame]:
             return
         _, _, _, meta_bytes, body_bytes, _ = HEADER.unpack_from(head, len(MAGIC))
         rest = stream.read(meta_bytes + body_bytes + DIGEST_BYTES)
+        if len(rest) < meta_bytes + body_bytes + DIGEST_BYTES:
+            return  # it was killed while it wrote
         yield read_frame(head + rest, len(MAGIC))[0]
 
 
@@ -128,8 +130,8 @@ class Watch:
 
     @property
     def counts(self) -> dict[str, Counts]:
-        """What each probe counted; after the end."""
-        return {said.probe: said for said in self.said if isinstance(said, Counts)}
+        """What each probe counted, as it was told last."""
+        return {said.probe: said for said in list(self.said) if isinstance(said, Counts)}
 
     @property
     def events(self) -> list[BpfEvent]:
@@ -147,6 +149,11 @@ class Watch:
         while not condition():
             assert time.monotonic() < end, f"waited {PATIENCE_S} s for {what}"
             time.sleep(0.02)
+
+    def catch_up(self, probe: str) -> None:
+        """Wait until all events of before are here: those that were in the buffer are sent between two counts."""
+        told = len(self.counted(probe))
+        self.until(lambda: len(self.counted(probe)) >= told + 2, "counts, twice")
 
     @property
     def ignored(self) -> int:

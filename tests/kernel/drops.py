@@ -1,17 +1,21 @@
-"""Why the kernel freed packets while this process sent some: the reasons of the tracepoint ``skb:kfree_skb``.
+"""Why the kernel freed packets while this process sent some, and how many the whole machine lost meanwhile.
 
-A perf event of our own needs no trace instance, sees only what happens in this process's context (which
-delivery over veth mostly does), and is gone with its descriptor (perf_event_open(2)).
+A perf event of our own on the tracepoint ``skb:kfree_skb`` needs no trace instance, sees what happens in this
+process's context (which delivery over veth mostly does) or on one CPU, and is gone with its descriptor
+(perf_event_open(2)).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
 import platform
 import re
 import struct
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,6 +52,37 @@ def _format() -> _Format | None:
     return _Format(number, int(offset[1]), names)
 
 
+def _opened(number: int, *, sample_period: int, process: int, cpu: int) -> int:
+    # struct perf_event_attr: type, size, config, sample_period, sample_type, read_format, flags, …
+    attribute = struct.pack(
+        "=IIQQQQQIIQ", _TRACEPOINT, _ATTRIBUTE_SIZE, number, sample_period, _SAMPLE_RAW, 0, 0, 0, 0, 0
+    )
+    buffer = ctypes.create_string_buffer(attribute, _ATTRIBUTE_SIZE)
+    return int(_libc.syscall(_SYSCALL[platform.machine()], buffer, process, cpu, -1, _CLOEXEC))
+
+
+def _online() -> Iterator[int]:
+    text = Path("/sys/devices/system/cpu/online").read_text(encoding="ascii")
+    for first, _, last in (part.partition("-") for part in text.strip().split(",")):
+        yield from range(int(first), int(last or first) + 1)
+
+
+@contextlib.contextmanager
+def counted(number: int) -> Iterator[Callable[[], int]]:
+    """Count how often the whole machine comes by a tracepoint, from here to each call of what is given.
+
+    ``number`` is what tracefs has in the tracepoint's file ``id``.
+    """
+    with contextlib.ExitStack() as ends:
+        descriptors = []
+        for cpu in _online():
+            descriptor = _opened(number, sample_period=0, process=-1, cpu=cpu)
+            assert descriptor >= 0, f"perf_event_open: errno {ctypes.get_errno()}"
+            ends.callback(os.close, descriptor)
+            descriptors.append(descriptor)
+        yield lambda: sum(int.from_bytes(os.read(each, 8), sys.byteorder) for each in descriptors)
+
+
 class Drops:
     """Records from its construction on; ``reasons`` stops and tells. Without tracefs it tells nothing."""
 
@@ -57,12 +92,7 @@ class Drops:
         kind = _format()
         if kind is None:
             return
-        # struct perf_event_attr: type, size, config, sample_period, sample_type, read_format, flags, …
-        attribute = struct.pack(
-            "=IIQQQQQIIQ", _TRACEPOINT, _ATTRIBUTE_SIZE, kind.number, 1, _SAMPLE_RAW, 0, 0, 0, 0, 0
-        )
-        buffer = ctypes.create_string_buffer(attribute, _ATTRIBUTE_SIZE)
-        self._fd = _libc.syscall(_SYSCALL[platform.machine()], buffer, 0, -1, -1, _CLOEXEC)
+        self._fd = _opened(kind.number, sample_period=1, process=0, cpu=-1)
         if self._fd >= 0:
             self._ring = mmap.mmap(self._fd, (1 + _PAGES) * mmap.PAGESIZE)
 

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -85,9 +85,12 @@ def examine(
 def _ask_again(model: Model, found: Examined) -> None:
     """Try what does not fit once more, alone, and without the neighbours that other flows have met.
 
-    Many flows at once use up ICMP errors and skip rp_filter, too.
+    Many flows at once use up ICMP errors and skip rp_filter, too. A machine that was busy for a moment leaves too many
+    to be tried one by one: those are tried together first.
     """
     doubtful = [n for n, case in enumerate(found.cases) if case.answer is Answer.DISAGREES]
+    if len(doubtful) > MOST_ALONE:
+        _ask_together(model, found, doubtful)
     for turn in range(2):
         left = [n for n in doubtful if found.cases[n].answer is Answer.DISAGREES][:MOST_ALONE]
         if turn:
@@ -100,6 +103,15 @@ def _ask_again(model: Model, found: Examined) -> None:
             (heard,), _ = try_flows([prediction.flow], ALONE_S)
             found.cases[n] = judge(model, prediction, heard)
             found.retried += 1
+
+
+def _ask_together(model: Model, found: Examined, doubtful: Sequence[int]) -> None:
+    time.sleep(REFILL_S)
+    stage.forget_neighbours()
+    predictions = [found.cases[n].prediction for n in doubtful]
+    answers, _ = try_flows([each.flow for each in predictions], TOGETHER_S)
+    for n, prediction, heard in zip(doubtful, predictions, answers, strict=True):
+        found.cases[n] = judge(model, prediction, heard)
 
 
 def _check_counters(model: Model, after: Host, found: Examined) -> None:

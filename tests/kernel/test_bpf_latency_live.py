@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from skoopctl.bpf.events import BpfEvent
-from tests.kernel.bpf_delays import HOUR_US, asked, delay_of, row
+from tests.kernel.bpf_delays import COUNTS_S, HOUR_US, asked, delay_of, row, until_counted
 from tests.kernel.bpf_pair import ADDRESSES, Pair, pair
 from tests.kernel.bpf_watch import Watch
 from tests.kernel.busy_machine import BLOCK, busy, disk_under, write_and_read
@@ -73,15 +73,12 @@ def test_softirqs_over_a_threshold_are_told(wire: Pair, very_slow_us: int, kinds
 
 def test_softirqs_below_the_threshold_are_only_counted(wire: Pair) -> None:
     """With a threshold of an hour there is no event, and the histograms have every softirq of a flood."""
-    with Watch(asked("softirq", duration_s=2.0, slow=HOUR_US, very_slow=HOUR_US)) as watch:
+    with Watch(asked("softirq", counts_s=COUNTS_S, slow=HOUR_US, very_slow=HOUR_US)) as watch:
         datagrams(wire, 7102, 200)
-        watch.wait()
-    assert watch.ended_whole
+        until_counted(watch, "softirq", 200, ("run", "NET_RX"))
     assert watch.events == []
     assert watch.counts["softirq"].totals == ()
-    run = row(watch, "softirq", "run", "NET_RX")
-    assert run.count >= 200
-    assert 0 < run.sum_ns < 10**11
+    assert 0 < row(watch, "softirq", "run", "NET_RX").sum_ns < 10**11
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -129,12 +126,10 @@ def test_a_driver_over_a_threshold_is_told_with_its_device(wire: Pair) -> None:
 
 def test_packets_that_leave_quickly_are_only_counted(wire: Pair) -> None:
     """With a threshold of an hour there is no event, and both histograms have every packet."""
-    with Watch(asked("netiftxlat", wire.client.inode, duration_s=2.0, slow=HOUR_US)) as watch:
+    with Watch(asked("netiftxlat", wire.client.inode, counts_s=COUNTS_S, slow=HOUR_US)) as watch:
         datagrams(wire, 7105, 300)
-        watch.wait()
+        until_counted(watch, "netiftxlat", 300, ("qdisc", ""), ("driver", ""))
     assert watch.events == []
-    assert row(watch, "netiftxlat", "qdisc").count >= 300
-    assert row(watch, "netiftxlat", "driver").count >= 300
 
 
 def test_a_tunnels_packet_is_measured_on_each_device(wire: Pair) -> None:
@@ -255,15 +250,14 @@ def test_a_connection_that_is_given_up_is_abandoned(wire: Pair) -> None:
 
 def test_connections_that_are_made_are_only_counted(wire: Pair) -> None:
     """Connections that are made in time give no event; those who connect are counted, those who accept are not."""
-    with Watch(asked("tcpconnect", duration_s=3.0, slow=HOUR_US)) as watch:
+    with Watch(asked("tcpconnect", counts_s=COUNTS_S, slow=HOUR_US)) as watch:
         for family in (4, 6):
             for _ in range(5):
                 for end in wire.connected(family, 7115):
                     end.close()
-        watch.wait()
+        until_counted(watch, "tcpconnect", 10, ("established", ""))
     ours = {wire.client.inode, wire.server.inode}
     assert [event for event in watch.events if event.netns in ours] == []
-    assert row(watch, "tcpconnect", "established").count >= 10
 
 
 def test_only_wanted_namespaces_connect(wire: Pair) -> None:
@@ -304,12 +298,10 @@ def test_tasks_that_share_a_cpu_wait_for_it(wire: Pair) -> None:
 
 def test_waits_below_the_threshold_are_only_counted(wire: Pair) -> None:
     """With a threshold of an hour there is no event, and the histogram has many waits."""
-    with Watch(asked("runqueue", duration_s=2.0, slow=HOUR_US)) as watch:
+    with Watch(asked("runqueue", counts_s=COUNTS_S, slow=HOUR_US)) as watch:
         datagrams(wire, 7120, 200)
-        watch.wait()
-    assert watch.ended_whole
+        until_counted(watch, "runqueue", 51, ("wait", ""))
     assert watch.events == []
-    assert row(watch, "runqueue", "wait").count > 50
 
 
 def test_requests_over_a_threshold_are_told(tmp_path: Path) -> None:
@@ -332,10 +324,7 @@ def test_requests_over_a_threshold_are_told(tmp_path: Path) -> None:
 def test_requests_below_the_threshold_are_only_counted(tmp_path: Path) -> None:
     """With a threshold of an hour there is no event, and the histograms have what was written and read."""
     disk_under(tmp_path)
-    with Watch(asked("biolatency", duration_s=3.0, slow=HOUR_US)) as watch:
+    with Watch(asked("biolatency", counts_s=COUNTS_S, slow=HOUR_US)) as watch:
         write_and_read(tmp_path / "blocks", 20)
-        watch.wait()
-    assert watch.ended_whole
+        until_counted(watch, "biolatency", 20, ("request", "WRITE"), ("request", "READ"))
     assert watch.events == []
-    for operation in ("WRITE", "READ"):
-        assert row(watch, "biolatency", "request", operation).count >= 20

@@ -255,7 +255,7 @@ def test_what_finds_no_room_is_counted(wire: Pair, buffers: str) -> None:
 def test_drops_by_rules_are_counted_apart_from_others_of_the_same_flow(wire: Pair) -> None:
     """Datagrams of one flow that a rule drops and that nobody listens for are two rows."""
     with (
-        Watch(asked(wire, "packetloss", duration_s=4.0)) as watch,
+        Watch(asked(wire, "packetloss", counts_s=0.5)) as watch,
         contextlib.closing(wire.client.socket(6, socket.SOCK_DGRAM)) as sender,
     ):
 
@@ -268,23 +268,27 @@ def test_drops_by_rules_are_counted_apart_from_others_of_the_same_flow(wire: Pai
         with wire.server.rule(6, "INPUT", "-p", "udp", "--dport", "7017", "-j", "DROP"):
             lose(3, 3)
         lose(2, 5)
-        watch.wait()
-    rows = {
-        row.netfilter: row.count for row in watch.counts["packetloss"].flows if row.destination_port == 7017
-    }
-    assert rows == {True: 3, False: 2}
+
+        def rows() -> dict[bool, int]:
+            counts = watch.counts.get("packetloss")
+            flows = counts.flows if counts else ()
+            return {row.netfilter: row.count for row in flows if row.destination_port == 7017}
+
+        watch.until(lambda: sum(rows().values()) == 5, "all to be counted")
+        assert rows() == {True: 3, False: 2}
 
 
 def test_counts_come_again_and_again(wire: Pair) -> None:
     """Counts that are asked for at intervals grow, and name functions of which no sample has come."""
     with (
         wire.server.rule(4, "INPUT", "-p", "udp", "--dport", "7016", "-j", "DROP"),
-        Watch(replace(asked(wire, "packetloss", duration_s=4.0), counts_s=0.5, total_bytes=100)) as watch,
+        Watch(asked(wire, "packetloss", counts_s=0.5, total_bytes=100)) as watch,
     ):
         send_udp(wire.client, 4, ADDRESSES[4][1], 7016)
         watch.until(lambda: watch.counted("packetloss")[-1:] == [1], "the first count")
         send_udp(wire.client, 4, ADDRESSES[4][1], 7016)
-        watch.wait()
+        watch.until(lambda: watch.counted("packetloss")[-1:] == [2], "the second")
+        watch.catch_up("packetloss")
     assert watch.counted("packetloss")[-1] == 2
     # A program sees the whole machine: other namespaces' drops may be unsent beside these two.
     assert watch.counts["packetloss"].unsent >= 2

@@ -18,6 +18,7 @@ from skoopctl.bpf.events import BpfEvent
 from skoopctl.bpf.program import BpfRequest
 from tests.kernel.bpf_pair import ADDRESSES, Pair, pair
 from tests.kernel.bpf_watch import Watch
+from tests.kernel.drops import counted
 from tests.support.floods import flooding
 
 pytestmark = [
@@ -27,6 +28,7 @@ pytestmark = [
 
 BASE = ("packetloss", "tcpreset", "tcpretrans")
 ENOUGH_S = 60.0
+RULES_DROP_IN = {"nf_hook_slow", "nf_drop_reason", "nft_do_chain"}
 FOLDER = "/sys/kernel/tracing"
 MOUNTED = ("unshare", "-m", "sh", "-c", f'mount -t tracefs tracefs {FOLDER} && exec "$@"', "sh")
 NOT_MOUNTED = (
@@ -67,6 +69,25 @@ def instances(pid: int) -> list[str]:
     return [name for name in shown.stdout.split() if name.startswith("skoopctl-") and f"-{pid}." in name]
 
 
+def kfree_skb() -> int:
+    """Return the number of the tracepoint that all lost packets come by."""
+    file = f"{FOLDER}/events/skb/kfree_skb/id"
+    return int(subprocess.run([*MOUNTED, "cat", file], capture_output=True, check=True).stdout)
+
+
+@contextlib.contextmanager
+def held(instance: str) -> Iterator[None]:
+    """Keep an instance: one that is open cannot be removed, by whatever program of another test begins just then."""
+    script = f"exec 3<{FOLDER}/instances/{instance}/buffer_size_kb; echo held; exec sleep infinity"
+    with subprocess.Popen([*MOUNTED, "sh", "-ec", script], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            yield
+        finally:
+            holder.kill()
+
+
 def node_pid(watch: Watch) -> int:
     """Return the process of the node program: the prefix's programs have become it."""
     return watch.process.pid
@@ -92,11 +113,16 @@ def test_a_dropped_packet_has_its_reason_and_function_by_tracefs(wire: Pair) -> 
         Watch(asked(wire, "tracefs", "packetloss"), prefix=MOUNTED) as watch,
     ):
         lose_udp(wire, 7400)
-        seen = watch.first(lambda e: e.reason_name == "NETFILTER_DROP", "the loss")
+        # Tracefs shows what the whole machine loses, and other tests have rules that drop as well.
+        seen = watch.first(
+            lambda e: (
+                (e.reason_name, e.ethertype) == ("NETFILTER_DROP", 0x0800) and e.function in RULES_DROP_IN
+            ),
+            "the loss",
+        )
     setup = watch.setups["packetloss"]
     assert (setup.backend, setup.status, watch.tests["packetloss"].result) == ("tracefs", "degraded", "ok")
-    assert (seen.kind, seen.ethertype, seen.netns, seen.source) == ("packet-loss", 0x0800, 0, "")
-    assert seen.function in {"nf_hook_slow", "nf_drop_reason", "nft_do_chain"}
+    assert (seen.kind, seen.netns, seen.source) == ("packet-loss", 0, "")
     assert "both ends of the packet" in setup.missing
 
 
@@ -135,9 +161,10 @@ def test_a_lost_syn_ack_is_told_by_tracefs(wire: Pair, family: int) -> None:
 
 @flooding()
 def test_what_tracefs_loses_is_counted(wire: Pair) -> None:
-    """With nobody reading, a flood fills the buffers: what came and what was lost are together at least the flood."""
+    """With nobody reading, a flood fills the buffers: what came and what was lost is all that there was."""
     flood = 60_000
     with (
+        counted(kfree_skb()) as of_the_machine,
         wire.server.rule(4, "INPUT", "-p", "udp", "--dport", "7403", "-j", "DROP"),
         Watch(asked(wire, "tracefs", "packetloss", duration_s=8.0), prefix=MOUNTED) as watch,
     ):
@@ -145,11 +172,12 @@ def test_what_tracefs_loses_is_counted(wire: Pair) -> None:
         lose_udp(wire, 7403, flood)
         os.kill(node_pid(watch), signal.SIGCONT)
         watch.wait()
+        most = of_the_machine()
     counts = watch.counts["packetloss"]
     assert watch.ended_whole
     assert counts.lost > 0
     assert counts.sampled == sum(total.count for total in counts.totals) + counts.ignored
-    assert flood <= counts.sampled + counts.lost < flood * 1.5
+    assert flood <= counts.sampled + counts.lost <= most
 
 
 def test_a_run_by_tracefs_leaves_no_instance(wire: Pair) -> None:
@@ -190,10 +218,11 @@ def test_what_nobody_could_remove_is_removed_by_the_next(wire: Pair) -> None:
     with Watch(asked(wire, "tracefs", "tcpreset"), prefix=MOUNTED) as living:
         with Watch(asked(wire, "tracefs", "packetloss"), prefix=MOUNTED) as watch:
             pid = node_pid(watch)
-            for each in (*children(pid), pid):
-                os.kill(each, signal.SIGKILL)
-            watch.process.wait(20)
-        assert len(instances(pid)) == 1, "nobody was left to remove it"
+            (instance,) = instances(pid)
+            with held(instance):
+                for each in (*children(pid), pid):
+                    os.kill(each, signal.SIGKILL)
+                watch.process.wait(20)
         with Watch(asked(wire, "tracefs", "tcpretrans", duration_s=1.0), prefix=MOUNTED) as third:
             third.wait()
         assert instances(pid) == []
@@ -237,7 +266,7 @@ def test_losses_resets_and_retransmissions_are_counted_by_proc(wire: Pair, famil
     """Counters tell how many by namespace and reason: datagrams for nobody, refused connections, lost SYN-ACKs."""
     lost = ("-p", "tcp", "--sport", "7405", "--tcp-flags", "SYN,ACK", "SYN,ACK")
     first = ("-m", "statistic", "--mode", "nth", "--every", "1000", "--packet", "0")
-    with Watch(asked(wire, "proc", duration_s=6.0, counts_s=0.5), prefix=NOT_MOUNTED) as watch:
+    with Watch(asked(wire, "proc", counts_s=0.5), prefix=NOT_MOUNTED) as watch:
         lose_udp(wire, 7404, 25, family)
         for _ in range(3):
             with contextlib.closing(wire.client.socket(family)) as client:
@@ -245,17 +274,28 @@ def test_losses_resets_and_retransmissions_are_counted_by_proc(wire: Pair, famil
         with wire.client.rule(family, "INPUT", *lost, *first, "-j", "DROP"):
             for end in wire.connected(family, 7405):
                 end.close()
-        watch.wait()
-    server = wire.server.inode
-    found = {
-        (total.kind, total.netns, total.reason_name): total.count
-        for counts in watch.counts.values()
-        for total in counts.totals
-    }
-    assert found["packet-loss", server, "NO_SOCKET"] == 25
-    assert found["reset-sent", server, ""] == 3
-    assert found["retransmit", server, ""] >= 1
-    assert {netns for _, netns, _ in found} <= {server, wire.client.inode, 0}
+        server = wire.server.inode
+
+        def found() -> dict[tuple[str, int, str], int]:
+            return {
+                (total.kind, total.netns, total.reason_name): total.count
+                for counts in watch.counts.values()
+                for total in counts.totals
+            }
+
+        wanted = (
+            ("packet-loss", server, "NO_SOCKET"),
+            ("reset-sent", server, ""),
+            ("retransmit", server, ""),
+        )
+        watch.until(
+            lambda: all(found().get(key, 0) >= n for key, n in zip(wanted, (25, 3, 1), strict=True)), "counts"
+        )
+        for probe in BASE:
+            watch.catch_up(probe)
+        counted = found()
+    assert [counted[key] for key in wanted[:2]] == [25, 3]
+    assert {netns for _, netns, _ in counted} <= {server, wire.client.inode, 0}
     assert watch.events == []
     assert "NETFILTER_DROP" in watch.setups["packetloss"].detail
 

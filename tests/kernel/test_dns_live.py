@@ -16,6 +16,7 @@ from tests.kernel.bpf_pair import ADDRESSES, Pair, Side, pair, run
 from tests.kernel.bpf_watch import Watch
 from tests.kernel.dns_asking import ask, query, serving
 from tests.support import dns_server
+from tests.support.floods import flooding
 from tests.support.kernel_dump import inside
 
 pytestmark = [
@@ -83,8 +84,8 @@ def test_answers_in_time_are_only_counted(wire: Pair, family: int) -> None:
 
 
 def test_an_answer_that_takes_long_is_slow(wire: Pair) -> None:
-    """An answer after a quarter of a second is slow, with that latency; one at once is not."""
-    with Watch(asked(wire.client.inode, slow=int(dns_server.LATE_S * 1e6))) as watch:
+    """An answer after a second is slow, with that latency; one at once is not."""
+    with Watch(asked(wire.client.inode, slow=int(dns_server.LATE_S * 1e6 / 2))) as watch:
         ask(wire.client, 4, ADDRESSES[4][1], query("ok"), query("late", 2))
         seen = watch.first(lambda e: e.kind == "dns-answer-slow", "the slow answer")
     assert seen.details["name"] == "late"
@@ -136,6 +137,7 @@ def test_a_query_on_loopback_is_counted_once(wire: Pair) -> None:
 MANY = 20_000
 
 
+@flooding()
 def test_what_finds_no_room_is_counted_exactly(wire: Pair) -> None:
     """While the program does not read, packets are lost; what it counted and what was lost are all there were."""
     request = BpfRequest(("dns",), ENOUGH_S, (wire.client.inode,), counts_s=0.5)

@@ -127,7 +127,7 @@ def test_nothing_outlives_the_harness(number: signal.Signals) -> None:
         assert _wait(lambda: any(_is_worker(pid) for pid in _below(harness.pid)))
         started = _below(harness.pid)
         harness.send_signal(number)
-        harness.wait(30)
+        harness.wait(120)
         assert _wait(lambda: not any(_is_worker(pid) for pid in started))
     finally:
         harness.kill()

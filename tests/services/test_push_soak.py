@@ -33,7 +33,7 @@ def test_series_recover_from_kills_without_gap_duplicate_or_stale_group(tmp_path
         )
 
     with counting():
-        soak(tmp_path, service, chaos, nodes=3, seconds=25, slack_s=BUSY_S, tell=print)
+        soak(tmp_path, service, chaos, nodes=3, seconds=25, busy=True, tell=print)
 
 
 def test_gaps_are_judged_beyond_the_outages() -> None:

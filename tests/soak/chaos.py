@@ -154,7 +154,7 @@ class Chaos:
 def pipeline(
     folder: Path, service: Pushing, chaos: Callable[[Server], Chaos]
 ) -> Iterator[tuple[Chaos, Server]]:
-    """Run gateway, push and Prometheus until the end of the block."""
+    """Run gateway and Prometheus until the end of the block, and have push ready to be started."""
     gateway = gateway_in(folder)
     prometheus = prometheus_in(folder, gateway)
     try:
@@ -162,7 +162,6 @@ def pipeline(
         service.write(
             gateway={"url": gateway.url, "timeout": 2}, listen={"address": f"127.0.0.1:{service.port}"}
         )
-        service.start()
         prometheus.start()
         yield chaos(gateway), prometheus
     finally:

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 from tests.soak.chaos import INTERVAL_S, Outage
 
 BUSY_S = 2.5
-"""What a machine that runs other tests too may be late with one push and one scrape."""
+"""What a machine that runs other tests too may be late with one push and one scrape, at least."""
 MOST_GROWTH = 48 * 2**20
 
 

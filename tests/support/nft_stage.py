@@ -217,11 +217,16 @@ def _pid_of(host: NodeHost, inode: int) -> int:
 
 
 def _outer(host: NodeHost, pid: int) -> int:
-    """Return a process of the host as the test sees it: one that lives in the same network namespace."""
+    """Return a process of the host as the test sees it: one that lives in the same network namespace.
+
+    One of its processes, too: others that only look at all namespaces enter this one for a moment.
+    """
     wanted = Path("/proc", str(host.pid), "root", "proc", str(pid), "ns", "net").stat().st_ino
+    of_host = Path("/proc", str(host.pid), "ns", "pid").stat().st_ino
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "ns/net").stat().st_ino == wanted:
+            inodes = [(process / "ns" / kind).stat().st_ino for kind in ("net", "pid")]
+            if inodes == [wanted, of_host]:
                 return int(process.name)
         except OSError:
             continue  # It has ended meanwhile.

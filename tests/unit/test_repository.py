@@ -342,7 +342,7 @@ mount -t tmpfs none /run
 env --default-signal=INT,TERM .ci/with-lab bash -c '
   trap "echo interrupted; exit 130" INT
   mkdir /run/skoopctl-lab
-  tail -f /dev/null' &
+  while :; do sleep 0.05; done' &
 until [ -d /run/skoopctl-lab ]; do sleep 0.02; done
 kill -TERM $!
 wait $!

@@ -2,14 +2,18 @@
 
 TRAFFIC = r"""
 import contextlib, socket, time
+SMALL = 1 << 16  # or filling and emptying the buffers takes an emulated machine seconds
 while True:
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with contextlib.ExitStack() as ends:
             listener = ends.enter_context(socket.socket(family))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
             listener.bind((address, 4501))
             listener.listen()
-            near = ends.enter_context(socket.create_connection((address, 4501)))
+            near = ends.enter_context(socket.socket(family))
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+            near.connect((address, 4501))
             far = ends.enter_context(listener.accept()[0])
             near.sendall(b"x")
             time.sleep(0.2)

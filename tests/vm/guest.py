@@ -19,6 +19,8 @@ from pathlib import Path
 from tests.vm.image import Image
 
 BOOT_S = 240
+START_S = 300.0
+"""What starting probes may take in it, beside whatever else runs on this machine."""
 LIFETIME_S = 3600
 MEMORY_MB = 1024
 COMMAND_S = 120

@@ -11,14 +11,13 @@ from skoopctl.bpf.events import Batch, BpfEvent
 from skoopctl.bpf.program import BpfRequest, bpf_job
 from skoopctl.bpf.stream import BPF_FRAME, Setup, Stream
 from skoopctl.evidence.frames import FrameKind, _frames
-from tests.vm.guest import Guest
+from tests.vm.guest import START_S, Guest
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600, func_only=True)]
 
 CAUSE = r"""
-import socket, sys, time
-end = time.time() + 12
-while time.time() < end:
+import socket, time
+while True:
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family) as made:
             made.connect_ex((address, 4444))
@@ -31,12 +30,17 @@ for each in /proc/*/fd/*; do readlink $each; done 2>/dev/null | grep -c -e bpf-p
 
 def watched(guest: Guest, buffers: str) -> tuple[Setup, list[BpfEvent], bool]:
     """Return how the probe of resets started in the guest, what it saw, and whether the answer was whole."""
-    asked = bpf_job(BpfRequest(("tcpreset",), 9.0, buffers=buffers), "x86_64")
-    guest.run("cat >/run/cause.py; setsid python3 /run/cause.py >/dev/null 2>&1 &", CAUSE)
+    asked = bpf_job(BpfRequest(("tcpreset",), 9.0, buffers=buffers, start_s=START_S), "x86_64")
+    start = "cat >/run/cause.py; setsid python3 /run/cause.py >/dev/null 2>&1 & echo $!"
+    number = int(guest.run(start, CAUSE))
     stream = Stream()
     said = []
     ended = False
-    for frame in _frames(guest.ask(asked.command, asked.stdin)):
+    try:
+        frames = list(_frames(guest.ask(asked.command, asked.stdin)))
+    finally:
+        guest.run(f"kill {number}; while kill -0 {number} 2>/dev/null; do sleep 0.1; done")
+    for frame in frames:
         ended = frame.kind == FrameKind.END
         if frame.kind == BPF_FRAME:
             said.append(stream.take(frame.meta, frame.body))

@@ -19,9 +19,9 @@ from tests.kernel.bpf_delays import HOUR_US, delay_of
 from tests.kernel.tunnel_packets import INSIDE, vxlan
 from tests.kernel.tunnel_packets import frame as ethernet
 from tests.vm.causes import COMMANDS, DISK, TRAFFIC
-from tests.vm.guest import Guest
+from tests.vm.guest import START_S, Guest
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400, func_only=True)]
 
 PROBES = ("packetloss", "tcpreset", "tcpretrans")
 CAUSE = r"""
@@ -91,7 +91,9 @@ class Seen:
 def seen_by(guest: Guest, backend: str, probes: tuple[str, ...] = PROBES) -> Seen:
     """Run probes by one backend, while the causes go on."""
     thresholds = {name: us for name, us in THRESHOLDS_US.items() if name.split(".")[0] in probes}
-    request = BpfRequest(probes, 6.0, backend=backend, bcc_timeout_s=1000, thresholds_us=thresholds)
+    request = BpfRequest(
+        probes, 6.0, backend=backend, start_s=START_S, bcc_timeout_s=1000, thresholds_us=thresholds
+    )
     asked = bpf_job(request, "x86_64")
     stream, said, whole = Stream(), [], False
     for frame in _frames(guest.ask(asked.command, asked.stdin)):

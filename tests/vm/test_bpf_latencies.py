@@ -13,9 +13,9 @@ from skoopctl.bpf.stream import BPF_FRAME, Counts, Said, Setup, Stream
 from skoopctl.evidence.frames import FrameKind, _frames
 from tests.kernel.bpf_delays import delay_of, only
 from tests.vm.causes import COMMANDS, TRAFFIC
-from tests.vm.guest import Guest
+from tests.vm.guest import START_S, Guest
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600, func_only=True)]
 
 WATCHED_S = 10.0
 HOUR_US = 3_600_000_000
@@ -25,7 +25,7 @@ BOTH = {"127.0.0.1", "::1"}
 def watched(guest: Guest, cause: str, *probes: str, **thresholds_us: Any) -> list[Said]:
     """Return what a node says of probes while a program of the guest runs; thresholds as PROBE__NAME."""
     named = {name.replace("__", "."): us for name, us in thresholds_us.items()}
-    asked = bpf_job(BpfRequest(probes, WATCHED_S, thresholds_us=named), "x86_64")
+    asked = bpf_job(BpfRequest(probes, WATCHED_S, thresholds_us=named, start_s=START_S), "x86_64")
     start = "cat >/run/cause.py; setsid python3 /run/cause.py >/dev/null 2>/run/cause.log & echo $!"
     number = int(guest.run(start, cause))
     stream = Stream()

@@ -14,7 +14,7 @@ from tests.vm.conftest import Look, collect, look
 from tests.vm.guest import Guest
 from tests.vm.image import SHELLS
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600, func_only=True)]
 
 LOADED_BY_TOOLS = {
     "conntrack": "nf_conntrack",

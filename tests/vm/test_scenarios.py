@@ -11,7 +11,7 @@ from tests.vm.scenario import SCENARIOS
 from tests.vm.scenarios import load_all
 from tests.vm.truth import compare, load, recorded
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600, func_only=True)]
 
 SAMPLE = (
     "bond",

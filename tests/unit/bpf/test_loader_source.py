@@ -142,6 +142,7 @@ def test_the_source_that_is_sent_lacks_words_only(name: str) -> None:
         {"buffers": "pipe"},
         {"backend": "magic"},
         {"duration_s": 0.0},
+        {"start_s": 0.0},
         {"total_bytes": 0},
         {"thresholds_us": {"softirq.nothing": 1}},
         {"thresholds_us": {"softirq.slow": -1}},
@@ -153,6 +154,17 @@ def test_requests_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     right: dict[str, object] = {"probes": ("packetloss",), "duration_s": 1.0}
     with pytest.raises(UsageError):
         BpfRequest(**{**right, **wrong})  # type: ignore[arg-type]
+
+
+def test_a_node_has_time_to_start_and_to_compile() -> None:
+    """Without a lease the deadline leaves what a request gives for the start, and what BCC may take for each probe."""
+    core, bcc = (
+        BpfRequest(("softirq", "dns"), 9.0, start_s=90.0, bcc_timeout_s=500.0, backend=backend).plain(
+            "x86_64"
+        )
+        for backend in ("core", "bcc")
+    )
+    assert (core["deadline_s"], bcc["deadline_s"]) == (99.0, 599.0)
 
 
 def test_thresholds_of_a_request_stand_in_for_the_catalogues() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -91,7 +92,28 @@ def raw() -> Iterator[dict[str, bytes]]:
         for line in BRIDGE.strip().splitlines():
             subprocess.run(["bridge", "-n", HERE, *line.split()], check=True)
         subprocess.run(["tc", "-n", HERE, "qdisc", "add", "dev", "d0", "clsact"], check=True)
+        wait_until_settled()
         yield dump_in(HERE)
+
+
+def wait_until_settled() -> None:
+    """Wait until no device gets an address any more, for each brings routes.
+
+    A device that is up gets a link-local one, which is tentative for a second or two, while others are asked for it.
+    """
+    end = time.monotonic() + 60
+    while unsettled := [
+        entry["ifname"]
+        for entry in json.loads(ip(HERE, "-j", "addr"))
+        if "UP" in entry["flags"] and "LOOPBACK" not in entry["flags"] and not _is_settled(entry["addr_info"])
+    ]:
+        assert time.monotonic() < end, f"no link-local address that is no longer tentative: {unsettled}"
+        time.sleep(0.02)
+
+
+def _is_settled(addresses: list[dict[str, object]]) -> bool:
+    six = [each for each in addresses if each["family"] == "inet6"]
+    return any(each["scope"] == "link" for each in six) and not any(each.get("tentative") for each in six)
 
 
 def lines(text: str) -> list[str]:

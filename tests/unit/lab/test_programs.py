@@ -14,17 +14,22 @@ import pytest
 
 from skoopctl.lab.commands import program_argv
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
+TRIES = 3
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port that nobody has, neither of TCP nor of UDP."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("", 0))
+            port = int(tcp.getsockname()[1])
+            with contextlib.suppress(OSError):
+                udp.bind(("", port))
+                return port
 
 
-def probe(*flows: tuple[str, str, int], timeout_s: float = 1.0) -> list[list[str]]:
+def probe(*flows: tuple[str, str, int], timeout_s: float = 10.0) -> list[list[str]]:
     """Run the prober and return its answer."""
     request = json.dumps({"timeout_s": timeout_s, "flows": flows})
     done = subprocess.run(program_argv("prober"), input=request, capture_output=True, text=True, check=True)
@@ -32,24 +37,28 @@ def probe(*flows: tuple[str, str, int], timeout_s: float = 1.0) -> list[list[str
     return answer
 
 
-def wait_for(port: int, wanted: str) -> None:
-    """Wait until a TCP port of the loopback gives the wanted outcome."""
+def wait_for(port: int, wanted: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a TCP port of the loopback gives the wanted outcome; return whether its process is there, too."""
     deadline = time.monotonic() + DEADLINE_S
-    while probe(("tcp", "127.0.0.1", port))[0][0] != wanted:
+    while process.poll() is None and probe(("tcp", "127.0.0.1", port))[0][0] != wanted:
         assert time.monotonic() < deadline, f"port {port} is not {wanted}"
+    return process.poll() is None
 
 
 @pytest.fixture
 def responder() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Run a responder named ``web-a`` on a free port."""
-    port = free_port()
-    argv = program_argv("responder", "web-a", "--tcp", str(port), "--udp", str(port), "--uid", "u")
-    with subprocess.Popen(argv) as process:
-        try:
-            wait_for(port, "connected")
-            yield port, process
-        finally:
-            process.kill()
+    """Run a responder named ``web-a`` on a free port; where somebody was faster, on another one."""
+    for _ in range(TRIES):
+        port = free_port()
+        argv = program_argv("responder", "web-a", "--tcp", str(port), "--udp", str(port), "--uid", "u")
+        with subprocess.Popen(argv) as process:
+            try:
+                if wait_for(port, "connected", process):
+                    yield port, process
+                    return
+            finally:
+                process.kill()
+    pytest.fail(f"no responder came up, {TRIES} times")
 
 
 def test_the_prober_tells_who_answered_and_whom_it_saw(
@@ -102,10 +111,9 @@ def test_a_responder_closes_and_opens_its_ports_on_signals(
     """The fault of a listener that is gone keeps the process, and so the pod's network namespace."""
     port, process = responder
     process.send_signal(signal.SIGUSR1)
-    wait_for(port, "refused")
+    assert wait_for(port, "refused", process)
     process.send_signal(signal.SIGUSR2)
-    wait_for(port, "connected")
-    assert process.poll() is None
+    assert wait_for(port, "connected", process)
 
 
 def test_spawn_says_what_failed_in_one_line() -> None:

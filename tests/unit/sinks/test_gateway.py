@@ -75,13 +75,14 @@ def test_a_gateway_that_drips_costs_its_timeout(double: Double) -> None:
 
 
 def test_a_gateway_that_is_not_there_is_one_line() -> None:
-    """Nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as gone:
+    """The port is ours, and nothing listens."""
+    with socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))
         port = gone.getsockname()[1]
-    with pytest.raises(
-        PushError, match=rf"^http://127\.0\.0\.1:{port}: the gateway cannot be reached: .*refused"
-    ):
-        GatewayClient(Access(f"http://127.0.0.1:{port}")).put(GROUP, TEXT)
+        with pytest.raises(
+            PushError, match=rf"^http://127\.0\.0\.1:{port}: the gateway cannot be reached: .*refused"
+        ):
+            GatewayClient(Access(f"http://127.0.0.1:{port}")).put(GROUP, TEXT)
 
 
 def test_a_missing_password_file_is_named() -> None:

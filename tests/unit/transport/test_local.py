@@ -30,8 +30,8 @@ def alive(pid: int) -> bool:
 
 
 def gone(pid: int) -> bool:
-    """Wait up to a second for the end of a process."""
-    end = time.monotonic() + 1
+    """Wait for the end of a process; it takes no time, unless the machine is busy."""
+    end = time.monotonic() + 20
     while alive(pid):
         if time.monotonic() > end:
             return False
@@ -53,7 +53,7 @@ def test_stdin_stays_open_after_the_last_byte() -> None:
 
 def test_a_deadline_kills_the_whole_session_and_keeps_the_output() -> None:
     """Children of the program die with it."""
-    result = ask(Job("sleep 1000 & echo $!; echo $$; wait"), program_s=0.3)
+    result = ask(Job("sleep 1000 & echo $!; echo $$; wait"), program_s=2)
     assert result.status is HostStatus.TIMEOUT
     pids = [int(line) for line in result.stdout.split()]
     assert len(pids) == 2
@@ -63,7 +63,7 @@ def test_a_deadline_kills_the_whole_session_and_keeps_the_output() -> None:
 def test_a_program_that_left_the_session_sees_the_end_of_its_stdin() -> None:
     """The node program moves into a process group of its own and watches stdin."""
     command = "setsid sh -c 'echo $$; cat >/dev/null' <&0 & wait"
-    result = ask(Job(f"exec 3<&0; {command.replace('<&0', '<&3')}"), program_s=0.3)
+    result = ask(Job(f"exec 3<&0; {command.replace('<&0', '<&3')}"), program_s=2)
     assert result.status is HostStatus.TIMEOUT
     assert gone(int(result.stdout))
 

@@ -176,7 +176,7 @@ for each in p0 p1 ps; do on sw ip link set $each master br0; done
 for each in e0 e1; do on c ip link set $each down; on c ip link set $each master bond0; done
 on c ip addr add 10.0.0.2/24 dev bond0; on c ip link set bond0 up
 on sw ip link set p0 down
-sleep 0.5
+on c timeout 60 sh -c 'until grep -q "Active Slave: e1" /proc/net/bonding/bond0; do sleep 0.1; done'
 """,
     """
 c tcp 10.0.0.1 80
@@ -198,7 +198,7 @@ for each in p0 p1 ps; do on sw ip link set $each master br0; done
 for each in e0 e1; do on c ip link set $each down; on c ip link set $each master bond0; done
 on c ip addr add 10.0.0.2/24 dev bond0; on c ip link set bond0 up
 on sw ip link set p0 down; on sw ip link set p1 down
-sleep 0.5
+on c timeout 60 sh -c 'until grep -q "Active Slave: None" /proc/net/bonding/bond0; do sleep 0.1; done'
 """,
     "c tcp 10.0.0.1 80\ns tcp 10.0.0.2 80",
     SERVE,
