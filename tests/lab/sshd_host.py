@@ -49,8 +49,13 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0) 
 
 
 def in_time(seconds: float) -> float:
-    """Return how long something may take that takes at most ``seconds`` on an idle machine: more on a busy one."""
-    return seconds * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    """Return how long something may take that takes at most ``seconds`` on an idle machine: more on a busy one.
+
+    The load average is that of a minute, and says little early in a run. Beside other processes of pytest a machine
+    counts as busy from the beginning.
+    """
+    least = 4.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
+    return seconds * max(least, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def keypair(path: Path, kind: str = "ed25519") -> Path:
