@@ -21,7 +21,7 @@ mkdir -p /run/netns && hostname skt-node && echo ready && exec sleep infinity
 """
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> bool:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     """Wait until a condition holds; return whether it did."""
     end = time.monotonic() + seconds
     while not condition():

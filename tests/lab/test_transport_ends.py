@@ -107,7 +107,7 @@ class Run:
         finally:
             os.close(given)
             os.close(ours)
-        wait_for(lambda: len(self.hanging()) == len(self.ports), "the node programs to hang", 20)
+        wait_for(lambda: len(self.hanging()) == len(self.ports), "the node programs to hang")
 
     def hanging(self) -> list[int]:
         """Return the tools of the node programs that hang."""
