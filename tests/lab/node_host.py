@@ -122,8 +122,10 @@ class NodeHost:
             f"{pid} {comm}" for pid, _, state, comm in rows if state[0] != "Z" and comm not in ("ps", "sh")
         }
 
-    def spawn(self, request: Request, wrap: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        """Start the node program and leave its standard input open."""
+    def spawn(
+        self, request: Request, wrap: Sequence[str] = (), pipe_bytes: int = -1
+    ) -> subprocess.Popen[bytes]:
+        """Start the node program, with pipes of a size if one is given, and leave its standard input open."""
         asked = job(request)
         argv = self.inside(*wrap, *shlex.split(asked.command))
         program = subprocess.Popen(
@@ -132,6 +134,7 @@ class NodeHost:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pipesize=pipe_bytes,
         )
         assert program.stdin is not None
         program.stdin.write(asked.stdin)
