@@ -316,11 +316,12 @@ def test_nothing_changes_by_looking(host: NodeHost) -> None:
 @pytest.mark.usefixtures("hanging")
 def test_empty_namespaces_start_no_program(host: NodeHost) -> None:
     """Where the kernel has no tables no program is started: pods answer at once while iptables hangs."""
-    answer = host.ask(Request(item_timeout_s=0.3))
+    # Every program of a node has that long, at nice 10: also those that do not hang.
+    answer = host.ask(Request(item_timeout_s=3))
     assert answer.evidence.complete
     slow = [key for key, item in answer.evidence.items.items() if item.status is ItemStatus.TIMEOUT]
     assert slow == [(host.root_inode(), "iptables-nft"), (host.root_inode(), "ip6tables-nft")]
-    assert "did not end within 0.3 s" in answer.evidence.items[slow[0]].detail
+    assert "did not end within 3 s" in answer.evidence.items[slow[0]].detail
     assert payload(answer.evidence, "nft", host.root_inode())
 
 
@@ -337,10 +338,8 @@ def test_dies_with_its_stdin_even_in_a_slow_child(host: NodeHost) -> None:
     wait_for_child(host)
     assert program.stdin is not None
     program.stdin.close()
-    started = time.monotonic()
-    assert wait_until(lambda: host.processes() == before, 5)
-    assert time.monotonic() - started < 1.0
-    assert program.wait(5) != 0
+    assert wait_until(lambda: host.processes() == before, in_time(1))
+    assert program.wait(DEADLINE_S) != 0
     assert program.stdout is not None
     assert program.stderr is not None
     program.stdout.close()
@@ -362,10 +361,8 @@ def test_dies_when_its_client_is_killed(host: NodeHost) -> None:
     client.stdin.close()
     wait_for_child(host)
     client.send_signal(signal.SIGKILL)
-    started = time.monotonic()
-    client.wait(5)
-    assert wait_until(lambda: host.processes() == before, 5)
-    assert time.monotonic() - started < 1.0
+    assert wait_until(lambda: host.processes() == before, in_time(1))
+    client.wait(DEADLINE_S)
 
 
 def test_deadline_ends_it_and_what_came_is_kept(host: NodeHost) -> None:
@@ -397,7 +394,7 @@ def test_killed_in_a_child_what_came_is_kept(host: NodeHost) -> None:
     evidence = decode_answer("skt", program.stdout.read())
     program.stdout.close()
     program.stderr.close()
-    program.wait(5)
+    program.wait(DEADLINE_S)
     assert not evidence.complete
     assert payload(evidence, "link", host.root_inode())
 
@@ -405,12 +402,12 @@ def test_killed_in_a_child_what_came_is_kept(host: NodeHost) -> None:
 @pytest.mark.usefixtures("hanging")
 def test_deadline_names_what_was_left_out(host: NodeHost) -> None:
     """When an item uses up the time, the rest is named as timed out and the answer is still whole."""
-    answer = host.ask(Request(item_timeout_s=1.0, deadline_s=1.5))
+    answer = host.ask(Request(item_timeout_s=1000, deadline_s=10))
     assert answer.status == 0
     assert answer.evidence.complete
     last = answer.evidence.items[answer.evidence.namespaces()[-1], "link"]
     assert last.status is ItemStatus.TIMEOUT
-    assert "deadline of 1.5 s" in last.detail
+    assert "deadline of 10 s" in last.detail
     assert payload(answer.evidence, "link", host.root_inode())
 
 
@@ -427,7 +424,7 @@ def test_stdin_that_never_brings_a_program_ends(host: NodeHost) -> None:
     assert program.stdin is not None
     program.stdin.write(asked.stdin[:1000])
     program.stdin.close()
-    assert program.wait(5) != 0
+    assert program.wait(DEADLINE_S) != 0
     assert host.processes() == before
 
 
