@@ -559,13 +559,15 @@ def test_thirty_pods_cost_little() -> None:
         big.run("ip link add cni0 type bridge; ip addr add 10.244.9.1/24 dev cni0; ip link set cni0 up")
         for number in range(30):
             big.add_pod(f"p{number}", f"10.244.9.{number + 10}")
-        answers = [big.ask() for _ in range(5)]
+        # One after the other: what else the machine does costs both alike.
+        bare = ["/usr/bin/python3", "-I", "-S", "-B", "-c", "pass"]
+        turns = [(big.ask(), _cpu_of(big.inside(*bare))) for _ in range(5)]
+        answers = [answer for answer, _ in turns]
         assert all(len(answer.evidence.namespaces()) == 31 for answer in answers)
         # wait4() would tell the peak of this process before its exec: a small parent measures instead.
         measured = big.ask(wrap=["/usr/bin/python3", "-c", PEAK_KB])
         assert 5_000 < int(measured.stderr) < 40 << 10
-        bare = min(_cpu_of(big.inside("/usr/bin/python3", "-I", "-S", "-B", "-c", "pass")) for _ in range(5))
-        assert min(answer.cpu_s for answer in answers) < 10 * bare
+        assert min(answer.cpu_s for answer in answers) < 10 * min(cpu_s for _, cpu_s in turns)
     finally:
         big.stop()
 
