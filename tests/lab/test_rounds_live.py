@@ -26,6 +26,7 @@ from skoopctl.kernel.host_facts import pod_uid
 from skoopctl.kernel.netlink import decode_links
 from tests.lab.node_host import NodeHost, wait_until
 from tests.lab.sampled_host import DEADLINE_S, UID, Conversation, pod_groups, pod_scope
+from tests.lab.sshd_host import in_time
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")]
 
@@ -466,9 +467,7 @@ def test_it_ends_with_its_stdin(host: NodeHost) -> None:
         told.next()
         assert told.program.stdin is not None
         told.program.stdin.close()
-        started = time.monotonic()
-        assert wait_until(lambda: host.processes() == before, DEADLINE_S)
-        assert time.monotonic() - started < 2.0
+        assert wait_until(lambda: host.processes() == before, in_time(2))
 
 
 def test_it_ends_when_its_client_is_killed(host: NodeHost) -> None:
@@ -491,18 +490,20 @@ def test_it_ends_when_its_client_is_killed(host: NodeHost) -> None:
 def test_it_ends_when_nobody_says_anything(host: NodeHost, *, reading: bool) -> None:
     """A lease that is renewed goes on; one that is not ends the program, also while it waits to be read."""
     before = host.processes()
-    with Conversation(host, every(0.01, lease_s=1.5)) as told:
+    # The first round and a look at the processes take less than the lease on the busiest machine.
+    with Conversation(host, every(0.01, lease_s=5)) as told:
         started = time.monotonic()
-        while reading and time.monotonic() - started < 4.0:
+        while reading and time.monotonic() - started < 13:
             told.next()
             told.beat()
         told.next()
         assert host.processes() != before
+        bound_s = 5 + in_time(6)
         silent = time.monotonic()
         if reading:
             told.rest()
-        assert wait_until(lambda: host.processes() == before, DEADLINE_S)
-        assert time.monotonic() - silent < 8.0
+        assert wait_until(lambda: host.processes() == before)
+        assert time.monotonic() - silent < bound_s
 
 
 def test_without_root_it_says_what_it_could_not_see(host: NodeHost, groups: Path) -> None:
