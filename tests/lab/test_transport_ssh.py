@@ -345,7 +345,7 @@ def test_endless_output_is_cut_off_and_its_beginning_kept(sshd: SshdHost) -> Non
 
 def test_a_session_that_is_killed_in_the_middle_keeps_what_came(sshd: SshdHost) -> None:
     """The connection breaks after half an answer: partial, with the half."""
-    result = ask(target(sshd), Job("sh -c 'echo half; sleep 0.2; kill -9 $PPID; sleep 60'"))
+    result = ask(target(sshd), Job("sh -c 'echo half; sleep 2; kill -9 $PPID; sleep 60'"))
     assert (result.status, result.stdout) == (HostStatus.PARTIAL, b"half\n")
     assert "broke after 5 bytes" in str(result.error)
 
