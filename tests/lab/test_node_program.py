@@ -105,11 +105,14 @@ def evidence(host: NodeHost) -> HostEvidence:
 @pytest.fixture
 def hanging(host: NodeHost) -> Iterator[None]:
     """Put a program that never ends in the place of iptables, inside the host only."""
+    before = host.processes()
     host.run(
         f"printf '#!/bin/sh\\necho \"*filter\"\\nsleep 3000\\n' > /run/slow; chmod 755 /run/slow;"
         f"mount --bind /run/slow {FAKE_IPTABLES}"
     )
     yield
+    # What was killed takes a moment to be gone: it holds the mount, and the next test would see it end.
+    assert wait_until(lambda: host.processes() == before)
     host.run(f"umount {FAKE_IPTABLES}; rm /run/slow")
 
 
