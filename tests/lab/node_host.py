@@ -71,7 +71,10 @@ class NodeHost:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"ready\n"
         children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
-        return cls(holder, int(children[0]))
+        made = cls(holder, int(children[0]))
+        # The shell becomes sleep after it has said so; whoever compares processes must not see both.
+        assert wait_until(lambda: Path(f"/proc/{made.pid}/comm").read_text() == "sleep\n")
+        return made
 
     def stop(self) -> None:
         """End everything in the host: its first process takes the rest along."""
@@ -94,7 +97,10 @@ class NodeHost:
         return done.stdout
 
     def add_pod(self, name: str, address: str, command: str = "exec sleep infinity") -> int:
-        """Start a process in a network namespace of its own, wired to cni0; return the namespace's inode."""
+        """Start a process in a network namespace of its own, wired to cni0; return the namespace's inode.
+
+        It is ready when it is what ``command`` ends with: an ``exec``.
+        """
         pod = subprocess.Popen(
             self.inside("unshare", "-n", "sh", "-c", f"echo $$; ip link set lo up; {command}"),
             stdout=subprocess.PIPE,
@@ -108,6 +114,7 @@ class NodeHost:
             f"nsenter -t {pid} -n ip addr add {address}/24 dev eth0; nsenter -t {pid} -n ip link set eth0 up;"
             f"nsenter -t {pid} -n ip route add default via 10.244.9.1"
         )
+        assert wait_until(lambda: self.run(f"cat /proc/{pid}/comm") != "sh\n"), f"pod {name} does not begin"
         return int(self.run(f"stat -L -c %i /proc/{pid}/ns/net"))
 
     def root_inode(self) -> int:

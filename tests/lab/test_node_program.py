@@ -112,7 +112,7 @@ def hanging(host: NodeHost) -> Iterator[None]:
     )
     yield
     # What was killed takes a moment to be gone: it holds the mount, and the next test would see it end.
-    assert wait_until(lambda: host.processes() == before)
+    assert wait_until(lambda: host.processes() == before), (before, host.processes())
     host.run(f"umount {FAKE_IPTABLES}; rm /run/slow")
 
 
@@ -347,7 +347,7 @@ def test_dies_with_its_stdin_even_in_a_slow_child(host: NodeHost) -> None:
     wait_for_child(host)
     assert program.stdin is not None
     program.stdin.close()
-    assert wait_until(lambda: host.processes() == before, in_time(1))
+    assert wait_until(lambda: host.processes() == before, in_time(1)), (before, host.processes())
     assert program.wait(DEADLINE_S) != 0
     assert program.stdout is not None
     assert program.stderr is not None
@@ -370,7 +370,7 @@ def test_dies_when_its_client_is_killed(host: NodeHost) -> None:
     client.stdin.close()
     wait_for_child(host)
     client.send_signal(signal.SIGKILL)
-    assert wait_until(lambda: host.processes() == before, in_time(1))
+    assert wait_until(lambda: host.processes() == before, in_time(1)), (before, host.processes())
     client.wait(DEADLINE_S)
 
 

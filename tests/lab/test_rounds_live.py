@@ -467,7 +467,7 @@ def test_it_ends_with_its_stdin(host: NodeHost) -> None:
         told.next()
         assert told.program.stdin is not None
         told.program.stdin.close()
-        assert wait_until(lambda: host.processes() == before, in_time(2))
+        assert wait_until(lambda: host.processes() == before, in_time(2)), (before, host.processes())
 
 
 def test_it_ends_when_its_client_is_killed(host: NodeHost) -> None:
@@ -483,7 +483,7 @@ def test_it_ends_when_its_client_is_killed(host: NodeHost) -> None:
     assert wait_until(lambda: host.processes() != before, DEADLINE_S)
     client.send_signal(signal.SIGKILL)
     client.wait(DEADLINE_S)
-    assert wait_until(lambda: host.processes() == before, DEADLINE_S)
+    assert wait_until(lambda: host.processes() == before, DEADLINE_S), (before, host.processes())
 
 
 @pytest.mark.parametrize("reading", [True, False])
@@ -502,7 +502,7 @@ def test_it_ends_when_nobody_says_anything(host: NodeHost, *, reading: bool) -> 
         silent = time.monotonic()
         if reading:
             told.rest()
-        assert wait_until(lambda: host.processes() == before)
+        assert wait_until(lambda: host.processes() == before), (before, host.processes())
         assert time.monotonic() - silent < bound_s
 
 
