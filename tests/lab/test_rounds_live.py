@@ -367,16 +367,17 @@ def stopped(told: Conversation) -> Iterator[None]:
 def test_another_namespace_under_the_same_inode_is_another(host: NodeHost, groups: Path) -> None:
     """When a new pod gets the inode of one that ended between two rounds, that is gone and the new is told whole."""
     numbers = itertools.count(1)
-    # Inodes are given away by the lowest number, on the whole machine: somebody else may get those that ended.
+    # Inodes are given away by the lowest number, on the whole machine and to namespaces of all kinds: somebody else
+    # may get those that ended, and those may be free some time after the links are gone.
     for _ in range(TRIES):
         ending = list(itertools.islice(numbers, 6))
         first = {pod(host, groups, number) for number in ending}
-        with Conversation(host, every(1.0, "snmp", "places", "qdisc")) as told:
+        with Conversation(host, every(1.0, "snmp", "places", "qdisc", lease_s=200)) as told:
             told.next()
             with stopped(told):
                 host.run(f"kill -9 {' '.join(pid_in(host, netns) for netns in first)}")
                 assert wait_until(lambda ending=ending: not links_of(host, ending), DEADLINE_S)
-                found = (pod(host, groups, number) for number in itertools.islice(numbers, 12))
+                found = (pod(host, groups, number) for number in itertools.islice(numbers, 40))
                 again = next((netns for netns in found if netns in first), 0)
             after = told.next()
         if again:
