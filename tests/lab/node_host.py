@@ -21,7 +21,7 @@ mkdir -p /run/netns && hostname skt-node && echo ready && exec sleep infinity
 """
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> bool:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     """Wait until a condition holds; return whether it did."""
     end = time.monotonic() + seconds
     while not condition():
@@ -71,7 +71,10 @@ class NodeHost:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"ready\n"
         children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
-        return cls(holder, int(children[0]))
+        made = cls(holder, int(children[0]))
+        # The shell becomes sleep after it has said so; whoever compares processes must not see both.
+        assert wait_until(lambda: Path(f"/proc/{made.pid}/comm").read_text() == "sleep\n")
+        return made
 
     def stop(self) -> None:
         """End everything in the host: its first process takes the rest along."""
@@ -94,7 +97,10 @@ class NodeHost:
         return done.stdout
 
     def add_pod(self, name: str, address: str, command: str = "exec sleep infinity") -> int:
-        """Start a process in a network namespace of its own, wired to cni0; return the namespace's inode."""
+        """Start a process in a network namespace of its own, wired to cni0; return the namespace's inode.
+
+        It is ready when it is what ``command`` ends with: an ``exec``.
+        """
         pod = subprocess.Popen(
             self.inside("unshare", "-n", "sh", "-c", f"echo $$; ip link set lo up; {command}"),
             stdout=subprocess.PIPE,
@@ -108,6 +114,7 @@ class NodeHost:
             f"nsenter -t {pid} -n ip addr add {address}/24 dev eth0; nsenter -t {pid} -n ip link set eth0 up;"
             f"nsenter -t {pid} -n ip route add default via 10.244.9.1"
         )
+        assert wait_until(lambda: self.run(f"cat /proc/{pid}/comm") != "sh\n"), f"pod {name} does not begin"
         return int(self.run(f"stat -L -c %i /proc/{pid}/ns/net"))
 
     def root_inode(self) -> int:
@@ -122,8 +129,10 @@ class NodeHost:
             f"{pid} {comm}" for pid, _, state, comm in rows if state[0] != "Z" and comm not in ("ps", "sh")
         }
 
-    def spawn(self, request: Request, wrap: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        """Start the node program and leave its standard input open."""
+    def spawn(
+        self, request: Request, wrap: Sequence[str] = (), pipe_bytes: int = -1
+    ) -> subprocess.Popen[bytes]:
+        """Start the node program, with pipes of a size if one is given, and leave its standard input open."""
         asked = job(request)
         argv = self.inside(*wrap, *shlex.split(asked.command))
         program = subprocess.Popen(
@@ -132,6 +141,7 @@ class NodeHost:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pipesize=pipe_bytes,
         )
         assert program.stdin is not None
         program.stdin.write(asked.stdin)

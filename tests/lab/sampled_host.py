@@ -60,9 +60,14 @@ class Inside(Protocol):
 
 
 class Conversation:
-    """One run of the node program; ``state`` is what is known of the host after the rounds so far."""
+    """One run of the node program; ``state`` is what is known of the host after the rounds so far.
 
-    def __init__(self, host: Inside, request: SampleRequest, wrap: Sequence[str] = ()) -> None:
+    ``pipe_bytes`` is the size of its pipes, if one is given.
+    """
+
+    def __init__(
+        self, host: Inside, request: SampleRequest, wrap: Sequence[str] = (), pipe_bytes: int = -1
+    ) -> None:
         asked = sample_job(request)
         self.program = subprocess.Popen(
             host.inside(*wrap, *shlex.split(asked.command)),
@@ -70,6 +75,7 @@ class Conversation:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pipesize=pipe_bytes,
         )
         self.reader = RoundReader("skt")
         self.state: dict[tuple[int, str], Change] = {}

@@ -40,7 +40,7 @@ def run(*words: str, input_text: str | None = None) -> str:
     return done.stdout
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait until ``condition`` holds; fail after ``seconds``."""
     end = time.monotonic() + seconds
     while not condition():
@@ -49,8 +49,13 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0) 
 
 
 def in_time(seconds: float) -> float:
-    """Return how long something may take that takes at most ``seconds`` on an idle machine: more on a busy one."""
-    return seconds * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    """Return how long something may take that takes at most ``seconds`` on an idle machine: more on a busy one.
+
+    The load average is that of a minute, and says little early in a run. Beside other processes of pytest a machine
+    counts as busy from the beginning.
+    """
+    least = 4.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
+    return seconds * max(least, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def keypair(path: Path, kind: str = "ed25519") -> Path:
@@ -116,7 +121,12 @@ class SshdHost:
         words = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
         process = self._spawn(port, before + self._private_files(port, users, sudoers, files or {}), words)
         self.running[port] = process
-        wait_for(lambda: port in self.listening(), f"sshd on port {port}")
+
+        def listens() -> bool:
+            assert process.poll() is None, f"sshd on port {port} has ended: {self.log(port)}"
+            return port in self.listening()
+
+        wait_for(listens, f"sshd on port {port}")
 
     def _private_files(self, port: int, users: str, sudoers: str, files: Mapping[str, str]) -> str:
         """Write files that only this server sees; return the shell commands that put them in place."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import resource
@@ -20,6 +19,7 @@ from skoopctl.evidence import HOST_WIDE, HostEvidence, ItemStatus, Request, deco
 from skoopctl.evidence.payload import job, program_source
 from skoopctl.evidence.request import HOST_ITEMS, NETNS_ITEMS
 from tests.lab.node_host import NodeHost, wait_until
+from tests.lab.sshd_host import in_time
 
 pytestmark = [
     pytest.mark.lab,
@@ -75,6 +75,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
 SYSCTLS: dict[str, Any] = {}
 exec((Path(__file__).parents[2] / "remote" / "sysctls.py").read_text(), SYSCTLS)  # noqa: S102 - its tables
 FAKE_IPTABLES = "/usr/sbin/xtables-nft-multi"
+DEADLINE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +105,14 @@ def evidence(host: NodeHost) -> HostEvidence:
 @pytest.fixture
 def hanging(host: NodeHost) -> Iterator[None]:
     """Put a program that never ends in the place of iptables, inside the host only."""
+    before = host.processes()
     host.run(
         f"printf '#!/bin/sh\\necho \"*filter\"\\nsleep 3000\\n' > /run/slow; chmod 755 /run/slow;"
         f"mount --bind /run/slow {FAKE_IPTABLES}"
     )
     yield
+    # What was killed takes a moment to be gone: it holds the mount, and the next test would see it end.
+    assert wait_until(lambda: host.processes() == before), (before, host.processes())
     host.run(f"umount {FAKE_IPTABLES}; rm /run/slow")
 
 
@@ -295,7 +299,7 @@ def snapshot(host: NodeHost) -> dict[str, str]:
     rules = f"nft -a -s list ruleset; iptables-legacy-save | sed /^#/d; {names}"
     each = f"for p in $(pgrep -r S -x 'sleep|python3'); do nsenter -t $p -n sh -c '{rules}'; done"
     return {
-        "modules": Path("/proc/modules").read_text() if Path("/proc/modules").exists() else "",
+        "modules": " ".join(sorted(_modules())),
         "module folders": " ".join(sorted(os.listdir("/sys/module"))),  # noqa: PTH208 - names are enough
         "files": host.run("find /tmp /run /var/tmp /root /dev/shm -xdev -printf '%p %s %T@ %C@\n' | sort"),
         "processes": "\n".join(sorted(host.processes())),
@@ -303,6 +307,12 @@ def snapshot(host: NodeHost) -> dict[str, str]:
         "links": host.run("ip -o link | cut -d: -f2 | sort"),
         "sysctls": host.run("sysctl -a -r '^net[.]' 2>/dev/null | grep -v conntrack_count"),
     }
+
+
+def _modules() -> list[str]:
+    """Return the names of loaded modules; how often each is used is also others' doing."""
+    file = Path("/proc/modules")
+    return [line.split()[0] for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def test_nothing_changes_by_looking(host: NodeHost) -> None:
@@ -315,11 +325,12 @@ def test_nothing_changes_by_looking(host: NodeHost) -> None:
 @pytest.mark.usefixtures("hanging")
 def test_empty_namespaces_start_no_program(host: NodeHost) -> None:
     """Where the kernel has no tables no program is started: pods answer at once while iptables hangs."""
-    answer = host.ask(Request(item_timeout_s=0.3))
+    # Every program of a node has that long, at nice 10: also those that do not hang.
+    answer = host.ask(Request(item_timeout_s=3))
     assert answer.evidence.complete
     slow = [key for key, item in answer.evidence.items.items() if item.status is ItemStatus.TIMEOUT]
     assert slow == [(host.root_inode(), "iptables-nft"), (host.root_inode(), "ip6tables-nft")]
-    assert "did not end within 0.3 s" in answer.evidence.items[slow[0]].detail
+    assert "did not end within 3 s" in answer.evidence.items[slow[0]].detail
     assert payload(answer.evidence, "nft", host.root_inode())
 
 
@@ -336,10 +347,8 @@ def test_dies_with_its_stdin_even_in_a_slow_child(host: NodeHost) -> None:
     wait_for_child(host)
     assert program.stdin is not None
     program.stdin.close()
-    started = time.monotonic()
-    assert wait_until(lambda: host.processes() == before, 5)
-    assert time.monotonic() - started < 1.0
-    assert program.wait(5) != 0
+    assert wait_until(lambda: host.processes() == before, in_time(1)), (before, host.processes())
+    assert program.wait(DEADLINE_S) != 0
     assert program.stdout is not None
     assert program.stderr is not None
     program.stdout.close()
@@ -361,21 +370,18 @@ def test_dies_when_its_client_is_killed(host: NodeHost) -> None:
     client.stdin.close()
     wait_for_child(host)
     client.send_signal(signal.SIGKILL)
-    started = time.monotonic()
-    client.wait(5)
-    assert wait_until(lambda: host.processes() == before, 5)
-    assert time.monotonic() - started < 1.0
+    assert wait_until(lambda: host.processes() == before, in_time(1)), (before, host.processes())
+    client.wait(DEADLINE_S)
 
 
 def test_deadline_ends_it_and_what_came_is_kept(host: NodeHost) -> None:
     """Stuck beyond its own deadline, here because nobody reads its answer, the program kills itself."""
     before = host.processes()
-    program = host.spawn(Request(deadline_s=1.5))
-    assert program.stdout is not None
-    fcntl.fcntl(program.stdout, fcntl.F_SETPIPE_SZ, 4096)
     started = time.monotonic()
-    assert program.wait(5) != 0
-    assert 1.0 < time.monotonic() - started < 4.0
+    program = host.spawn(Request(deadline_s=1.5), pipe_bytes=4096)
+    assert program.wait(DEADLINE_S) != 0
+    assert 1.5 <= time.monotonic() - started < in_time(4)
+    assert program.stdout is not None
     evidence = decode_answer("skt", program.stdout.read())
     for stream in (program.stdin, program.stdout, program.stderr):
         assert stream is not None
@@ -397,7 +403,7 @@ def test_killed_in_a_child_what_came_is_kept(host: NodeHost) -> None:
     evidence = decode_answer("skt", program.stdout.read())
     program.stdout.close()
     program.stderr.close()
-    program.wait(5)
+    program.wait(DEADLINE_S)
     assert not evidence.complete
     assert payload(evidence, "link", host.root_inode())
 
@@ -405,12 +411,12 @@ def test_killed_in_a_child_what_came_is_kept(host: NodeHost) -> None:
 @pytest.mark.usefixtures("hanging")
 def test_deadline_names_what_was_left_out(host: NodeHost) -> None:
     """When an item uses up the time, the rest is named as timed out and the answer is still whole."""
-    answer = host.ask(Request(item_timeout_s=1.0, deadline_s=1.5))
+    answer = host.ask(Request(item_timeout_s=1000, deadline_s=10))
     assert answer.status == 0
     assert answer.evidence.complete
     last = answer.evidence.items[answer.evidence.namespaces()[-1], "link"]
     assert last.status is ItemStatus.TIMEOUT
-    assert "deadline of 1.5 s" in last.detail
+    assert "deadline of 10 s" in last.detail
     assert payload(answer.evidence, "link", host.root_inode())
 
 
@@ -427,7 +433,7 @@ def test_stdin_that_never_brings_a_program_ends(host: NodeHost) -> None:
     assert program.stdin is not None
     program.stdin.write(asked.stdin[:1000])
     program.stdin.close()
-    assert program.wait(5) != 0
+    assert program.wait(DEADLINE_S) != 0
     assert host.processes() == before
 
 
@@ -556,13 +562,15 @@ def test_thirty_pods_cost_little() -> None:
         big.run("ip link add cni0 type bridge; ip addr add 10.244.9.1/24 dev cni0; ip link set cni0 up")
         for number in range(30):
             big.add_pod(f"p{number}", f"10.244.9.{number + 10}")
-        answers = [big.ask() for _ in range(5)]
+        # One after the other: what else the machine does costs both alike.
+        bare = ["/usr/bin/python3", "-I", "-S", "-B", "-c", "pass"]
+        turns = [(big.ask(), _cpu_of(big.inside(*bare))) for _ in range(5)]
+        answers = [answer for answer, _ in turns]
         assert all(len(answer.evidence.namespaces()) == 31 for answer in answers)
         # wait4() would tell the peak of this process before its exec: a small parent measures instead.
         measured = big.ask(wrap=["/usr/bin/python3", "-c", PEAK_KB])
         assert 5_000 < int(measured.stderr) < 40 << 10
-        bare = min(_cpu_of(big.inside("/usr/bin/python3", "-I", "-S", "-B", "-c", "pass")) for _ in range(5))
-        assert min(answer.cpu_s for answer in answers) < 10 * bare
+        assert min(answer.cpu_s for answer in answers) < 10 * min(cpu_s for _, cpu_s in turns)
     finally:
         big.stop()
 

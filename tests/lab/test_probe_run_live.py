@@ -217,14 +217,14 @@ def test_a_wrong_password_is_sent_once(sshd: SshdHost, tmp_path: Path) -> None:
     before = sshd.log(SUDO).count("Accepted publickey")
     started = time.monotonic()
     process = start(
-        tmp_path, "tcp", "-i", hosts, "-d", "60s", "--become-password-fd", str(given), pass_fds=[given]
+        tmp_path, "tcp", "-i", hosts, "-d", "10m", "--become-password-fd", str(given), pass_fds=[given]
     )
     os.close(given)
     os.close(ours)
     code, out, err = ended(process)
     assert code == 4, out
     assert "it is not tried again" in err
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < in_time(30)
     assert sshd.log(SUDO).count("Accepted publickey") == before + 1
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import os
+import re
+import select
 import shlex
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from skoopctl.kernel.host_facts import pod_uid
 from skoopctl.kernel.netlink import decode_links
 from tests.lab.node_host import NodeHost, wait_until
 from tests.lab.sampled_host import DEADLINE_S, UID, Conversation, pod_groups, pod_scope
+from tests.lab.sshd_host import in_time
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")]
 
@@ -115,6 +117,11 @@ def pid_in(host: NodeHost, netns: int) -> str:
     return found.split()[0]
 
 
+def own_words(text: str) -> str:
+    """Return a file without what sockstat tells of the whole machine (net/ipv4/proc.c: sockstat_seq_show)."""
+    return re.sub(r"\b(orphan|alloc|mem) \d+", r"\1 -", text)
+
+
 def test_counters_are_those_of_proc(host: NodeHost, groups: Path) -> None:
     """Every file comes as it is, of the host's namespace and of the pod's, and what has changed comes again whole."""
     netns = pod(host, groups, 1)
@@ -126,7 +133,9 @@ def test_counters_are_those_of_proc(host: NodeHost, groups: Path) -> None:
         # The kernel goes on counting for a while (neighbours are asked again): both must be read alike.
         for item, file in FILES.items():
             told.until(
-                lambda item=item, file=file: told.text(item, netns) == host.run(f"cat {inside}/{file}")
+                lambda item=item, file=file: (
+                    own_words(told.text(item, netns)) == own_words(host.run(f"cat {inside}/{file}"))
+                )
             )
         head, numbers = (
             line.split() for line in told.text("snmp", netns).splitlines() if line.startswith("Udp:")
@@ -358,16 +367,17 @@ def stopped(told: Conversation) -> Iterator[None]:
 def test_another_namespace_under_the_same_inode_is_another(host: NodeHost, groups: Path) -> None:
     """When a new pod gets the inode of one that ended between two rounds, that is gone and the new is told whole."""
     numbers = itertools.count(1)
-    # Inodes are given away by the lowest number, on the whole machine: somebody else may get those that ended.
+    # Inodes are given away by the lowest number, on the whole machine and to namespaces of all kinds: somebody else
+    # may get those that ended, and those may be free some time after the links are gone.
     for _ in range(TRIES):
         ending = list(itertools.islice(numbers, 6))
         first = {pod(host, groups, number) for number in ending}
-        with Conversation(host, every(1.0, "snmp", "places", "qdisc")) as told:
+        with Conversation(host, every(1.0, "snmp", "places", "qdisc", lease_s=200)) as told:
             told.next()
             with stopped(told):
                 host.run(f"kill -9 {' '.join(pid_in(host, netns) for netns in first)}")
                 assert wait_until(lambda ending=ending: not links_of(host, ending), DEADLINE_S)
-                found = (pod(host, groups, number) for number in itertools.islice(numbers, 12))
+                found = (pod(host, groups, number) for number in itertools.islice(numbers, 40))
                 again = next((netns for netns in found if netns in first), 0)
             after = told.next()
         if again:
@@ -424,14 +434,14 @@ def test_rounds_that_nobody_takes_are_skipped_and_counted(host: NodeHost, groups
     """While stdout is not read no round is kept but one; those after it come at their times and count the missed."""
     for number in range(4):
         pod(host, groups, number)
-    with Conversation(host, every(0.1)) as told:
-        assert told.program.stdout is not None
-        fcntl.fcntl(told.program.stdout, fcntl.F_SETPIPE_SZ, 4096)
-        started = time.monotonic()
-        assert wait_until(lambda: time.monotonic() - started > 2.0, DEADLINE_S)
-        rounds = [told.next() for _ in range(6)]
+    # On a busy machine a round begins some tenths of a second late: an interval of 1 s is long beside that.
+    with Conversation(host, every(1.0), pipe_bytes=4096) as told:
+        assert select.select([told.program.stdout], [], [], DEADLINE_S)[0]
+        held_from = time.monotonic()
+        assert wait_until(lambda: time.monotonic() - held_from > 11.5)
+        rounds = [told.next() for _ in range(5)]
     assert sum(each.skipped for each in rounds) >= 10
-    steps = [(each.mono_ns - rounds[0].mono_ns) / 1e8 for each in rounds]
+    steps = [(each.mono_ns - rounds[0].mono_ns) / 1e9 for each in rounds]
     assert all(abs(step - round(step)) < 0.45 for step in steps)
     counted = [
         each.number - 1 + sum(other.skipped for other in rounds[: place + 1])
@@ -458,9 +468,7 @@ def test_it_ends_with_its_stdin(host: NodeHost) -> None:
         told.next()
         assert told.program.stdin is not None
         told.program.stdin.close()
-        started = time.monotonic()
-        assert wait_until(lambda: host.processes() == before, DEADLINE_S)
-        assert time.monotonic() - started < 2.0
+        assert wait_until(lambda: host.processes() == before, in_time(2)), (before, host.processes())
 
 
 def test_it_ends_when_its_client_is_killed(host: NodeHost) -> None:
@@ -476,25 +484,27 @@ def test_it_ends_when_its_client_is_killed(host: NodeHost) -> None:
     assert wait_until(lambda: host.processes() != before, DEADLINE_S)
     client.send_signal(signal.SIGKILL)
     client.wait(DEADLINE_S)
-    assert wait_until(lambda: host.processes() == before, DEADLINE_S)
+    assert wait_until(lambda: host.processes() == before, DEADLINE_S), (before, host.processes())
 
 
 @pytest.mark.parametrize("reading", [True, False])
 def test_it_ends_when_nobody_says_anything(host: NodeHost, *, reading: bool) -> None:
     """A lease that is renewed goes on; one that is not ends the program, also while it waits to be read."""
     before = host.processes()
-    with Conversation(host, every(0.01, lease_s=1.5)) as told:
+    # The first round and a look at the processes take less than the lease on the busiest machine.
+    with Conversation(host, every(0.01, lease_s=5)) as told:
         started = time.monotonic()
-        while reading and time.monotonic() - started < 4.0:
+        while reading and time.monotonic() - started < 13:
             told.next()
             told.beat()
         told.next()
         assert host.processes() != before
+        bound_s = 5 + in_time(6)
         silent = time.monotonic()
         if reading:
             told.rest()
-        assert wait_until(lambda: host.processes() == before, DEADLINE_S)
-        assert time.monotonic() - silent < 8.0
+        assert wait_until(lambda: host.processes() == before), (before, host.processes())
+        assert time.monotonic() - silent < bound_s
 
 
 def test_without_root_it_says_what_it_could_not_see(host: NodeHost, groups: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sshd_host import SERVER, SshdHost, ask, in_time, keypair, new_host, run, wait_for
+from sshd_host import SERVER, SshdHost, ask, in_time, keypair, new_host, processes, run, wait_for
 
 from skoopctl.inventory import InventoryHost
 from skoopctl.transport import HostResult, HostStatus, Job
@@ -187,9 +189,13 @@ def test_identities_only_keeps_the_agents_other_keys_at_home(
 
 def test_a_match_exec_that_hangs_costs_one_connect_deadline(sshd: SshdHost, home: Path) -> None:
     """The other hosts would have gone on meanwhile; the row says what was waited for."""
-    (home / ".ssh" / "config").write_text("Match exec 'sleep 7'\n User x\n")
+    (home / ".ssh" / "config").write_text("Match exec 'sleep 600.5'\n User x\n")
     started = time.monotonic()
-    result = ask(sshd.target(), WHO, connect_s=0.5)
+    try:
+        result = ask(sshd.target(), WHO, connect_s=0.5)
+        assert time.monotonic() - started < in_time(3)
+    finally:
+        for pid in processes("sleep\x00600.5"):
+            os.kill(pid, signal.SIGKILL)
     assert result.status is HostStatus.TIMEOUT
     assert "Match exec" in str(result.error)
-    assert time.monotonic() - started < in_time(3)

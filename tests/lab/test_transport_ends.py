@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,8 @@ USERS = f"{NEEDS}:x:4761:4761::/:/bin/sh\n{FREE}:x:4762:4762::/:/bin/sh\n"
 RULES = f"root ALL=(ALL) ALL\n{NEEDS} ALL=(ALL) ALL\n{FREE} ALL=(ALL) NOPASSWD: ALL\n"
 GONE_S = 1.0
 """How long anything of ours may be on a node after we are gone."""
+TIMEOUT_S = "12"
+"""An item has half of that, less a little: for so long the programs of both nodes can be seen hanging."""
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ class Run:
         finally:
             os.close(given)
             os.close(ours)
-        wait_for(lambda: len(self.hanging()) == len(self.ports), "the node programs to hang", 20)
+        wait_for(lambda: len(self.hanging()) == len(self.ports), "the node programs to hang")
 
     def hanging(self) -> list[int]:
         """Return the tools of the node programs that hang."""
@@ -162,15 +163,15 @@ def test_a_command_that_is_ended_leaves_nothing_on_any_node(
         f"the nodes to be as before: {job.left()}",
         in_time(GONE_S),
     )
-    said = job.process.communicate(timeout=5)[1]
+    said = job.process.communicate(timeout=in_time(5))[1]
     assert job.process.returncode == (130 if number is signal.SIGINT else -number)
     assert RIGHT not in said
 
 
 def test_a_deadline_leaves_nothing_on_any_node(job: Run) -> None:
     """The node program ends itself before its deadline; what it had read is kept."""
-    job.start("--program-timeout", "3", variables={"ansible_user": FREE, "ansible_become": True})
-    said = job.process.communicate(timeout=15)[1]
+    job.start("--program-timeout", TIMEOUT_S, variables={"ansible_user": FREE, "ansible_become": True})
+    said = job.process.communicate(timeout=60)[1]
     assert job.process.returncode == 3, said
     wait_for(lambda: not job.hanging() and not job.left(), "the nodes to be as before", in_time(GONE_S))
 
@@ -195,14 +196,11 @@ def test_a_node_that_is_cut_off_ends_the_program_by_itself(job: Run, how: str) -
     """No packet gets through any more, so nothing tells the node: its own deadline is the bound."""
     variables, flags, _ = BECOMING[how]
     cut = ["INPUT", "-p", "tcp", "-j", "DROP"]
-    seconds = 4.0
-    job.start(*flags, "--program-timeout", str(seconds), variables=variables)
-    started = time.monotonic()
+    job.start(*flags, "--program-timeout", TIMEOUT_S, variables=variables)
     run("ip", "netns", "exec", job.sshd.server, "iptables", "-I", *cut)
     try:
-        wait_for(lambda: not job.hanging(), "the node program to end by itself", seconds + in_time(1))
-        assert time.monotonic() - started < seconds + in_time(1)
-        said = job.process.communicate(timeout=15)[1]
+        wait_for(lambda: not job.hanging(), "the node program's own end", float(TIMEOUT_S) + in_time(1))
+        said = job.process.communicate(timeout=60)[1]
     finally:
         run("ip", "netns", "exec", job.sshd.server, "iptables", "-D", *cut)
     assert job.process.returncode in {3, 4}, said

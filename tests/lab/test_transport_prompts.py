@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sshd_host import SERVER, SshdHost, new_host, password_hash, run
+from sshd_host import SERVER, SshdHost, in_time, new_host, password_hash, run
 
 import skoopctl
 from skoopctl.evidence import read_bundle
@@ -65,7 +65,7 @@ class Terminal:
             os.chdir(inventory.parent)
             os.execve(sys.executable, [sys.executable, *words], environment)  # noqa: S606
 
-    def expect(self, text: str, seconds: float = 20.0) -> None:
+    def expect(self, text: str, seconds: float = 60.0) -> None:
         """Read until ``text`` stands on the screen."""
         end = time.monotonic() + seconds
         while text not in self.screen:
@@ -76,7 +76,13 @@ class Terminal:
         """Type a line."""
         os.write(self.descriptor, f"{text}\n".encode())
 
-    def end(self, seconds: float = 30.0) -> int:
+    def linger(self, seconds: float) -> None:
+        """Type nothing for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._read(0.1)
+
+    def end(self, seconds: float = 60.0) -> int:
         """Read to the end and return the exit status."""
         stop = time.monotonic() + seconds
         while True:
@@ -146,11 +152,12 @@ def test_the_passphrase_of_a_key_that_is_needed_is_asked_for_once(sshd: SshdHost
     key.write_bytes(sshd.user_key.read_bytes())
     key.chmod(0o600)
     run("ssh-keygen", "-q", "-p", "-N", PHRASE, "-f", str(key))
-    with terminal(inventory, "-u", "root", "--private-key", str(key), "--connect-timeout", "2") as screen:
+    with terminal(inventory, "-u", "root", "--private-key", str(key), "--connect-timeout", "6") as screen:
         prompt = f"passphrase of {key} (empty: do without): "
         screen.expect(prompt)
         screen.type("mistyped")
         screen.expect(prompt + "\r\n" + prompt)
+        screen.linger(7)
         screen.type(PHRASE)
         assert screen.end() == 0, screen.screen
         assert screen.screen.count("passphrase of") == 2
@@ -162,7 +169,7 @@ def test_ctrl_c_at_a_prompt_ends_the_command_at_once(inventory: Path) -> None:
     with terminal(inventory, "-k") as screen:
         screen.expect("SSH password: ")
         os.write(screen.descriptor, b"\x03")
-        assert screen.end(5) == 130
+        assert screen.end(in_time(5)) == 130
         assert "interrupted" in screen.screen
 
 

@@ -159,7 +159,7 @@ def test_a_forced_command_that_does_something_else_is_a_clear_row(
     sshd: SshdHost, port: int, says: str
 ) -> None:
     """An account that may do one thing only does not do ours; the row says so and does not wait."""
-    record = one(sshd.target(port=port), program_s=10)
+    record = one(sshd.target(port=port), program_s=50)
     assert record.status is HostStatus.UNSUPPORTED
     assert says in record.detail
     assert "ForceCommand" in record.detail

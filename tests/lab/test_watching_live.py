@@ -203,16 +203,18 @@ async def test_a_node_program_that_is_stopped_is_silence(sshd: SshdHost) -> None
 
 async def test_a_node_that_is_cut_off_ends_the_program_within_its_lease(sshd: SshdHost) -> None:
     """No packet gets through any more, so nothing tells the node: it hears no heartbeat, and ends."""
-    asked = Asked(("tcp",), INTERVAL_S, lease_s=2)
+    lease_s = 5
+    asked = Asked(("tcp",), INTERVAL_S, lease_s=lease_s)
     cut = ["INPUT", "-p", "tcp", "-j", "DROP"]
     inside = ["ip", "netns", "exec", sshd.server, "iptables"]
     async with watching(sshd.target(port=NODE), asked) as (_, heard):
         # Longer than the lease: the heartbeat keeps it up.
-        await heard.until(lambda: len(heard.rounds) >= 12, "rounds for longer than the lease")
+        enough = 1.8 * lease_s / INTERVAL_S
+        await heard.until(lambda: len(heard.rounds) >= enough, "rounds for longer than the lease")
         assert not heard.errors
         run(*inside, "-I", *cut)
         try:
-            await no_programs(sshd, 2 + 1)
+            await no_programs(sshd, lease_s + 1)
         finally:
             run(*inside, "-D", *cut)
 
