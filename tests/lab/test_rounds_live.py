@@ -344,7 +344,7 @@ def test_a_namespace_that_is_deleted_really_goes(host: NodeHost, groups: Path) -
         told.until(lambda: all(place["inode"] != netns for place in json.loads(told.text("places"))))
 
 
-TRIES = 5
+TRIES = 25
 
 
 def links_of(host: NodeHost, numbers: list[int]) -> set[str]:
