@@ -7,12 +7,15 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import jsonschema
+
 from skoopctl.events.catalogue import EVENT_PROBES
+from skoopctl.sinks.json_lines import schema
 from tests.lab.running_lab import skoopctl
 from tests.support.floods import counting
 
@@ -77,6 +80,13 @@ class Run:
         """The last line."""
         assert self.lines[-1]["type"] == "summary"
         return self.lines[-1]
+
+
+def check_published(lines: Iterable[Json]) -> None:
+    """Fail where a line is not as the published schema says; there may be tens of thousands."""
+    validator = jsonschema.Draft202012Validator(schema())
+    for line in lines:
+        validator.validate(line)
 
 
 @contextmanager

@@ -8,12 +8,10 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
-import jsonschema
 import pytest
 
 from skoopctl.events.catalogue import EVENT_PROBES
 from skoopctl.lab import Lab, LabOptions
-from skoopctl.sinks.json_lines import schema
 from tests.kernel.busy_machine import BLOCK, busy, disk_under, write_and_read
 from tests.lab.conftest import Labs
 from tests.lab.event_causes import (
@@ -26,7 +24,7 @@ from tests.lab.event_causes import (
     through_a_service,
     with_ipv6,
 )
-from tests.lab.event_runs import CALLER, SERVER, Json, Run, of_the_lab, watching
+from tests.lab.event_runs import CALLER, SERVER, Json, Run, check_published, of_the_lab, watching
 from tests.services.push_process import Pushing, pushing
 from tests.services.servers import wait_until
 
@@ -147,8 +145,8 @@ def test_a_cause_in_a_pod_is_told_of_that_pod(run: Run, lab: Lab, family: int, r
     names = {CLIENT_POD: CALLER, SERVER_POD: SERVERS[family]}
     ends = (SERVER_POD, CLIENT_POD) if row.backwards else (CLIENT_POD, SERVER_POD)
     assert events, [event for event in run.events if event["kind"] == row.kind]
+    check_published(events)
     for event in events:
-        jsonschema.validate(event, schema())
         assert f"{event['namespace']}/{event['pod']}" == names[row.pod]
         assert event["node"] == lab.plan.pod(names[row.pod]).node
         assert {name: event.get(name) for name in row.more} == row.more
@@ -183,8 +181,8 @@ def test_a_call_of_a_service_is_told_with_both_directions(run: Run, lab: Lab) ->
         client.node: [("pod", CALLER), ("service", SERVICE)],
         server.node: [("pod", CALLER), ("pod", ENDPOINT)],
     }
+    check_published(new.values())
     for event in new.values():
-        jsonschema.validate(event, schema())
         assert (event["details_reply_source"], event["details_reply_source_port"]) == (
             server.address,
             SERVICE_PORT,
@@ -299,8 +297,7 @@ def test_softirqs_are_told_of_the_node(busy_run: tuple[Run, list[int], str]) -> 
     """A softirq is the machine's: the event has the node, the type and the CPU, and no pod."""
     events = [event for event in busy_run[0].events if event["probe"] == "softirq"]
     assert events
-    for event in events:
-        jsonschema.validate(event, schema())
+    check_published(events)
     assert {event["node"] for event in events} == {"node1-c4"}
     assert {event.get("pod") for event in events} == {None}
     assert {event["kind"] for event in events} <= {"softirq-wait-slow", "softirq-run-slow"}

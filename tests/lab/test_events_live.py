@@ -6,16 +6,24 @@ import json
 import time
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from skoopctl.lab import Lab, LabOptions
 from skoopctl.lab.commands import run_in
 from skoopctl.lab.hand import Hand
 from skoopctl.lab.processes import lab_processes
-from skoopctl.sinks.json_lines import schema
 from tests.lab.conftest import Labs
-from tests.lab.event_runs import CALLER, LATE_S, SERVER, Json, Run, of_the_lab, told, watching
+from tests.lab.event_runs import (
+    CALLER,
+    LATE_S,
+    SERVER,
+    Json,
+    Run,
+    check_published,
+    of_the_lab,
+    told,
+    watching,
+)
 from tests.lab.node_host import wait_until
 from tests.lab.running_lab import skoopctl
 from tests.services.loki_receiver import loki_receiver
@@ -41,8 +49,7 @@ def test_a_healthy_idle_lab_tells_nothing(lab: Lab) -> None:
     with watching("packetloss", "tcpreset", "tcpretrans", "tcpconnect", more_s=4) as run:
         pass
     assert of_the_lab(run) == ([], [])
-    for line in run.lines:
-        jsonschema.validate(line, schema())
+    check_published(run.lines)
 
 
 def test_the_manuals_example_drop_has_both_nodes_and_the_hook(lab: Lab) -> None:
@@ -55,8 +62,8 @@ def test_the_manuals_example_drop_has_both_nodes_and_the_hook(lab: Lab) -> None:
     finally:
         lab.undo_fault("input-drop")
     events = told(run, "packet-loss", protocol="TCP")
+    check_published(events)
     for event in events:
-        jsonschema.validate(event, schema())
         assert (event["node"], event["reason"], event["hook"]) == ("node1-c4", "NETFILTER_DROP", "INPUT")
         assert (event["source_kind"], event["source_name"]) == ("node", NODE)
         assert (event["destination_name"], event["destination_port"]) == ("node1-c4", 9100)
@@ -154,8 +161,8 @@ def test_the_manuals_example_drop_names_the_pods_that_it_hits(lab: Lab) -> None:
         lab.undo_fault("input-drop")
     events = told(run, "packet-loss", inner_tunnel="VXLAN")
     assert [event for event in run.events if event not in events] == []
+    check_published(events)
     for event in events:
-        jsonschema.validate(event, schema())
         assert (event["node"], event["hook"], event["protocol"]) == ("node1-c4", "INPUT", "UDP")
         assert [event[f"{side}_name"] for side in ENDS] == [NODE, "node1-c4"]
         assert event["destination_port"] == 8472
