@@ -123,12 +123,9 @@ def watching(*words: str, more_s: float = 1.0, interval: str = "1s", lasting: st
 
 
 def told(run: Run, kind: str, **wanted: object) -> list[Json]:
-    """Return the events of a kind that have these values."""
-    return [
-        event
-        for event in run.events
-        if event["kind"] == kind and all(event.get(name) == value for name, value in wanted.items())
-    ]
+    """Return the events of a kind that have these values, and a namespace."""
+    wanted["kind"] = kind
+    return [event for event in run.events if "netns" in event and wanted.items() <= event.items()]
 
 
 def of_a_late_login(what: Json, pods_of: list[str]) -> bool:
@@ -138,8 +135,30 @@ def of_a_late_login(what: Json, pods_of: list[str]) -> bool:
 
 
 def of_the_lab(run: Run) -> tuple[list[Json], list[Json]]:
-    """Return the events, and the rows of the summary, that are not of a late login."""
+    """Return the events, and the rows of the summary, that are neither of a late login nor of no namespace.
+
+    A loss without device and socket is the node's; the lab's nodes are one machine, on which other tests lose packets.
+    """
     events = [event for event in run.events if not of_a_late_login(event, [event.get("pod", "")])]
+    nobodys = {(event["kind"], event.get("reason", "")) for event in events if "netns" not in event}
     rows = run.summary["events"]["happened"]
     pods_of = [[place["pod"] for place in row["places"]] for row in rows]
-    return events, [row for row, names in zip(rows, pods_of, strict=True) if not of_a_late_login(row, names)]
+    return [event for event in events if "netns" in event], [
+        row
+        for row, names in zip(rows, pods_of, strict=True)
+        if not of_a_late_login(row, names) and ((row["kind"], row["reason"]) not in nobodys or any(names))
+    ]
+
+
+def summed(run: Run, kind: str, reason: str) -> Json:
+    """Return the one row of the summary for a kind and reason."""
+    (row,) = [
+        each for each in run.summary["events"]["happened"] if (each["kind"], each["reason"]) == (kind, reason)
+    ]
+    return dict(row)
+
+
+def found(run: Run, finding: str) -> Json:
+    """Return the one finding of the summary that has this id."""
+    (one,) = [each for each in run.summary["findings"] if each["id"] == finding]
+    return dict(one)

@@ -20,7 +20,9 @@ from tests.lab.event_runs import (
     Json,
     Run,
     check_published,
+    found,
     of_the_lab,
+    summed,
     told,
     watching,
 )
@@ -35,6 +37,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 NODE = "node2-c4"
 CLOSED, OPEN = 4444, 8080
 ENDS = ("source", "destination")
+BY_RULES = "packets-dropped-by-rules"
 
 
 @pytest.fixture
@@ -68,8 +71,7 @@ def test_the_manuals_example_drop_has_both_nodes_and_the_hook(lab: Lab) -> None:
         assert (event["source_kind"], event["source_name"]) == ("node", NODE)
         assert (event["destination_name"], event["destination_port"]) == ("node1-c4", 9100)
         assert (event["device"], event["tcp_flags"], event["backend"]) == ("ens192", "SYN", "core")
-    (lost,) = [each for each in run.summary["events"]["happened"] if each["kind"] == "packet-loss"]
-    assert lost["reason"] == "NETFILTER_DROP"
+    lost = summed(run, "packet-loss", "NETFILTER_DROP")
     assert {place["node"] for place in lost["places"]} == {"node1-c4"}
     assert lost["count"] >= len(events)
 
@@ -83,8 +85,8 @@ def test_the_rule_that_drops_is_named_by_the_finding(lab: Lab) -> None:
             hand.ask("call", to=["192.168.3.86", 9100], count=2, timeout_s=1)
     finally:
         lab.undo_fault("input-drop")
-    (finding,) = run.summary["findings"]
-    assert (finding["id"], finding["severity"]) == ("packets-dropped-by-rules", "critical")
+    finding = found(run, BY_RULES)
+    assert finding["severity"] == "critical"
     assert "by filter INPUT rule 1 (-A INPUT -s 192.168.3.87/32 -j DROP)" in finding["summary"]
     assert "node2-c4 (192.168.3.87) -> node1-c4 (192.168.3.86:9100)" in finding["summary"]
 
@@ -101,9 +103,9 @@ def test_ctrl_c_right_after_an_event_has_it_in_the_summary_with_the_rule(lab: La
             assert run.waited(lambda: bool(told(run, "packet-loss", protocol="TCP")))
     finally:
         lab.undo_fault("input-drop")
-    (lost,) = [each for each in run.summary["events"]["happened"] if each["kind"] == "packet-loss"]
-    assert lost["count"] >= len(run.events) > 0
-    (finding,) = run.summary["findings"]
+    events = told(run, "packet-loss", reason="NETFILTER_DROP")
+    assert summed(run, "packet-loss", "NETFILTER_DROP")["count"] >= len(events) > 0
+    finding = found(run, BY_RULES)
     assert "by filter INPUT rule 1 (-A INPUT -s 192.168.3.87/32 -j DROP)" in finding["summary"]
 
 
@@ -136,8 +138,7 @@ def test_a_plan_watches_events_too(lab: Lab, tmp_path: Path) -> None:
             out, _ = process.communicate()
     finally:
         lab.undo_fault("input-drop")
-    found = json.loads(out)
-    (finding,) = [each for each in found["findings"] if each["id"] == "packets-dropped-by-rules"]
+    (finding,) = [each for each in json.loads(out)["findings"] if each["id"] == BY_RULES]
     assert "INPUT rule 1 (-A INPUT -s 192.168.3.87/32 -j DROP)" in finding["summary"]
     mine = [entry for entry in loki.entries if entry.event.get("destination_port") == 9100]
     assert mine
@@ -160,7 +161,7 @@ def test_the_manuals_example_drop_names_the_pods_that_it_hits(lab: Lab) -> None:
     finally:
         lab.undo_fault("input-drop")
     events = told(run, "packet-loss", inner_tunnel="VXLAN")
-    assert [event for event in run.events if event not in events] == []
+    assert [event for event in of_the_lab(run)[0] if event not in events] == []
     check_published(events)
     for event in events:
         assert (event["node"], event["hook"], event["protocol"]) == ("node1-c4", "INPUT", "UDP")
@@ -169,7 +170,7 @@ def test_the_manuals_example_drop_names_the_pods_that_it_hits(lab: Lab) -> None:
         assert pods_inside(event) == (CALLER, SERVER)
         assert (event["inner_protocol"], event["inner_tcp_flags"]) == ("TCP", "SYN")
         assert (event["inner_destination_address"], event["inner_destination_port"]) == (server.address, OPEN)
-    (finding,) = [each for each in run.summary["findings"] if each["id"] == "packets-dropped-by-rules"]
+    finding = found(run, BY_RULES)
     assert "(192.168.3.86:8472), carrying TCP tools/web-c (" in finding["summary"]
     assert f"-> tools/web-a ({server.address}:{OPEN}) in VXLAN" in finding["summary"]
     inside = [each["text"] for each in finding["evidence"] if each["text"].startswith("inside: ")]
@@ -180,9 +181,9 @@ def test_a_closed_port_of_a_pod_is_a_drop_and_a_reset_in_that_pod(lab: Lab) -> N
     """The pod that nobody listens in tells both; the caller's pod tells the reset that it got. All have names."""
     kinds = {"packet-loss": SERVER, "reset-no-socket": SERVER, "reset-received": CALLER}
     with watching("packetloss", "tcpreset", "tcpconnect") as run, Hand(lab.source(CALLER)) as hand:
-        found = hand.ask("call", to=[lab.source(SERVER).address, CLOSED], count=3, timeout_s=5)
+        answers = hand.ask("call", to=[lab.source(SERVER).address, CLOSED], count=3, timeout_s=5)
         run.waited(lambda: all(len(told(run, kind)) >= 3 for kind in (*kinds, "connect-failed")))
-    assert found["refused"] == 3
+    assert answers["refused"] == 3
     for kind, pod in kinds.items():
         events = told(run, kind)
         assert len(events) == 3, (kind, run.events)
@@ -196,7 +197,7 @@ def test_a_closed_port_of_a_pod_is_a_drop_and_a_reset_in_that_pod(lab: Lab) -> N
     assert {(event["error"], f"{event['namespace']}/{event['pod']}") for event in failed} == {
         ("ECONNREFUSED", CALLER)
     }
-    counted = {each["kind"]: each["count"] for each in run.summary["events"]["happened"]}
+    counted = {each["kind"]: each["count"] for each in of_the_lab(run)[1]}
     assert counted["reset-no-socket"] == counted["packet-loss"] == counted["connect-failed"] == 3
 
 
