@@ -134,6 +134,12 @@ def test_the_shell_completes_names(args: list[str], incomplete: str, offered: se
     assert {each.value for each in found} == offered
 
 
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the tests are started from, sudo without a terminal included, draws as a terminal does."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
 def drawn(width: int, height: int, hosts: int, rounds: int = 2, down: int = 0) -> list[str]:
     """Return the lines of the live table, as a terminal of that size shows them."""
     names = [f"a-node-with-a-very-long-name-{index}" for index in range(hosts)]
