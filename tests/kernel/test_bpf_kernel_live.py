@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import time
@@ -22,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="loading programs needs root"),
 ]
 
+SOLICITATION = ("-p", "icmpv6", "--icmpv6-type", "neighbor-solicitation")
 HELD_S = 0.15
 """Longer than what is very slow, shorter than TCP waits before it sends again."""
 PROBE = "kernellatency"
@@ -137,17 +139,28 @@ def test_a_segment_that_waits_for_a_verdict_on_its_way_out_is_told(wire: Pair, f
 
 
 @contextlib.contextmanager
-def silent(side: Side, family: int) -> Iterator[None]:
-    """Have a host answer nobody who asks for its link-layer address, for a while."""
-    if family == 6:
-        with side.rule(6, "INPUT", "-p", "icmpv6", "--icmpv6-type", "neighbor-solicitation", "-j", "DROP"):
-            yield
-        return
-    side.sysctl("net/ipv4/conf/all/arp_ignore", "8")
+def silent(wire: Pair, family: int) -> Iterator[None]:
+    """Have the server tell nobody its link-layer address, for a while: neither asked, nor by asking itself.
+
+    It asks when it has known the client's for some seconds without a confirmation, and whom it asks learns its own:
+    what it is told for good it does not ask for.
+    """
+    client, server = wire.client, wire.server
+    link = json.loads(client.run("ip", "-j", "link", "show", "dev", client.device))[0]["address"]
+    entry = (ADDRESSES[family][0], "dev", server.device)
+    server.run("ip", "neigh", "replace", *entry, "lladdr", link, "nud", "permanent")
     try:
-        yield
+        if family == 6:
+            with server.rule(6, "INPUT", *SOLICITATION, "-j", "DROP"):
+                yield
+        else:
+            server.sysctl("net/ipv4/conf/all/arp_ignore", "8")
+            try:
+                yield
+            finally:
+                server.sysctl("net/ipv4/conf/all/arp_ignore", "0")
     finally:
-        side.sysctl("net/ipv4/conf/all/arp_ignore", "0")
+        server.run("ip", "neigh", "del", *entry)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -161,7 +174,7 @@ def test_a_segment_that_waits_for_its_neighbours_address_is_told(wire: Pair, fam
         connection(wire, family, 7304) as (near, far),
         Watch(asked(PROBE, client.inode)) as watch,
     ):
-        with silent(wire.server, family):
+        with silent(wire, family):
             client.run("ip", "neigh", "del", destination, "dev", client.device)
             near.sendall(b"x" * 100)
             dawdle(HELD_S)

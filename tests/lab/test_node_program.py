@@ -294,10 +294,14 @@ def test_rules_of_every_kind_and_none_where_there_are_none(host: NodeHost, evide
 
 
 def snapshot(host: NodeHost) -> dict[str, str]:
-    """Return everything about the host that looking must not change."""
+    """Return everything about the host that looking must not change: of rules all but what they counted.
+
+    The kernel itself sends on a device that has come up, such as IGMP's reports, and rules count that.
+    """
     names = "cat /proc/net/ip_tables_names /proc/net/ip6_tables_names"
-    rules = f"nft -a -s list ruleset; iptables-legacy-save | sed /^#/d; {names}"
-    each = f"for p in $(pgrep -r S -x 'sleep|python3'); do nsenter -t $p -n sh -c '{rules}'; done"
+    plain = r"sed '/^#/d; s/ \[[0-9:]*\]$//'"
+    rules = f"nft -a -s list ruleset; iptables-legacy-save | {plain}; {names}"
+    each = f"for p in $(pgrep -r S -x 'sleep|python3'); do nsenter -t $p -n sh -c {shlex.quote(rules)}; done"
     return {
         "modules": " ".join(sorted(_modules())),
         "module folders": " ".join(sorted(os.listdir("/sys/module"))),  # noqa: PTH208 - names are enough
