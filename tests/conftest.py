@@ -2,7 +2,7 @@
 
 Hypothesis measures no time, for a busy machine is no fault of a parser. Tests that share something on this machine
 run in one process, one after the other, when pytest runs in several (`make test`): the lab, of which there is one,
-the guest, and the namespaces that a file of `tests/kernel` makes under names of its own. The lab and the guest take
+the guests, and the namespaces that a file of `tests/kernel` makes under names of its own. The lab and the guests take
 longest, and come first, so that the other processes do the rest beside them.
 """
 
@@ -40,7 +40,7 @@ USE_THE_LAB = frozenset(
     )
 )
 """Files of `tests/lab` whose tests build or use the lab; the others there have servers in namespaces of their own."""
-TURNS = ("the lab", "the guest", "lab")
+TURNS = ("the lab", "the guest", "the other guest", "lab")
 """What begins first, for it takes longest: by what it shares, or by its folder."""
 
 
@@ -48,7 +48,9 @@ def shared_by(file: Path) -> str:
     """Return what the tests of a file share with other files' tests; the file itself, where that is nothing."""
     if file.name in USE_THE_LAB:
         return "the lab"
-    return "the guest" if file.parent.name == "vm" else str(file)
+    if file.parent.name == "vm":
+        return "the other guest" if "arm64" in file.name else "the guest"
+    return str(file)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from skoopctl.evidence import HostRecord, read_bundle
+from tests.vm import image_arm64
 from tests.vm.guest import Guest, running_guest
 from tests.vm.image import Image, ImageError, image, missing_programs
+from tests.vm.machines import AARCH64, X86_64, Machine
 from tests.vm.play import prepare
 from tests.vm.scenarios import load_all
 
@@ -71,20 +73,32 @@ def look(guest: Guest) -> Look:
     return Look(before, state(guest), record)
 
 
-@pytest.fixture(scope="session")
-def built() -> Image:
+def built_for(machine: Machine, build: Callable[[], Image]) -> Image:
     """Return a guest's image; without one, and where none can be built, what needs a guest is skipped."""
-    missing = missing_programs()
+    missing = missing_programs(machine)
     if missing:
         pytest.skip(f"no guest: {', '.join(missing)} missing (make test-vm installs them)")
     if os.uname().machine != "x86_64":
-        pytest.skip("no guest: its kernel is one for x86_64")
+        pytest.skip("no guest: its packages are looked up on x86_64")
     if os.geteuid():
         pytest.skip("no guest: building its disk takes root")
     try:
-        return image()
+        return build()
     except ImageError as error:
         pytest.skip(f"no guest: {error}")
+
+
+@pytest.fixture(scope="session")
+def built() -> Image:
+    """Return the image of a node for x86_64."""
+    return built_for(X86_64, image)
+
+
+@pytest.fixture(scope="session")
+def arm_guest() -> Iterator[Guest]:
+    """Return a running guest for aarch64."""
+    with running_guest(built_for(AARCH64, image_arm64.image)) as guest:
+        yield guest
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ LIFETIME_S = 3600
 MEMORY_MB = 1024
 COMMAND_S = 120
 APPEND = (
-    "console=ttyS0 root=/dev/vda rw quiet net.ifnames=0 mitigations=off audit=0 apparmor=0 "
+    "root=/dev/vda rw quiet net.ifnames=0 mitigations=off audit=0 apparmor=0 "
     "random.trust_cpu=on rcupdate.rcu_expedited=1 systemd.show_status=0 fsck.mode=skip"
 )
 INVENTORY = """\
@@ -192,20 +192,10 @@ def _command(built: Image, folder: Path, port: int) -> list[str]:
     guard += ["setpriv", "--pdeathsig", "KILL"]
     forward = f"hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"
     drive = {"file": str(built.disk), "format": "raw", "if": "none", "id": "disk", "snapshot": "on"}
-    qemu = [
-        "qemu-system-x86_64",
-        "-accel",
-        "tcg,thread=multi",
-        "-cpu",
-        "max",
-        "-smp",
-        "2",
-        "-m",
-        str(MEMORY_MB),
-    ]
+    qemu = [*built.machine.qemu, "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(MEMORY_MB)]
     qemu += ["-nodefaults", "-no-user-config", "-display", "none"]
     qemu += ["-serial", f"file:{folder}/console", "-kernel", str(built.kernel)]
-    qemu += ["-initrd", str(built.initramfs), "-append", APPEND]
+    qemu += ["-initrd", str(built.initramfs), "-append", f"console={built.machine.console} {APPEND}"]
     qemu += ["-drive", ",".join(f"{key}={value}" for key, value in drive.items())]
     qemu += ["-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci"]
     qemu += ["-netdev", f"user,id=net,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=net"]

@@ -12,10 +12,13 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-PROGRAMS = ("qemu-system-x86_64", "mmdebstrap", "mke2fs", "ssh", "ssh-keygen")
+from tests.vm.machines import X86_64, Machine
+
+PROGRAMS = ("mmdebstrap", "mke2fs", "cpio", "ssh", "ssh-keygen")
 PACKAGES = (
     "busybox-static",
     "conntrack",
@@ -91,10 +94,11 @@ class Image:
     """A folder with a bootable guest."""
 
     folder: Path
+    machine: Machine
 
     @property
     def disk(self) -> Path:
-        """Return the root file system; it is never written to."""
+        """Return its disk; it is never written to."""
         return self.folder / "disk.ext4"
 
     @property
@@ -104,7 +108,7 @@ class Image:
 
     @property
     def initramfs(self) -> Path:
-        """Return what finds the disk."""
+        """Return what the kernel begins with."""
         return self.folder / "initramfs"
 
     @property
@@ -124,28 +128,33 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SKOOPCTL_VM_CACHE") or f"{base}/skoopctl").expanduser()
 
 
-def missing_programs() -> list[str]:
-    """Return the programs that building and running the guest takes and that are not here."""
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+def missing_programs(machine: Machine) -> list[str]:
+    """Return the programs that building and running a guest takes and that are not here."""
+    return [name for name in (*PROGRAMS, machine.qemu[0]) if shutil.which(name) is None]
 
 
 def image() -> Image:
     """Return the image, and build it when this list of packages has none yet."""
-    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    folder = cache_folder() / f"vm-{recipe}"
+    return kept(X86_64, (Path(__file__),), _build)
+
+
+def kept(machine: Machine, recipe: tuple[Path, ...], build: Callable[[Path, Path], None]) -> Image:
+    """Return the image that these files make; without one yet, have it built, with a folder for its root."""
+    number = hashlib.sha256(b"".join(path.read_bytes() for path in recipe)).hexdigest()[:16]
+    folder = cache_folder() / f"vm-{machine.name}-{number}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="vm-new-") as work:
             built = Path(work) / "image"
             built.mkdir(mode=0o700)
-            _build(built, Path(work) / "root")
+            build(built, Path(work) / "root")
             built.rename(folder)
-    return Image(folder)
+    return Image(folder, machine)
 
 
 def _build(built: Path, root: Path) -> None:
-    sources = _sources()
-    _run(
+    sources = debian()
+    run(
         "mmdebstrap",
         "--mode=root",
         "--format=directory",
@@ -163,13 +172,13 @@ def _build(built: Path, root: Path) -> None:
     _add_logins(built, root)
     _add_settings(root)
     disk = built / "disk.ext4"
-    _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", str(root), str(disk), "2G")
+    run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", str(root), str(disk), "2G")
 
 
-def _sources() -> list[str]:
+def debian() -> list[str]:
     """Return the lines of sources.list for the Debian that this machine runs."""
     wanted = "deb [signed-by=$(SIGNED_BY)] $(REPO_URI) $(CODENAME) $(COMPONENT)"
-    shown = _run(
+    shown = run(
         "apt-get",
         "indextargets",
         "--format",
@@ -194,19 +203,19 @@ def _os_release() -> dict[str, str]:
 
 def _add_kernel(built: Path, root: Path) -> str:
     """Unpack the kernel without its package's scripts, and return its release."""
-    depends = _run("apt-cache", "depends", "--important", KERNEL)
+    depends = run("apt-cache", "depends", "--important", KERNEL)
     package = next(line.split()[-1] for line in depends.splitlines() if "Depends:" in line)
     with tempfile.TemporaryDirectory(dir=built) as work:
-        _run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package, cwd=work)
+        run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package, cwd=work)
         (deb,) = Path(work).glob("*.deb")
-        _run("dpkg-deb", "-x", str(deb), f"{work}/kernel")
+        run("dpkg-deb", "-x", str(deb), f"{work}/kernel")
         (kernel,) = Path(work, "kernel/boot").glob("vmlinuz-*")
         shutil.move(kernel, built / "vmlinuz")
         release = kernel.name.removeprefix("vmlinuz-")
         modules = Path(work, "kernel/lib/modules", release)
         shutil.copytree(modules, root / "usr/lib/modules" / release, symlinks=True)
         _add_headers(root, release, work)
-    _run("depmod", "-b", str(root), release)
+    run("depmod", "-b", str(root), release)
     return release
 
 
@@ -214,9 +223,9 @@ def _add_headers(root: Path, release: str, work: str) -> None:
     """Unpack the kernel's headers, which BCC compiles against, without the compilers that their packages want."""
     version, _, flavour = release.partition("-cloud-")
     packages = (f"linux-headers-{release}", f"linux-headers-{version}-common")
-    _run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=work)
+    run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=work)
     for deb in Path(work).glob("linux-headers-*.deb"):
-        _run("dpkg-deb", "-x", str(deb), f"{work}/headers")
+        run("dpkg-deb", "-x", str(deb), f"{work}/headers")
     shutil.copytree(Path(work, "headers/usr/src"), root / "usr/src", symlinks=True, dirs_exist_ok=True)
     for name, target in (("build", f"{version}-cloud-{flavour}"), ("source", f"{version}-common")):
         link = root / "usr/lib/modules" / release / name
@@ -236,27 +245,32 @@ def _add_initramfs(built: Path, root: Path, release: str) -> None:
         init = Path(work, "init")
         init.write_text(INIT.format(modules=" ".join(names)))
         init.chmod(0o755)
-        files = sorted(str(path.relative_to(work)) for path in Path(work).rglob("*"))
-        with (built / "initramfs").open("wb") as out:
-            subprocess.run(
-                [busybox, "cpio", "-o", "-H", "newc"],
-                input="\n".join(files).encode(),
-                stdout=out,
-                stderr=subprocess.DEVNULL,
-                cwd=work,
-                check=True,
-            )
+        pack(Path(work), built / "initramfs")
 
 
-def _add_logins(built: Path, root: Path) -> None:
+def pack(folder: Path, target: Path) -> None:
+    """Pack a folder as the kernel takes it before there is a disk."""
+    files = "\n".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*")))
+    with target.open("wb") as out:
+        subprocess.run(
+            ["cpio", "--quiet", "-o", "-H", "newc"], input=files.encode(), stdout=out, cwd=folder, check=True
+        )
+
+
+def let_in(built: Path, root: Path) -> None:
+    """Make the key that logs in, and the one that answers, and have sshd know both."""
     for name in ("login", "host"):
-        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vm", "-f", str(built / name))
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vm", "-f", str(built / name))
     for stale in (root / "etc/ssh").glob("ssh_host_*"):
         stale.unlink()
     shutil.move(built / "host", root / "etc/ssh/ssh_host_ed25519_key")
-    (root / "etc/ssh/sshd_config.d/vm.conf").write_text(SSHD)
     (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
     shutil.copy(built / "login.pub", root / "root/.ssh/authorized_keys")
+
+
+def _add_logins(built: Path, root: Path) -> None:
+    let_in(built, root)
+    (root / "etc/ssh/sshd_config.d/vm.conf").write_text(SSHD)
     (root / "usr/bin/ash").symlink_to("busybox")
     others = [name for name in SHELLS if name != "root"]
     with (root / "etc/passwd").open("a") as passwd, (root / "etc/shadow").open("a") as shadow:
@@ -285,7 +299,8 @@ def _add_settings(root: Path) -> None:
         (units / unit).symlink_to("/dev/null")
 
 
-def _run(*argv: str, cwd: str | None = None) -> str:
+def run(*argv: str, cwd: str | None = None) -> str:
+    """Run a program and return what it says; fail with its last lines."""
     done = subprocess.run(
         argv, cwd=cwd, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
     )

@@ -1,0 +1,130 @@
+"""A guest for aarch64: Debian's kernel for it, and a root in memory that is unpacked and never installed.
+
+No package's script runs, for that would need this machine to run programs of another: what the few programs need
+of a system, such as a list of users, is written here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.vm.image import LEFT_OUT, SSHD, Image, debian, kept, let_in, pack, run
+from tests.vm.machines import AARCH64
+
+PACKAGES = (
+    "bash",
+    "busybox-static",
+    "coreutils",
+    "dash",
+    "findutils",
+    "grep",
+    "iproute2",
+    "iptables",
+    "kmod",
+    "linux-image-cloud-arm64",
+    "mawk",
+    "mount",
+    "nftables",
+    "openssh-server",
+    "procps",
+    "python3",
+    "sed",
+    "util-linux",
+)
+DRIVERS = (
+    "crypto",
+    "drivers/block",
+    "drivers/char/hw_random",
+    "drivers/net",
+    "drivers/virtio",
+    "fs/ext4",
+    "fs/jbd2",
+    "fs/mbcache.ko",
+    "lib",
+    "net",
+)
+"""Modules of the kernel that are kept: the others are most of its size."""
+LINKS = {
+    "bin/sh": "dash",
+    "usr/bin/awk": "mawk",
+    **{
+        f"usr/sbin/{name}{what}": "xtables-nft-multi"
+        for name in ("iptables", "ip6tables")
+        for what in ("", "-save", "-restore")
+    },
+}
+"""What the packages' scripts would have linked."""
+FILES = {
+    "etc/passwd": "root:x:0:0::/root:/bin/bash\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\n",
+    "etc/shadow": "root:*:19000::::::\n",
+    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
+    "etc/ssh/sshd_config": SSHD,
+    "etc/inittab": "::respawn:/usr/sbin/sshd -D\n",
+    "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+    "init": """#!/bin/busybox sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+/bin/busybox mount -t devtmpfs dev /dev
+for each in proc:/proc sysfs:/sys tmpfs:/run tmpfs:/tmp; do /bin/busybox mount -t ${each%:*} vm ${each#*:}; done
+mkdir -p /dev/pts /dev/shm /run/sshd /run/netns
+for each in devpts:/dev/pts cgroup2:/sys/fs/cgroup bpf:/sys/fs/bpf tracefs:/sys/kernel/tracing; do
+  /bin/busybox mount -t ${each%:*} vm ${each#*:}
+done
+modprobe -a virtio_pci virtio_blk virtio_net virtio_rng ext4
+until [ -b /dev/vda ]; do /bin/busybox sleep 0.1; done
+/bin/busybox mount -t ext4 /dev/vda /var/tmp
+ip link set lo up
+ip addr add 10.0.2.15/24 dev eth0
+ip link set eth0 up
+echo vm >/proc/sys/kernel/hostname
+exec /bin/busybox init
+""",
+}
+
+
+def image() -> Image:
+    """Return the image, and build it when this recipe has none yet."""
+    here = Path(__file__)
+    return kept(AARCH64, (here, here.with_name("image.py")), _build)
+
+
+def _build(built: Path, root: Path) -> None:
+    sources = debian()
+    run(
+        "mmdebstrap",
+        "--mode=root",
+        "--format=directory",
+        "--variant=extract",
+        f"--architectures={AARCH64.package}",
+        f"--include={','.join(PACKAGES)}",
+        "--aptopt=APT::Install-Recommends false",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
+        sources[0].split()[2],
+        str(root),
+        *sources,
+    )
+    (kernel,) = (root / "boot").glob("vmlinuz-*")
+    shutil.move(kernel, built / "vmlinuz")
+    shutil.rmtree(root / "boot")
+    for pattern in LEFT_OUT:
+        shutil.rmtree(root / pattern.strip("/*"), ignore_errors=True)
+    _keep_drivers(root / "lib/modules" / kernel.name.removeprefix("vmlinuz-"), root)
+    for path, target in LINKS.items():
+        (root / path).unlink(missing_ok=True)
+        (root / path).symlink_to(target)
+    for path, text in FILES.items():
+        (root / path).write_text(text)
+    (root / "init").chmod(0o755)
+    (root / "root").chmod(0o700)
+    let_in(built, root)
+    pack(root, built / "initramfs")
+    run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", str(built / "disk.ext4"), "16M")
+
+
+def _keep_drivers(modules: Path, root: Path) -> None:
+    """Take away the modules that no guest needs."""
+    kept_here = tuple(str(modules / "kernel" / name) for name in DRIVERS)
+    for module in (modules / "kernel").rglob("*.ko"):
+        if not str(module).startswith(kept_here):
+            module.unlink()
+    run("depmod", "-b", str(root), modules.name)

@@ -1,0 +1,121 @@
+"""The programs that were built for aarch64, on Debian's kernel for it: they load, and tell what they must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from skoopctl.bpf.catalogue import PROBES as CATALOGUE
+from skoopctl.evidence import ItemStatus
+from tests.kernel.bpf_delays import delay_of
+from tests.kernel.tunnel_packets import INSIDE
+from tests.vm.bpf_seen import (
+    HALVES,
+    KINDS_TOLD,
+    PROBES,
+    PROGRAMS,
+    TOLD,
+    Seen,
+    all_seen_by,
+    caused,
+    is_of_a_cause,
+    seen_by,
+)
+from tests.vm.conftest import collect
+from tests.vm.guest import Guest
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(900, func_only=True)]
+
+NAMES = [name for half in HALVES for name in half]
+
+
+@pytest.fixture(scope="module")
+def causes(arm_guest: Guest) -> Iterator[Guest]:
+    """Return the guest while what the probes must see goes on."""
+    with caused(arm_guest):
+        yield arm_guest
+
+
+@pytest.fixture(scope="module")
+def seen(causes: Guest) -> Seen:
+    """Return what the programs see; they leave nothing."""
+    before = causes.run(PROGRAMS)
+    seen = all_seen_by(causes, "core")
+    assert causes.run(PROGRAMS) == before
+    return seen
+
+
+def test_every_probe_starts_and_sees_its_self_test(
+    seen: Seen, record_property: Callable[[str, object], None]
+) -> None:
+    """Each built program is taken by the verifier, attached, and has seen what it was shown."""
+    took = {name: f"{setup.ms['all']:.0f} ms" for name, setup in seen.setups.items()}
+    record_property("counted", f"start in the guest for aarch64: {took}")
+    assert seen.whole
+    assert set(NAMES) == {name for name, probe in CATALOGUE.items() if probe.is_bpf}
+    told = {name: (setup.backend, setup.status, setup.detail) for name, setup in seen.setups.items()}
+    assert told == dict.fromkeys(NAMES, ("core", "ok", ""))
+    results = {name: test.result for name, test in seen.tests.items()}
+    assert results == {name: "ok" if CATALOGUE[name].proof else "none" for name in NAMES}
+
+
+def test_losses_and_resets_are_told(seen: Seen) -> None:
+    """Refused connections, datagrams for nobody, and what a rule drops: with their reasons, ends and tunnels."""
+    assert {kind for kind, *_ in seen.kinds_of_events} == {"packet-loss", "reset-no-socket", "reset-received"}
+    losses = {
+        (event.reason_name, event.destination, event.destination_port)
+        for event in seen.events
+        if event.kind == "packet-loss" and event.destination_port in {4445, 4446}
+    }
+    assert losses == {
+        (reason, address, port)
+        for reason, port in (("NO_SOCKET", 4445), ("NETFILTER_DROP", 4446))
+        for address in ("127.0.0.1", "::1")
+    }
+    carried = {event.inner.destination for event in seen.events if event.inner is not None}
+    assert carried == {ends[1] for ends in INSIDE.values()}
+
+
+@pytest.mark.parametrize("probe", TOLD)
+def test_what_takes_long_is_told(seen: Seen, probe: str) -> None:
+    """Each latency has its kinds and sensible times, of what the causes did."""
+    events = [event for event in seen.events if event.probe == probe and is_of_a_cause(event)]
+    assert events
+    assert {event.kind for event in events} <= KINDS_TOLD[probe]
+    assert all(0 < delay_of(event).latency_ns < 60e9 for event in events)
+    assert seen.counts[probe].histograms
+
+
+def test_softirqs_and_waits_for_a_cpu_are_measured(seen: Seen) -> None:
+    """The softirqs that always come have both histograms, and a task that waited has its namespaces and group."""
+    rows = {(row.stage, row.type) for row in seen.counts["softirq"].histograms}
+    assert rows >= {(stage, word) for stage in ("wait", "run") for word in ("TIMER", "NET_RX", "RCU")}
+    waited = [event for event in seen.events if event.probe == "runqueue"]
+    assert {event.kind for event in waited} == {"runqueue-slow"}
+    ours = [event for event in waited if delay_of(event).task == "python3"]
+    assert any(event.netns and event.cgroup and delay_of(event).pid for event in ours)
+
+
+def test_samples_and_losses_add_up(seen: Seen) -> None:
+    """What was counted was sampled, or lost and said so."""
+    for counts in map(seen.counts.get, PROBES):
+        assert counts is not None
+        assert counts.sampled + counts.lost == sum(total.count for total in counts.totals) + counts.ignored
+
+
+def test_perf_buffers_bring_the_same(causes: Guest, seen: Seen) -> None:
+    """Where a kernel has no ring buffer, the same events come by a perf buffer of each CPU."""
+    by_perf = seen_by(causes, "core", buffers="perf")
+    assert {setup.buffer for setup in by_perf.setups.values()} == {"perf"}
+    assert by_perf.kinds_of_events == seen.kinds_of_events
+
+
+def test_a_node_for_aarch64_is_collected_whole(causes: Guest) -> None:
+    """The node program reads all that there is, and says which machine it is."""
+    evidence = collect(causes).evidence
+    assert evidence.complete
+    assert {item.status for item in evidence.items.values()} == {ItemStatus.OK, ItemStatus.ABSENT}
+    identity = evidence.item("identity")
+    assert identity is not None
+    assert b"aarch64" in identity.payload
