@@ -57,9 +57,10 @@ def put(access: Access, result: RunResult, group: dict[str, str]) -> None:
 
 
 def delete(url: str, group: dict[str, str]) -> None:
-    """Delete a group."""
+    """Delete a group, and wait until it is gone: the gateway answers that it will."""
     with closing(GatewayClient(Access(url))) as client:
         client.delete(group)
+        wait_until(lambda: group not in [each.group for each in client.groups()], "the group to go")
 
 
 def test_a_run_is_one_group_that_the_next_run_replaces(gateway: str, broken: RunResult) -> None:

@@ -205,8 +205,8 @@ def test_groups_that_an_earlier_service_left_are_deleted(gateway: str, tmp_path:
         client.put(group, b"a 1\n")
     client.close()
     with pushing(tmp_path, ["n1"], gateway={"url": gateway}, cluster="old"):
-        wait_until(lambda: "gone" not in groups(gateway, "old"), "the old group to be deleted")
-        assert groups(gateway, "old") == {"n1", "service:push", "service:None"}
+        kept = {"n1", "service:push", "service:None"}
+        wait_until(lambda: groups(gateway, "old") == kept, "the old group to be deleted, and it alone")
         assert groups(gateway, "o2") == {"y"}
 
 
@@ -505,7 +505,9 @@ def test_delete_removes_what_is_left(gateway: str, tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert groups(gateway, "left") == set()
+    wait_until(
+        lambda: not groups(gateway, "left"), "the groups to go, which the gateway does after it has answered"
+    )
 
 
 def _up(service: Pushing) -> set[str]:
