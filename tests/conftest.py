@@ -40,7 +40,7 @@ USE_THE_LAB = frozenset(
     )
 )
 """Files of `tests/lab` whose tests build or use the lab; the others there have servers in namespaces of their own."""
-TURNS = ("the lab", "the guest", "the other guest", "lab")
+TURNS = ("the lab", "the guest", "other guests", "lab")
 """What begins first, for it takes longest: by what it shares, or by its folder."""
 
 
@@ -49,16 +49,21 @@ def shared_by(file: Path) -> str:
     if file.name in USE_THE_LAB:
         return "the lab"
     if file.parent.name == "vm":
-        return "the other guest" if "arm64" in file.name else "the guest"
+        return "other guests" if file.name == "test_bpf_kernels.py" else "the guest"
     return str(file)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let somebody ask for every flow under every fault."""
+    """Let somebody ask for every flow under every fault, and for every kernel."""
     parser.addoption(
         "--all-flows",
         action="store_true",
         help="try every flow of the lab under every fault, not a third of them",
+    )
+    parser.addoption(
+        "--all-kernels",
+        action="store_true",
+        help="run eBPF probes on every kernel that Debian has, its newest too, not on two",
     )
 
 

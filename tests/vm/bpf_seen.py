@@ -167,5 +167,6 @@ def is_of_a_cause(event: BpfEvent) -> bool:
     if event.probe == "biolatency":
         return event.reason_name == "WRITE"
     if event.probe == "virtcmdlatency":
-        return delay_of(event).task == "ip"
+        # Since 6.9 a worker of the kernel's has the device hear all.
+        return delay_of(event).task.startswith(("ip", "kworker"))
     return event.destination_port in {4444, 4501, 4502}

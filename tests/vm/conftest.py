@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from skoopctl.evidence import HostRecord, read_bundle
-from tests.vm import image_arm64
 from tests.vm.guest import Guest, running_guest
 from tests.vm.image import Image, ImageError, image, missing_programs
-from tests.vm.machines import AARCH64, X86_64, Machine
+from tests.vm.machines import X86_64, Machine
 from tests.vm.play import prepare
 from tests.vm.scenarios import load_all
 
@@ -92,13 +91,6 @@ def built_for(machine: Machine, build: Callable[[], Image]) -> Image:
 def built() -> Image:
     """Return the image of a node for x86_64."""
     return built_for(X86_64, image)
-
-
-@pytest.fixture(scope="session")
-def arm_guest() -> Iterator[Guest]:
-    """Return a running guest for aarch64."""
-    with running_guest(built_for(AARCH64, image_arm64.image)) as guest:
-        yield guest
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ MEMORY_MB = 1024
 COMMAND_S = 120
 APPEND = (
     "root=/dev/vda rw quiet net.ifnames=0 mitigations=off audit=0 apparmor=0 "
-    "random.trust_cpu=on rcupdate.rcu_expedited=1 systemd.show_status=0 fsck.mode=skip"
+    "random.trust_cpu=on panic=-1 rcupdate.rcu_expedited=1 systemd.show_status=0 fsck.mode=skip"
 )
 INVENTORY = """\
 all:
@@ -72,6 +72,7 @@ class Guest:
             "IdentitiesOnly": "yes",
             "BatchMode": "yes",
             "ConnectTimeout": "20",
+            "ServerAliveInterval": "20",
             "ControlMaster": "auto",
             "ControlPath": f"{self.folder}/%r",
             "ControlPersist": "60",
@@ -192,7 +193,7 @@ def _command(built: Image, folder: Path, port: int) -> list[str]:
     guard += ["setpriv", "--pdeathsig", "KILL"]
     forward = f"hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"
     drive = {"file": str(built.disk), "format": "raw", "if": "none", "id": "disk", "snapshot": "on"}
-    qemu = [*built.machine.qemu, "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(MEMORY_MB)]
+    qemu = [*built.machine.qemu, "-accel", "tcg,thread=multi", "-smp", str(built.cpus), "-m", str(MEMORY_MB)]
     qemu += ["-nodefaults", "-no-user-config", "-display", "none"]
     qemu += ["-serial", f"file:{folder}/console", "-kernel", str(built.kernel)]
     qemu += ["-initrd", str(built.initramfs), "-append", f"console={built.machine.console} {APPEND}"]

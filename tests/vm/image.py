@@ -95,6 +95,7 @@ class Image:
 
     folder: Path
     machine: Machine
+    cpus: int = 2
 
     @property
     def disk(self) -> Path:
@@ -135,13 +136,13 @@ def missing_programs(machine: Machine) -> list[str]:
 
 def image() -> Image:
     """Return the image, and build it when this list of packages has none yet."""
-    return kept(X86_64, (Path(__file__),), _build)
+    return kept(X86_64, "installed", (Path(__file__),), _build)
 
 
-def kept(machine: Machine, recipe: tuple[Path, ...], build: Callable[[Path, Path], None]) -> Image:
+def kept(machine: Machine, name: str, recipe: tuple[Path, ...], build: Callable[[Path, Path], None]) -> Image:
     """Return the image that these files make; without one yet, have it built, with a folder for its root."""
     number = hashlib.sha256(b"".join(path.read_bytes() for path in recipe)).hexdigest()[:16]
-    folder = cache_folder() / f"vm-{machine.name}-{number}"
+    folder = cache_folder() / f"vm-{machine.name}-{name}-{number}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="vm-new-") as work:
