@@ -1,6 +1,7 @@
-"""The fixed words of reports, by language: tables in ``reports/messages``, which people can read and mend.
+"""The fixed words of reports and pages, by language: tables in ``reports/messages``, which people can read and mend.
 
-``en.toml`` and ``zh.toml`` have the same keys. What the code says in English has its Chinese beside them: verdicts in
+``en.toml`` and ``zh.toml`` have the same keys, and so have ``page-en.toml`` and ``page-zh.toml``, which hold what only
+the pages of ``serve`` say. What the code says in English has its Chinese beside them: verdicts in
 ``verdict-zh.toml``, the catalogue of findings by id in ``findings-zh.toml``, inspections by name in
 ``inspections-zh.toml``, sentences that hold names as patterns in ``sentences-zh.toml`` and, of a packet's hops, in
 ``hops-zh.toml``; why a walk stops or is not sure in ``walk-zh.toml`` and ``undecided-zh.toml``; what metrics and
@@ -106,7 +107,7 @@ class Messages:
 def messages(lang: str = "en") -> Messages:
     """Return the tables of a language of `LANGUAGES`."""
     folder = reports_folder() / "messages"
-    beside = (f"{lang}.toml", f"verdict-{lang}.toml", f"inspections-{lang}.toml")
+    beside = (f"{lang}.toml", f"page-{lang}.toml", f"verdict-{lang}.toml", f"inspections-{lang}.toml")
     tables = [_read(folder / f"{name}-{lang}.toml") for name in BY_SENTENCE]
     return Messages(
         lang,
