@@ -149,6 +149,15 @@ def test_what_was_not_seen_is_told_in_chinese() -> None:
     assert "auth-failed" not in told
 
 
+def test_both_backends_at_once_are_told_in_chinese() -> None:
+    """What was detected of iptables is a name, or two of them with a word of ours between."""
+    both = replace(recorded().detected, backend="iptables-nft and iptables-legacy")
+    evidence = Evidence(replace(recorded(), detected=both))
+    text = render_diagnosis(None, ASKED, Around(run=False, evidence=evidence, words=WORDS))
+    assert english_in(text) == []
+    assert "iptables-nft 和 iptables-legacy" in text
+
+
 @pytest.mark.parametrize(
     ("search", "text"),
     [
