@@ -26,7 +26,7 @@ from skoopctl.web.held import Evidence
 from skoopctl.web.hop import stations_of
 from skoopctl.web.recollection import Progress
 from skoopctl.web.render import Around, render_diagnosis
-from skoopctl.web.run_page import run_of
+from skoopctl.web.run_page import Sieve, run_of, run_page_of
 from skoopctl.web.wanted import PROTOCOLS, Wanted
 from tests.unit.report import samples
 from tests.unit.report.test_told_in_chinese import calls, untold, written
@@ -177,20 +177,14 @@ def test_a_search_finds_what_is_read_on_the_page(search: str, text: str) -> None
     assert text in [hit.text for hit in found.shown]
 
 
-def test_a_run_is_searched_in_its_words() -> None:
+@pytest.mark.parametrize(
+    ("search", "found"), [("丢弃 VXLAN", True), ("drops VXLAN", True), ("不在其中 VXLAN", False)]
+)
+def test_a_run_is_searched_in_its_words(search: str, found: bool) -> None:
     """Findings are sieved by what the page says of them, and by what the run wrote down."""
     run = run_of(json.loads(kept_text()), "f", has_evidence=True, words=WORDS)
-    for words in ("丢弃 VXLAN", "drops VXLAN", "为止 不在其中"):
-        matching = hits(run, words)
-        assert (matching > 0) == ("VXLAN" in words)
-
-
-def hits(run: object, words: str) -> int:
-    """Return how many findings of a run have the words."""
-    from skoopctl.web.run_page import KeptRun, Sieve, run_page_of
-
-    assert isinstance(run, KeptRun)
-    return run_page_of(run, Sieve(search=words), file="f", evidence="").matching
+    page = run_page_of(run, Sieve(search=search), file="f", evidence="")
+    assert (page.matching > 0) == found
 
 
 async def test_programs_are_told_the_same_in_every_language() -> None:
