@@ -113,7 +113,7 @@ readme: $(VENV)/dev.stamp ## Put the recorded demo's output, picture and report,
 	@$(PYTHON) docs/fuzz.py
 
 .PHONY: screenshots
-screenshots: test-packages $(VENV)/dev.stamp ## Take docs/pictures/page.png of the recorded demo's page anew (chromium)
+screenshots: test-packages $(VENV)/dev.stamp ## Take docs/pictures/page.png and page-zh.png of the recorded demo's page anew (chromium)
 	@$(PYTHON) docs/screenshots.py
 
 .PHONY: pictures

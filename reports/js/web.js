@@ -76,21 +76,23 @@
 
   addEventListener("popstate", () => show(location.href, { push: false, focus: "" }));
 
+  const said = document.body.dataset;
+
   async function copy(code, button) {
     try {
       await navigator.clipboard.writeText(code.textContent);
-      button.textContent = "Copied";
+      button.textContent = said.copied;
     } catch {
       getSelection().selectAllChildren(code);
-      button.textContent = document.execCommand("copy") ? "Copied" : "Selected";
+      button.textContent = document.execCommand("copy") ? said.copied : said.selected;
     }
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    setTimeout(() => { button.textContent = said.copy; }, 2000);
   }
 
   for (const code of document.querySelectorAll(".command .copy")) {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = "Copy";
+    button.textContent = said.copy;
     button.setAttribute("aria-live", "polite");
     button.addEventListener("click", () => copy(code, button));
     code.closest(".command").append(button);
@@ -101,7 +103,8 @@
     try {
       const now = await (await fetch("/progress", { credentials: "same-origin" })).json();
       if (!now.running) { location.reload(); return; }
-      progress.querySelector(".done").textContent = `${now.done} of ${now.total || "?"} hosts`;
+      progress.querySelector(".done").textContent = progress.dataset.answered
+        .replace("{done}", now.done).replace("{total}", now.total || "?");
     } catch { /* the server is away, or busy: ask again */ }
     setTimeout(poll, 700);
   }

@@ -98,7 +98,7 @@ def old_flags(function: F) -> F:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a line a flow with --flows).")
 @click.option("--format", "format_", type=click.Choice(["text", "json", "svg"]), help="What to write.")
 @click.option("-o", "--output", metavar="FILE", help="Where --format goes; '-' is standard output.")
-@report_options(to_file=True)
+@report_options(to_file=True, of_what="The report's and the page's")
 @click.option(
     "--explain",
     type=click.Choice(["full", "summary", "minimal"]),
@@ -174,7 +174,7 @@ def diagnose(
 
         target.write(incident_context(diagnosis, look.words, look.about))
     if door is not None:
-        _serve(question, gathered, door)
+        _serve(question, gathered, door, look)
     return exit_code(diagnosis, fail_on)
 
 
@@ -202,12 +202,12 @@ def _check_page(http: bool, address: str | None, flows: str | None, *, insecure:
         raise UsageError(f"{'--insecure' if address is None else '--http-address'} goes with --http")
 
 
-def _serve(question: Question, gathered: Gathered, door: Door) -> None:
+def _serve(question: Question, gathered: Gathered, door: Door, look: ReportFlags) -> None:
     from skoopctl.web.app import Shown
     from skoopctl.web.wanted import asked
 
     collect = gathered.asking.collect if gathered.asking is not None else None
-    serve_page(Shown(gathered.snapshot, asked(question), collect=collect), door)
+    serve_page(Shown(gathered.snapshot, asked(question), collect=collect, words=look.words), door)
 
 
 def _to_terminal(output: str | None) -> bool:

@@ -108,23 +108,33 @@ _FILE = click.option(
     metavar="FILE",
     help="Also write a report, in the form of the name's ending: html, pdf, md, json.",
 )
-_LOOK = (
-    click.option(
+
+
+def lang_option(of_what: str) -> Callable[[F], F]:
+    """Return ``--lang``, the same for every command that writes or shows something in a language."""
+    return click.option(
         "--lang",
         type=click.Choice(["en", "zh"]),
         default="en",
         show_default=True,
-        help="The report's language.",
-    ),
+        help=f"{of_what} language.",
+    )
+
+
+_LOOK = (
     click.option("--template", metavar="DIR", help="A folder with templates in place of the report's own."),
     click.option("--title", default="", metavar="TEXT", help="The report's title."),
     click.option("--asked-by", default="", metavar="TEXT", help="Who asked, for the report."),
 )
 
 
-def report_options(*, to_file: bool = False) -> Callable[[F], F]:
-    """Give a command the flags, with ``to_file`` ``--report`` too; it gets them as ``look``, a `ReportFlags`."""
-    options = (_FILE, *_LOOK) if to_file else _LOOK
+def report_options(*, to_file: bool = False, of_what: str = "The report's") -> Callable[[F], F]:
+    """Give a command the flags, with ``to_file`` ``--report`` too; it gets them as ``look``, a `ReportFlags`.
+
+    ``of_what`` says in the help whose language ``--lang`` is.
+    """
+    look = (lang_option(of_what), *_LOOK)
+    options = (_FILE, *look) if to_file else look
 
     def decorate(function: F) -> F:
         @functools.wraps(function)

@@ -8,6 +8,7 @@ import click
 
 from skoopctl.cli.ends import Ends, ends_options
 from skoopctl.cli.http import http_options, open_page, serve_page
+from skoopctl.cli.report_options import lang_option
 from skoopctl.errors import UsageError
 
 _EPILOG = """\b
@@ -15,6 +16,7 @@ Examples:
   skoopctl serve cluster.skoop
   skoopctl serve cluster.skoop -s pod/tools/web-0 -d svc/tools/db -p 5432
   skoopctl serve prod/nightly                  # the newest run of a plan
+  skoopctl serve prod/nightly --lang zh        # the same, in Chinese
   ssh -t -L 8080:127.0.0.1:8080 jump skoopctl serve cluster.skoop
 
 \b
@@ -35,6 +37,7 @@ EXIT_NONE = 4
     "--state-dir", metavar="DIR", help="Where results of runs are kept; default ~/.local/state/skoopctl/runs."
 )
 @http_options
+@lang_option("The page's")
 def serve(
     *,
     target: str,
@@ -42,6 +45,7 @@ def serve(
     state_dir: str | None,
     http_address: str | None,
     insecure: bool,
+    lang: str,
 ) -> int:
     """Show a RUN or a BUNDLE in the browser, and diagnose any path from the same evidence.
 
@@ -49,13 +53,15 @@ def serve(
     plan's runs, or CLUSTER/PLAN. No host is asked, and nothing is written.
     """
     from skoopctl.checks.load import snapshot_of
+    from skoopctl.report.messages import messages
     from skoopctl.web.app import Shown
     from skoopctl.web.opened import open_target
     from skoopctl.web.wanted import asked
 
     if ends.missing in {"-s", "-d"}:
         raise UsageError(f"{ends.missing} missing", hint="say where traffic comes from and goes to")
-    opened = open_target(target, Path(state_dir) if state_dir else None)
+    words = messages(lang)
+    opened = open_target(target, Path(state_dir) if state_dir else None, words)
     snapshot = snapshot_of(opened.bundle) if opened.bundle is not None else None
     if opened.run is None and (snapshot is None or not snapshot.hosts):
         said = snapshot.coverage.sentence() if snapshot is not None else "nothing"
@@ -68,6 +74,7 @@ def serve(
 
         resolve(ends.source, snapshot)
         resolve(ends.destination, snapshot)
-    shown = Shown(snapshot, asked(ends.question()), opened.run, opened.file, opened.evidence)
+    first = asked(ends.question())
+    shown = Shown(snapshot, first, opened.run, opened.file, opened.evidence, words=words)
     serve_page(shown, open_page(http_address, insecure=insecure))
     return 0

@@ -1,11 +1,13 @@
-"""The fixed words of reports, by language: tables in ``reports/messages``, which people can read and mend.
+"""The fixed words of reports and pages, by language: tables in ``reports/messages``, which people can read and mend.
 
-``en.toml`` and ``zh.toml`` have the same keys. What the code says in English has its Chinese beside them: verdicts in
+``en.toml`` and ``zh.toml`` have the same keys, and so have ``page-en.toml`` and ``page-zh.toml``, which hold what only
+the pages of ``serve`` say. What the code says in English has its Chinese beside them: verdicts in
 ``verdict-zh.toml``, the catalogue of findings by id in ``findings-zh.toml``, inspections by name in
 ``inspections-zh.toml``, sentences that hold names as patterns in ``sentences-zh.toml`` and, of a packet's hops, in
 ``hops-zh.toml``; why a walk stops or is not sure in ``walk-zh.toml`` and ``undecided-zh.toml``; what metrics and
-events say in ``metrics-zh.toml`` and ``events-zh.toml``, and what could not be seen in ``coverage-zh.toml``. What is
-in none stays English: nothing is left out because nobody has translated it.
+events say in ``metrics-zh.toml`` and ``events-zh.toml``, what could not be seen in ``coverage-zh.toml``, and what is
+wrong with a question that is asked on a page in ``questions-zh.toml``. What is in none stays English: nothing is left
+out because nobody has translated it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any
 from skoopctl.report.assets import reports_folder
 
 LANGUAGES = ("en", "zh")
-BY_SENTENCE = ("sentences", "undecided", "walk", "hops", "metrics", "events", "coverage")
+BY_SENTENCE = ("sentences", "undecided", "walk", "hops", "metrics", "events", "coverage", "questions")
 """Tables of sentences: ``sentence`` holds patterns, ``phrase`` whole sentences, ``says`` what is told of a number."""
 LONGEST_MATCHED = 1000
 """Characters of a sentence that is compared with patterns: what is longer holds names that nobody means well with."""
@@ -106,7 +108,7 @@ class Messages:
 def messages(lang: str = "en") -> Messages:
     """Return the tables of a language of `LANGUAGES`."""
     folder = reports_folder() / "messages"
-    beside = (f"{lang}.toml", f"verdict-{lang}.toml", f"inspections-{lang}.toml")
+    beside = (f"{lang}.toml", f"page-{lang}.toml", f"verdict-{lang}.toml", f"inspections-{lang}.toml")
     tables = [_read(folder / f"{name}-{lang}.toml") for name in BY_SENTENCE]
     return Messages(
         lang,

@@ -44,7 +44,9 @@ def overview_in(diagnosis: Diagnosis, words: Messages) -> str:
         words.text("coverage.api", api=words.word("api", detail_in(coverage.api, words))),
         over,
         f"kube-proxy {found.proxy_mode}" if found.proxy_mode else "",
-        f"iptables-{found.backend}" if found.backend in ("nft", "legacy") else found.backend,
+        f"iptables-{found.backend}"
+        if found.backend in ("nft", "legacy")
+        else words.word("backend", found.backend),
         diagnosis.collected_at,
     ]
     return " · ".join(part for part in parts if part)

@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from skoopctl.report.assets import reports_folder
 from skoopctl.report.escape import clip, escape_terminal
-from skoopctl.report.words import counter
 
 LONGEST = 2000
 """Characters of one value that are shown; the page says how many it left out."""
@@ -21,7 +20,7 @@ LONGEST = 2000
 @lru_cache(maxsize=1)
 def environment() -> jinja2.Environment:
     """Return the templates' environment: everything is escaped, and an unknown name is an error."""
-    made = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(reports_folder() / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -29,8 +28,6 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(counter=counter)
-    return made
 
 
 def _shown(value: Any) -> Any:

@@ -3,7 +3,7 @@
 A template sees the context's keys, and the fixed words of the language as functions:
 
 - ``t(KEY, name=value …)``: words of ``reports/messages``, values filled in and escaped
-- ``n(KEY, NUMBER)``: words for a number of things
+- ``n(KEY, NUMBER, name=value …)``: words for a number of things
 - ``word(TABLE, VALUE)``: the word for a value of a closed set
 - ``css``, ``picture``, ``policy`` (HTML only): style sheets, the picture, and the policy that lets only these in
 - ``paper``, ``most_detailed`` (HTML only): whether a PDF is made from it, and how many findings it tells in full then
@@ -12,7 +12,7 @@ A template sees the context's keys, and the fixed words of the language as funct
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,11 +24,11 @@ from markupsafe import Markup
 
 from skoopctl.errors import TemplateError, UsageError
 from skoopctl.report.assets import reports_folder
-from skoopctl.report.escape import clip, escape_terminal
 from skoopctl.report.markdown import escape_markdown, fenced, in_code
-from skoopctl.report.messages import Messages, messages
-from skoopctl.report.page import LONGEST, style_hash, style_sheet
+from skoopctl.report.messages import messages
+from skoopctl.report.page import style_hash, style_sheet
 from skoopctl.report.svg_style import DARK, STYLE
+from skoopctl.report.template_words import clean, functions, in_html
 
 MARKDOWN, HTML = "md", "html"
 MOST_DETAILED = 100
@@ -111,52 +111,19 @@ def _environment(form: str, lang: str, folder: Path | None) -> jinja2.Environmen
         keep_trailing_newline=True,
     )
     del made.filters["safe"]
-    made.filters.update(clean=_clean, fenced=fenced, code=in_code)
-    made.globals.update(_functions(words, _in_html if form == HTML else _in_markdown))
+    made.filters.update(clean=clean, fenced=fenced, code=in_code)
+    made.globals.update(functions(words, in_html if form == HTML else _in_markdown))
     return made
-
-
-def _functions(words: Messages, fill: Callable[[str, Mapping[str, object]], str]) -> dict[str, Any]:
-    def t(key: str, **names: object) -> str:
-        return fill(_known(words, key), names)
-
-    def n(key: str, number: int) -> str:
-        return fill(_known(words, f"{key}.{'one' if number == 1 else 'other'}"), {"n": f"{number:,}"})
-
-    def word(table: str, value: str) -> str:
-        return words.word(table, value)
-
-    return {"t": t, "n": n, "word": word}
-
-
-def _known(words: Messages, key: str) -> str:
-    try:
-        return words.texts[key]
-    except KeyError:
-        raise jinja2.UndefinedError(f"there are no words {key!r} in reports/messages") from None
-
-
-def _clean(value: object) -> str:
-    """Make a value safe to read: no control characters, and not longer than anybody reads."""
-    return escape_terminal(clip(str(value), LONGEST))
 
 
 def _shown(value: Any) -> Any:
     """Make every value that a page prints safe to read; Jinja escapes it for HTML after this."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else _clean(value)
+    return value if isinstance(value, Markup) or not isinstance(value, str) else clean(value)
 
 
 def _written(value: Any) -> Any:
     """Make every value that Markdown prints words, and nothing else."""
-    return (
-        value if isinstance(value, Markup) or not isinstance(value, str) else escape_markdown(_clean(value))
-    )
-
-
-def _in_html(text: str, names: Mapping[str, object]) -> str:
-    return Markup(text).format(  # noqa: S704 - the words are ours; what is filled in is escaped
-        **{name: value if isinstance(value, Markup) else _clean(value) for name, value in names.items()}
-    )
+    return value if isinstance(value, Markup) or not isinstance(value, str) else escape_markdown(clean(value))
 
 
 def _in_markdown(text: str, names: Mapping[str, object]) -> str:
@@ -169,7 +136,7 @@ def _in_markdown(text: str, names: Mapping[str, object]) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return _clean(str(error) or type(error).__name__)
+    return clean(str(error) or type(error).__name__)
 
 
 def _fault(error: Exception, folder: Path, name: str) -> Exception:

@@ -67,7 +67,7 @@ def render_svg(
     path = diagnosis.path
     shown = path.representative if branch is None else branch
     drawn = settled(shown, path)
-    links = None if link is None else Links.of(drawn, link)
+    links = None if link is None else Links.of(drawn, link, words)
     tracks = replace(_tracks(drawn), fix=_fix(diagnosis, words), words=words)
     ghost = _ghost(diagnosis, tracks)
     width = max(lay_out(tracks, ghost, 0).width, _LEAST_WIDTH)

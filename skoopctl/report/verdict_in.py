@@ -10,6 +10,7 @@ from skoopctl.report.words import (
     chosen,
     deciding_evidence,
     deciding_walk,
+    fate,
     rule_place,
     settled,
     share,
@@ -52,6 +53,8 @@ def label_in(end: Endpoint, words: Messages) -> str:
 
 def fate_in(walk: Walk, words: Messages) -> str:
     """Return what became of a packet, as `words.fate` does in English."""
+    if words.lang == "en":
+        return fate(walk)
     step = walk.last
     by = deciding_evidence(step)
     names = {
@@ -107,11 +110,13 @@ def _fate_of(branch: Branch, ends: str, words: Messages) -> str:
     label, first = words.sentence(walk.label), words.sentence(branch.forward.label)
     about = _said(words, key, ends=ends, label=label, first=first)
     last = branch.walks[-1]
-    fate = fate_in(walk, words)
+    became = fate_in(walk, words)
     if last is not walk and last.disposition not in GOOD:
         then = fate_in(last, words)
-        return _said(words, "fate_then", about=about, fate=fate, label=words.sentence(last.label), then=then)
-    return _said(words, "fate_silent" if walk.disposition in GOOD else "fate", about=about, fate=fate)
+        return _said(
+            words, "fate_then", about=about, fate=became, label=words.sentence(last.label), then=then
+        )
+    return _said(words, "fate_silent" if walk.disposition in GOOD else "fate", about=about, fate=became)
 
 
 def _seen(branch: Branch, words: Messages) -> str:

@@ -9,7 +9,7 @@ from skoopctl.report.messages import Messages
 from skoopctl.report.station_in import ended_in, station_in, unknown_in
 from skoopctl.report.stations import Place, Station, places
 from skoopctl.report.verdict_in import fate_in
-from skoopctl.report.words import chosen, deciding_walk, fate, header, settled, share_of
+from skoopctl.report.words import chosen, deciding_walk, header, settled, share_of
 
 Json = dict[str, Any]
 
@@ -19,12 +19,11 @@ def branch_context(branch: Branch, path: PathResult, words: Messages, *, drawn: 
     shown = settled(branch, path)
     walk = deciding_walk(shown)
     share = "" if branch.unknowns and path.unknowns else share_of(branch, path)
-    fated = fate(walk) if words.lang == "en" else fate_in(walk, words)
     return {
         "share": share,
         "choice": words.sentence(chosen(branch)),
         "outcome": branch.outcome.value,
-        "decides": f"{words.sentence(walk.label)} {fated}",
+        "decides": f"{words.sentence(walk.label)} {fate_in(walk, words)}",
         "drawn": drawn,
         "ways": [way_context(each, words) for each in shown.walks],
     }
@@ -63,11 +62,12 @@ def _place(place: Place, words: Messages) -> Json:
     return {
         "node": place.node,
         "namespace": place.namespace,
-        "stations": [_station(each, words) for each in place.stations],
+        "stations": [station_context(each, words) for each in place.stations],
     }
 
 
-def _station(station: Station, words: Messages) -> Json:
+def station_context(station: Station, words: Messages) -> Json:
+    """Return what happened at one station: what was decided on which lines, and the packet's header if it changes."""
     relabelled, repacked = station.relabelled, station.repacked
     return {
         "name": station_in(station, words),

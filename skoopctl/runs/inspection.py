@@ -43,7 +43,7 @@ def _context(run: Json, earlier: Sequence[Json], words: Messages, about: About) 
     counts = _counts(findings)
     worst = next((row["severity"] for row in counts if row["findings"]), None)
     plan, cluster = str(run["plan"]), str(run["cluster"])
-    coverage = _coverage(run["coverage"], words)
+    coverage = seen_context(run["coverage"], words)
     number = words.counted("findings", len(findings))
     title = words.text("title.inspection", plan=plan, cluster=cluster, findings=number)
     return {
@@ -66,8 +66,8 @@ def _context(run: Json, earlier: Sequence[Json], words: Messages, about: About) 
         "nodes": _nodes(findings, coverage["hosts"]),
         "trend": [_trend(each) for each in (*earlier, run)],
         "changes": _changes(run["changes"], words),
-        "paths": [_path(each, words) for each in run["paths"]],
-        "looked": [_looked(each, words) for each in run["inspections"]],
+        "paths": [path_context(each, words) for each in run["paths"]],
+        "looked": [looked_context(each, words) for each in run["inspections"]],
         "coverage": coverage,
         "tool_version": str(run["tool_version"]),
         "data_schema": str(run["schema"]),
@@ -78,7 +78,8 @@ def _texts(entry: Mapping[str, Any], *keys: str) -> Json:
     return {key: str(entry[key]) for key in keys}
 
 
-def _path(entry: Mapping[str, Any], words: Messages) -> Json:
+def path_context(entry: Mapping[str, Any], words: Messages) -> Json:
+    """Return one of the plan's paths: what was expected of it, and what was found."""
     said = str(entry["said"])
     told = words.texts.get(f"outcome.{said}") or words.sentence(said)
     return {**_texts(entry, "name", "expect", "state"), "said": told}
@@ -166,7 +167,8 @@ def _short(entry: Mapping[str, Any], words: Messages) -> Json:
     return {**_texts(entry, "id", "severity", "node"), "summary": words.sentence(str(entry["summary"]))}
 
 
-def _looked(entry: Mapping[str, Any], words: Messages) -> Json:
+def looked_context(entry: Mapping[str, Any], words: Messages) -> Json:
+    """Return what one inspection asks, and how much it looked at."""
     counts = [
         {
             "what": words.word("counted", str(each["what"])),
@@ -185,7 +187,8 @@ def _title(entry: Mapping[str, Any], words: Messages) -> str:
     return words.texts.get(f"inspection.{name}", title) if known and known.title == title else title
 
 
-def _coverage(coverage: Mapping[str, Any], words: Messages) -> Json:
+def seen_context(coverage: Mapping[str, Any], words: Messages) -> Json:
+    """Return what was seen of each host, and a sentence that sums it up."""
     hosts = [
         {
             **_texts(host, "host", "status"),

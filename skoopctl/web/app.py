@@ -18,10 +18,12 @@ from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.snapshot import Snapshot
 from skoopctl.errors import SkoopError
 from skoopctl.report.jsonout import to_json
+from skoopctl.report.messages import Messages, messages
+from skoopctl.report.overview_in import detail_in
 from skoopctl.report.svg import render_svg
 from skoopctl.web.assets import assets
 from skoopctl.web.diagnosis_page import page_of
-from skoopctl.web.guard import Access, Guard
+from skoopctl.web.guard import Access, Guard, refused
 from skoopctl.web.held import Held
 from skoopctl.web.recollection import Collect, Recollection
 from skoopctl.web.render import Around, render_diagnosis, render_run_page
@@ -33,7 +35,10 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is served: evidence, the question to begin with, a kept run, and how to collect again, if it can be."""
+    """What is served: evidence, the question to begin with, a kept run, and how to collect again, if it can be.
+
+    ``words`` are the language of the pages; that of the JSON is the schema's.
+    """
 
     snapshot: Snapshot | None
     first: Wanted = field(default_factory=Wanted)
@@ -41,6 +46,7 @@ class Shown:
     run_file: str = ""
     run_evidence: str = ""
     collect: Collect | None = None
+    words: Messages = field(default_factory=messages)
 
 
 class Site:
@@ -60,10 +66,10 @@ class Site:
             Route("/run", self._run, methods=["GET"]),
             Route("/progress", self._progress, methods=["GET"]),
             Route("/collect", self._collect, methods=["POST"]),
-            Route("/assets/{name}", _asset, methods=["GET"]),
+            Route("/assets/{name}", self._asset, methods=["GET"]),
         ]
-        inner = Starlette(routes=routes, exception_handlers={404: _missing, Exception: _bug})
-        self.app: ASGIApp = Guard(inner, access)
+        inner = Starlette(routes=routes, exception_handlers={404: self._no_page, Exception: self._bug})
+        self.app: ASGIApp = Guard(inner, access, shown.words)
 
     async def close(self) -> None:
         """End a collection that runs, and the worker."""
@@ -94,7 +100,7 @@ class Site:
                 diagnosis = evidence.diagnose(wanted.question())
             except SkoopError as error:
                 return render_diagnosis(None, wanted, around, error=error.message, hint=error.hint)
-            return render_diagnosis(page_of(diagnosis, wanted), wanted, around)
+            return render_diagnosis(page_of(diagnosis, wanted, around.words), wanted, around)
 
         return HTMLResponse(await held.work(made))
 
@@ -104,7 +110,7 @@ class Site:
         )
 
     async def _svg(self, request: Request) -> Response:
-        return await self._file(request, "image/svg+xml", _picture)
+        return await self._file(request, "image/svg+xml", self._picture)
 
     async def _file(
         self, request: Request, media_type: str, made: Callable[[Diagnosis, Wanted], str]
@@ -112,18 +118,18 @@ class Site:
         """Answer with a diagnosis as a file; a question that cannot be answered is one line."""
         wanted, held = wanted_of(request.query_params), self._held
         if held is None:
-            return _missing(request)
+            return self._missing()
         evidence = held.now
         try:
             text = await held.work(lambda: made(evidence.diagnose(wanted.question()), wanted))
         except SkoopError as error:
-            return PlainTextResponse(f"skoopctl: {error}\n", 422)
+            return PlainTextResponse(f"skoopctl: {detail_in(str(error), self._shown.words)}\n", 422)
         return Response(text, media_type=media_type)
 
     async def _run(self, request: Request) -> Response:
         run = self._shown.run
         if run is None:
-            return _missing(request)
+            return self._missing()
         given = request.query_params
         sieve = Sieve(given.get("severity", ""), given.get("node", ""), given.get("q", "").strip()[:LONGEST])
         page = run_page_of(run, sieve, file=self._shown.run_file, evidence=self._shown.run_evidence)
@@ -136,43 +142,44 @@ class Site:
             evidence=self._held.now if self._held is not None else None,
             progress=again.progress if again is not None else None,
             csrf=again.token if again is not None else "",
+            words=self._shown.words,
         )
 
-    async def _progress(self, request: Request) -> Response:
+    async def _progress(self, _request: Request) -> Response:
         if self._again is None:
-            return _missing(request)
+            return self._missing()
         return JSONResponse(asdict(self._again.progress))
 
     async def _collect(self, request: Request) -> Response:
         if self._again is None:
-            return _missing(request)
+            return self._missing()
         form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=20)
         token = form.get("csrf", [""])[0]
         elsewhere = request.headers.get("sec-fetch-site", "same-origin") != "same-origin"
         if elsewhere or not hmac.compare_digest(token.encode(), self._again.token.encode()):
-            return PlainTextResponse("skoopctl: this form is not of this page: open the page again\n", 403)
+            return refused(self._shown.words, "foreign", 403)
         self._again.start()
         fields = {name: values[0] for name, values in form.items()}
         return RedirectResponse(wanted_of(fields).href(), 303)
 
+    def _picture(self, diagnosis: Diagnosis, wanted: Wanted) -> str:
+        branches = diagnosis.path.branches
+        known = wanted.branch is not None and wanted.branch < len(branches)
+        branch = branches[wanted.branch or 0] if known else None
+        return render_svg(diagnosis, branch=branch, words=self._shown.words)
 
-def _picture(diagnosis: Diagnosis, wanted: Wanted) -> str:
-    branches = diagnosis.path.branches
-    known = wanted.branch is not None and wanted.branch < len(branches)
-    return render_svg(diagnosis, branch=branches[wanted.branch or 0] if known else None)
+    async def _asset(self, request: Request) -> Response:
+        found = assets().get(request.path_params["name"])
+        if found is None:
+            return self._missing()
+        return Response(found.body, media_type=found.media_type)
 
+    def _bug(self, _request: Request, _error: Exception) -> Response:
+        """Say so; the server writes the trace to standard error."""
+        return refused(self._shown.words, "bug", 500)
 
-async def _asset(request: Request) -> Response:
-    found = assets().get(request.path_params["name"])
-    if found is None:
-        return _missing(request)
-    return Response(found.body, media_type=found.media_type)
+    def _no_page(self, _request: Request, _error: Exception) -> Response:
+        return self._missing()
 
-
-def _bug(_request: Request, _error: Exception) -> Response:
-    """Say so; the server writes the trace to standard error."""
-    return PlainTextResponse("skoopctl: this is a bug in skoopctl: its terminal shows where\n", 500)
-
-
-def _missing(_request: Request, _error: Exception | None = None) -> Response:
-    return PlainTextResponse("skoopctl: there is no such page: begin at /\n", 404)
+    def _missing(self) -> Response:
+        return refused(self._shown.words, "missing", 404)

@@ -19,6 +19,7 @@ from markupsafe import escape
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from skoopctl.report.messages import Messages, messages
 from skoopctl.report.page import style_hash
 from skoopctl.report.svg_style import DARK, STYLE
 from skoopctl.sinks.listen import is_loopback, name_in
@@ -90,9 +91,10 @@ class Access:
 class Guard:
     """The application's outside: refuses, bounds, and adds to every answer what a browser must keep to."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, words: Messages | None = None) -> None:
         self._app = app
         self._access = access
+        self._words = words or messages()
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,23 +118,23 @@ class Guard:
                 await answer(scope, _bounded(receive), guarded)
         except TimeoutError:
             if not started:
-                await _plain("this took too long: ask for less, or again later", 503)(scope, receive, guarded)
+                await self._refused("too_long", 503)(scope, receive, guarded)
         finally:
             self._now -= 1
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if not self._access.knows(headers.get("host", "")):
-            return _plain("this Host is not served here: use the address that skoopctl printed", 421)
+            return self._refused("host", 421)
         if self._now >= MOST_REQUESTS:
-            return _plain("too many requests at a time", 503)
+            return self._refused("too_many", 503)
         if scope["method"] not in METHODS:
-            return _plain("only GET and POST are answered", 405)
+            return self._refused("method", 405)
         if len(scope["query_string"]) > MOST_QUERY:
-            return _plain(f"the address is longer than {MOST_QUERY} characters", 414)
+            return self._refused("address", 414, most=MOST_QUERY)
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length[:9]) > MOST_BODY:
-            return _plain(f"a form is at most {MOST_BODY} bytes", 413)
+            return self._refused("form", 413, most=MOST_BODY)
         return self._stranger(scope, headers) if self._access.token else None
 
     def _stranger(self, scope: Scope, headers: Mapping[str, str]) -> Response | None:
@@ -144,25 +146,33 @@ class Guard:
             page = scope["path"] if scope["path"] in PAGES else "/"
             return self._welcome(f"{page}?{rest}" if rest else page)
         if given:
-            return _plain("this token is not the one that skoopctl printed", 403)
+            return self._refused("token", 403)
         if self._access.lets_in(headers):
             return None
-        return _plain("open the whole address that skoopctl printed: it has a token", 401)
+        return self._refused("stranger", 401)
+
+    def _refused(self, why: str, status: int, **names: object) -> Response:
+        return refused(self._words, why, status, **names)
 
     def _welcome(self, target: str) -> Response:
         """Give the cookie, and go on from a page of our own.
 
         A redirect would not do: a browser that came by a link from elsewhere keeps a strict cookie back on it.
         """
-        path = escape(target)
+        path, lang = escape(target), self._words.text("page.lang")
         answer = HTMLResponse(
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>skoopctl</title>'
+            f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>skoopctl</title>'
             f'<link rel="icon" href="/assets/icon.svg">'
             f'<meta http-equiv="refresh" content="0; url={path}"></head>'
-            f'<body><p><a href="{path}">Go on</a></p></body></html>\n'
+            f'<body><p><a href="{path}">{self._words.text("page.refused.go_on")}</a></p></body></html>\n'
         )
         answer.set_cookie(self._access.cookie, self._access.token, httponly=True, samesite="strict", path="/")
         return answer
+
+
+def refused(words: Messages, why: str, status: int, **names: object) -> PlainTextResponse:
+    """Return a line of text that says why there is no page: a key of ``page.refused`` in the table of words."""
+    return PlainTextResponse(f"skoopctl: {words.text(f'page.refused.{why}', **names)}\n", status)
 
 
 def _bounded(receive: Receive) -> Receive:
@@ -176,10 +186,6 @@ def _bounded(receive: Receive) -> Receive:
         return message if read <= MOST_BODY else {"type": "http.disconnect"}
 
     return bounded
-
-
-def _plain(line: str, status: int) -> PlainTextResponse:
-    return PlainTextResponse(f"skoopctl: {line}\n", status)
 
 
 def _is_address(name: str) -> bool:

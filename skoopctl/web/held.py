@@ -16,6 +16,8 @@ from typing import TypeVar
 from skoopctl.checks.diagnose import Question, diagnose
 from skoopctl.checks.diagnosis import Diagnosis
 from skoopctl.checks.snapshot import Snapshot
+from skoopctl.report.incident import Json, coverage_context
+from skoopctl.report.messages import Messages
 from skoopctl.web.names import Offered, offered
 
 T = TypeVar("T")
@@ -32,9 +34,16 @@ class Evidence:
     number: int = 1
     names: Offered = field(init=False)
     _kept: OrderedDict[Question, Diagnosis] = field(default_factory=OrderedDict)
+    _seen: dict[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.names = offered(self.snapshot)
+
+    def seen(self, words: Messages) -> Json:
+        """Return what was seen of each host, as `coverage_context` tells it: the same for every page."""
+        if words.lang not in self._seen:
+            self._seen[words.lang] = coverage_context(self.snapshot.coverage, words)
+        return self._seen[words.lang]
 
     def diagnose(self, question: Question) -> Diagnosis:
         """Answer a question, or the same one again. Raises `TargetError` as `skoopctl.checks.diagnose` does."""

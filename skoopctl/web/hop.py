@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skoopctl.dataplane.trace import Evidence, PacketView, Walk
+from skoopctl.report.messages import Messages, messages
+from skoopctl.report.station_in import ended_in, station_in, unknown_in
 from skoopctl.report.stations import Station, places
-from skoopctl.report.words import ended
+from skoopctl.report.way_context import evidence_text
 
 GROUPS = (
-    ("Rules", frozenset({"iptables-rule", "iptables-policy", "nft-rule", "nft-policy"})),
-    ("Routes", frozenset({"route", "policy-rule"})),
-    ("Neighbours and forwarding entries", frozenset({"neighbour", "fdb"})),
-    ("Connections", frozenset({"conntrack", "socket"})),
-    ("Devices, addresses and settings", frozenset({"link", "address", "sysctl"})),
+    ("rules", frozenset({"iptables-rule", "iptables-policy", "nft-rule", "nft-policy"})),
+    ("routes", frozenset({"route", "policy-rule"})),
+    ("neighbours", frozenset({"neighbour", "fdb"})),
+    ("connections", frozenset({"conntrack", "socket"})),
+    ("devices", frozenset({"link", "address", "sysctl"})),
 )
-OTHERS = "Other lines"
+"""Kinds of lines by the key of their title in the table of words; what is in none is among the others."""
+OTHERS = "others"
 MOST_LINES = 200
 """Lines of one group that are shown; the page says how many it leaves out."""
 
@@ -51,13 +54,19 @@ class HeaderField:
 
 @dataclass(frozen=True, slots=True)
 class HopPanel:
-    """One station of a packet's way. ``number`` counts from 0; ``ends`` says how the way ends here, if it does."""
+    """One station of a packet's way. ``number`` counts from 0; ``ends`` says how the way ends here, if it does.
+
+    ``name``, ``namespace`` and ``unknown`` are the station's in the page's language.
+    """
 
     number: int
     total: int
     station: Station
+    name: str
+    namespace: str
     label: str
     ends: str
+    unknown: str
     decisions: tuple[str, ...]
     lines: tuple[Lines, ...]
     header: tuple[HeaderField, ...]
@@ -78,37 +87,49 @@ def telling_hop(walk: Walk) -> int:
     return len(stations) - 1
 
 
-def panel_of(walk: Walk, number: int) -> HopPanel:
-    """Return the panel of a station of a walk. Raises `IndexError` where there is none."""
+def panel_of(walk: Walk, number: int, words: Messages | None = None) -> HopPanel:
+    """Return the panel of a station of a walk, in English or in ``words``. Raises `IndexError` where there is none."""
+    words = words or messages()
     stations = stations_of(walk)
     station = stations[number]
-    ends = ended(station.telling) if station.ends and not station.delivered else ""
+    ends = ended_in(station.telling, words) if station.ends and not station.delivered else ""
+    decisions = (words.sentence(each) for each in station.decisions)
     return HopPanel(
         number=number,
         total=len(stations),
         station=station,
-        label=walk.label,
+        name=station_in(station, words),
+        namespace=words.text("picture.host") if station.namespace == "host" else station.namespace,
+        label=words.sentence(walk.label),
         ends=ends,
-        decisions=tuple(each for each in station.decisions if each.casefold() != ends.casefold()),
-        lines=tuple(_grouped(station.evidence)),
-        header=_header(*_packets(station)),
+        unknown=unknown_in(station, words),
+        decisions=tuple(each for each in decisions if each.casefold() != ends.casefold()),
+        lines=tuple(_grouped(station.evidence, words)),
+        header=_header(*_packets(station), words),
     )
 
 
-def _grouped(lines: Iterable[Evidence]) -> Iterable[Lines]:
+def _grouped(lines: Iterable[Evidence], words: Messages) -> Iterable[Lines]:
     left = list(lines)
-    for title, kinds in GROUPS:
+    for key, kinds in GROUPS:
         of_kind = [item for item in left if item.kind in kinds]
         if of_kind:
-            yield _lines(title, of_kind)
+            yield _lines(key, of_kind, words)
     known = frozenset().union(*(kinds for _, kinds in GROUPS))
     others = [item for item in left if item.kind not in known]
     if others:
-        yield _lines(OTHERS, others)
+        yield _lines(OTHERS, others, words)
 
 
-def _lines(title: str, items: list[Evidence]) -> Lines:
-    return Lines(title, tuple(items[:MOST_LINES]), max(len(items) - MOST_LINES, 0))
+def _lines(key: str, items: list[Evidence], words: Messages) -> Lines:
+    shown = tuple(_told(item, words) for item in items[:MOST_LINES])
+    return Lines(words.text(f"page.lines.{key}"), shown, max(len(items) - MOST_LINES, 0))
+
+
+def _told(item: Evidence, words: Messages) -> Evidence:
+    """Return a line as it was read, with what skoopctl itself says of it in a language."""
+    text = evidence_text(item.kind, item.text, words)
+    return replace(item, text=text, location=words.word("located", item.location))
 
 
 def _packets(station: Station) -> tuple[PacketView | None, PacketView | None]:
@@ -120,20 +141,24 @@ def _packets(station: Station) -> tuple[PacketView | None, PacketView | None]:
     return before, after
 
 
-def _header(before: PacketView | None, after: PacketView | None) -> tuple[HeaderField, ...]:
+def _header(before: PacketView | None, after: PacketView | None, words: Messages) -> tuple[HeaderField, ...]:
     if before is None or after is None:
         return ()
     fields = zip(_fields(before), _fields(after), strict=True)
-    return tuple(HeaderField(name, was, now) for (name, was), (_, now) in fields if was or now)
+    return tuple(
+        HeaderField(words.text(f"page.header.{key}"), was, now)
+        for (key, was), (_, now) in fields
+        if was or now
+    )
 
 
 def _fields(view: PacketView) -> tuple[tuple[str, str], ...]:
     return (
         ("protocol", view.protocol),
         ("source", view.source),
-        ("source port", view.source_port if view.source_port != "0" else ""),
+        ("source_port", view.source_port if view.source_port != "0" else ""),
         ("destination", view.destination),
-        ("destination port", view.destination_port if view.destination_port != "0" else ""),
+        ("destination_port", view.destination_port if view.destination_port != "0" else ""),
         ("flags", view.flags),
         ("mark", f"{view.mark:#x}" if view.mark else ""),
         ("conntrack", view.state),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from skoopctl.errors import EvidenceError, UsageError
 from skoopctl.evidence import Bundle, read_bundle
+from skoopctl.report.messages import Messages
 from skoopctl.runs.saved import read_run
 from skoopctl.runs.store import newest_result, state_folder
 from skoopctl.web.run_page import KeptRun, run_of
@@ -22,9 +23,10 @@ class Opened:
     evidence: str = ""
 
 
-def open_target(target: str, base: Path | None = None) -> Opened:
+def open_target(target: str, base: Path | None = None, words: Messages | None = None) -> Opened:
     """Open a bundle, a run's ``.json``, a folder of runs, or CLUSTER/PLAN of the state folder ``base``.
 
+    A run is told in English, or in the language of ``words``; what is said of its evidence, in English.
     Raises `UsageError` when there is no such thing, `EvidenceError` when it cannot be read.
     """
     path = _found(target, base or state_folder())
@@ -39,7 +41,7 @@ def open_target(target: str, base: Path | None = None) -> Opened:
             bundle, said = read_bundle(beside), f"the evidence behind it is {beside.name}"
         except EvidenceError as error:
             said = str(error)
-    run = run_of(read_run(path), str(path), has_evidence=bundle is not None)
+    run = run_of(read_run(path), str(path), has_evidence=bundle is not None, words=words)
     return Opened(bundle, run, str(path), said)
 
 

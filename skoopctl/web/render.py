@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import jinja2
 from markupsafe import Markup
 
 from skoopctl import __version__
+from skoopctl.report.messages import LANGUAGES, Messages, messages
+from skoopctl.report.overview_in import detail_in
 from skoopctl.report.page import environment
-from skoopctl.report.words import chosen, ended, header, rule_place
+from skoopctl.report.template_words import functions, in_html
 from skoopctl.web.diagnosis_page import DiagnosisPage
 from skoopctl.web.held import Evidence
 from skoopctl.web.recollection import Progress
@@ -27,6 +29,8 @@ class Around:
     evidence: Evidence | None
     progress: Progress | None = None
     csrf: str = ""
+    words: Messages = field(default_factory=messages)
+    """The language of the page."""
 
 
 def render_diagnosis(
@@ -38,12 +42,12 @@ def render_diagnosis(
     picture = Markup(page.picture) if page is not None else ""  # noqa: S704
     return _render(
         "web/diagnose.html.j2",
+        around,
         page=page,
         picture=picture,
         wanted=wanted,
-        around=around,
-        error=error,
-        hint=hint,
+        error=detail_in(error, around.words),
+        hint=around.words.sentence(hint),
         protocols=PROTOCOLS,
         here="diagnose",
     )
@@ -51,22 +55,25 @@ def render_diagnosis(
 
 def render_run_page(page: RunPage, around: Around) -> str:
     """Return the page of a kept run."""
-    return _render("web/run.html.j2", page=page, run=page.run, around=around, here="run")
+    evidence = detail_in(page.evidence, around.words)
+    return _render("web/run.html.j2", around, page=page, run=page.run, evidence=evidence, here="run")
 
 
-def _render(template: str, **context: object) -> str:
-    text: str = _templates().get_template(template).render(version=__version__, **context)
+def _render(template: str, around: Around, **context: object) -> str:
+    words, progress = around.words, around.progress
+    made = _templates(words.lang).get_template(template)
+    text: str = made.render(
+        version=__version__,
+        around=around,
+        seen=around.evidence.seen(words) if around.evidence is not None else None,
+        problem=detail_in(progress.problem, words) if progress is not None else "",
+        **context,
+    )
     return text
 
 
-@lru_cache(maxsize=1)
-def _templates() -> jinja2.Environment:
+@lru_cache(maxsize=len(LANGUAGES))
+def _templates(lang: str) -> jinja2.Environment:
     made = environment().overlay()
-    made.filters = {
-        **made.filters,
-        "chosen": chosen,
-        "ended": ended,
-        "header": header,
-        "rule_place": rule_place,
-    }
+    made.globals = {**made.globals, **functions(messages(lang), in_html)}
     return made

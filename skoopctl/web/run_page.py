@@ -11,6 +11,9 @@ from typing import Any
 
 from skoopctl.checks.finding import Finding, Severity
 from skoopctl.errors import EvidenceError
+from skoopctl.report.incident import finding_context
+from skoopctl.report.messages import Messages, messages
+from skoopctl.runs.inspection import looked_context, path_context, seen_context
 from skoopctl.runs.kept_finding import finding_of
 from skoopctl.web.wanted import Wanted
 
@@ -20,9 +23,10 @@ MOST_FINDINGS = 500
 
 @dataclass(frozen=True, slots=True)
 class KeptFinding:
-    """One finding of the run, and the paths that it breaks."""
+    """One finding of the run, and the paths that it breaks; ``told`` is `finding_context` in the page's language."""
 
     finding: Finding
+    told: Json
     new: bool
     affects: tuple[str, ...]
     affected: int
@@ -40,18 +44,8 @@ class KeptPath:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptHost:
-    """How asking one host went."""
-
-    host: str
-    status: str
-    detail: str
-    gaps: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class KeptRun:
-    """One run as it was kept. ``looked`` are inspections with what they looked at, in words."""
+    """One run as it was kept, told in one language. ``looked`` are inspections with what they looked at."""
 
     plan: str
     cluster: str
@@ -62,8 +56,8 @@ class KeptRun:
     api: str
     findings: tuple[KeptFinding, ...]
     paths: tuple[KeptPath, ...]
-    hosts: tuple[KeptHost, ...]
-    looked: tuple[tuple[str, str, str, str], ...]
+    hosts: tuple[Json, ...]
+    looked: tuple[Json, ...]
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -94,7 +88,8 @@ class Sieve:
         if self.node and finding.where.node != self.node:
             return False
         lines = " ".join(item.text for item in finding.evidence)
-        text = f"{finding.id} {finding.summary} {finding.where} {finding.why} {lines}".casefold()
+        said = f"{finding.summary} {finding.why} {kept.told['summary']} {kept.told['why']}"
+        text = f"{finding.id} {finding.where} {said} {lines}".casefold()
         return all(word in text for word in self.search.casefold().split())
 
 
@@ -117,10 +112,13 @@ def run_page_of(run: KeptRun, sieve: Sieve, *, file: str, evidence: str) -> RunP
     return RunPage(run, sieve, tuple(passing[:MOST_FINDINGS]), len(passing), file, evidence)
 
 
-def run_of(found: Json, file: str, *, has_evidence: bool) -> KeptRun:
-    """Read a run as `read_run` gives it. Raises `EvidenceError` that names the file."""
+def run_of(found: Json, file: str, *, has_evidence: bool, words: Messages | None = None) -> KeptRun:
+    """Read a run as `read_run` gives it, and tell it in English or in ``words``.
+
+    Raises `EvidenceError` that names the file.
+    """
     try:
-        return _run(found, has_evidence=has_evidence)
+        return _run(found, words or messages(), has_evidence=has_evidence)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EvidenceError(
             f"{file}: not a whole run: {type(error).__name__}: {str(error)[:100]}",
@@ -128,53 +126,35 @@ def run_of(found: Json, file: str, *, has_evidence: bool) -> KeptRun:
         ) from None
 
 
-def _run(found: Json, *, has_evidence: bool) -> KeptRun:
-    coverage = found["coverage"]
+def _run(found: Json, words: Messages, *, has_evidence: bool) -> KeptRun:
+    plan, cluster = str(found["plan"]), str(found["cluster"])
+    seen = seen_context(found["coverage"], words)
     return KeptRun(
-        plan=str(found["plan"]),
-        cluster=str(found["cluster"]),
+        plan=plan,
+        cluster=cluster,
         started=str(found["started"]),
         duration_s=float(found["duration_s"]),
         tool_version=str(found["tool_version"]),
-        summary=str(coverage["summary"]),
-        api=str(coverage["api"]),
-        findings=tuple(_finding(each) for each in found["findings"]),
-        paths=tuple(_path(each, has_evidence=has_evidence) for each in found["paths"]),
-        hosts=tuple(
-            KeptHost(str(row["host"]), str(row["status"]), str(row["detail"]), _texts(row["gaps"]))
-            for row in coverage["hosts"]
-        ),
-        looked=tuple(_looked(each) for each in found["inspections"]),
+        summary=seen["sentence"],
+        api=seen["api"],
+        findings=tuple(_finding(each, words) for each in found["findings"]),
+        paths=tuple(_path(each, words, has_evidence=has_evidence) for each in found["paths"]),
+        hosts=tuple(seen["hosts"]),
+        looked=tuple(looked_context(each, words) for each in found["inspections"]),
     )
 
 
-def _finding(row: Json) -> KeptFinding:
-    return KeptFinding(finding_of(row), row["new"] is True, _texts(row["affects"]), int(row["affected"]))
+def _finding(row: Json, words: Messages) -> KeptFinding:
+    finding = finding_of(row)
+    affects = tuple(str(each) for each in row["affects"])
+    return KeptFinding(
+        finding, finding_context(finding, words), row["new"] is True, affects, int(row["affected"])
+    )
 
 
-def _path(row: Json, *, has_evidence: bool) -> KeptPath:
+def _path(row: Json, words: Messages, *, has_evidence: bool) -> KeptPath:
     port = int(row["port"] or 0)
     wanted = Wanted(
         str(row["source"]), str(row["destination"]), str(port) if port else "", str(row["protocol"])
     )
-    return KeptPath(
-        name=str(row["name"]),
-        state=str(row["state"]),
-        expect=str(row["expect"]),
-        said=str(row["said"]),
-        href=wanted.href() if has_evidence else "",
-    )
-
-
-def _looked(row: Json) -> tuple[str, str, str, str]:
-    counts = ", ".join(
-        f"{each['looked_at']} of {each['there_are']} {each['what']}"
-        if each["looked_at"] != each["there_are"]
-        else f"{each['looked_at']} {each['what']}"
-        for each in row["counts"]
-    )
-    return str(row["name"]), str(row["title"]), counts, str(row["fault"])
-
-
-def _texts(found: Any) -> tuple[str, ...]:
-    return tuple(str(each) for each in found)
+    return KeptPath(**path_context(row, words), href=wanted.href() if has_evidence else "")

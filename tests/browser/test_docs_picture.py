@@ -49,19 +49,21 @@ def as_url(file: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
 
 
-def test_the_documented_page_is_the_page(serve: Serve, chromium: Any) -> None:
-    """docs/pictures/page.png looks as the page does now; otherwise: make screenshots."""
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_documented_page_is_the_page(serve: Serve, chromium: Any, lang: str) -> None:
+    """The pictures of the page in docs/pictures look as the page does now; otherwise: make screenshots."""
     shots = script()
-    url = serve("serve", str(recorded_bundle("broken")), *shots.ASKED[1:])
+    documented = shots.PICTURES[lang]
+    url = serve("serve", str(recorded_bundle("broken")), *shots.ASKED[1:], "--lang", lang)
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    now = ARTEFACTS / "docs-page.png"
+    now = ARTEFACTS / f"docs-page-{lang}.png"
     context = chromium.new_context(viewport=shots.SIZE, color_scheme="light")
     page = context.new_page()
     shots.shoot(page, url, now)
     page.goto("about:blank")
-    apart = page.evaluate(COMPARED, [as_url(shots.PICTURE), as_url(now)])
+    apart = page.evaluate(COMPARED, [as_url(documented), as_url(now)])
     form = page.evaluate(
-        COMPARED, [as_url(shots.PICTURE), as_url(blank(page, shots.SIZE, ARTEFACTS / "blank.png"))]
+        COMPARED, [as_url(documented), as_url(blank(page, shots.SIZE, ARTEFACTS / "blank.png"))]
     )
     context.close()
     assert apart < MOST_APART

@@ -115,6 +115,29 @@ def test_diagnose_prints_as_always_and_serves_then(page: Served) -> None:
     assert "http://" not in out
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        ("serve", BROKEN, *MANUAL, "--lang", "zh"),
+        ("diagnose", "--bundle", BROKEN, *MANUAL, "--http", "--lang", "zh"),
+    ],
+    indirect=True,
+)
+def test_the_page_is_in_the_language_that_is_asked_for(page: Served) -> None:
+    """Both commands take --lang; what they say on the terminal stays English."""
+    assert '<html lang="zh-CN">' in page.get()[1]
+    _, out = page.end()
+    assert not re.search(r"[\u4e00-\u9fff]", out)
+    assert any("Ctrl-C ends it" in line for line in page.said)
+
+
+def test_a_language_that_is_not_there_is_one_error() -> None:
+    """What can be asked for is said, and nothing is served."""
+    status, said = refused("serve", BROKEN, "--lang", "fr")
+    assert status == 2
+    assert "'en', 'zh'" in said
+
+
 def test_beyond_loopback_the_printed_address_has_a_token() -> None:
     """Without it nothing is shown, and that it is not encrypted is said; on request there is none."""
     served = started("serve", BROKEN, *MANUAL, "--http-address", "0.0.0.0:0")

@@ -350,3 +350,15 @@ def test_a_line_that_no_table_knows_keeps_its_brackets() -> None:
     """A host's own words in brackets are not taken for advice."""
     for said in ("bash: something (else)", "x (" * 3_000 + ")", "(y)"):
         assert detail_in(said, WORDS) == said
+
+
+def test_every_kind_of_evidence_has_its_word() -> None:
+    """A line that stands nowhere in particular is told by its kind: a route, a socket, an object."""
+    kinds = {
+        written(call.args[0])
+        for file in PACKAGE.rglob("*.py")
+        for call in calls(file, "Evidence")
+        if call.args and isinstance(call.args[0], ast.Constant)
+    }
+    assert len(kinds) > 15
+    assert sorted(kind for kind in kinds if f"evidence.{kind}" not in WORDS.texts) == []

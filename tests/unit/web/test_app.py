@@ -13,6 +13,7 @@ import pytest
 from skoopctl.checks.diagnosis import Coverage, HostCoverage
 from skoopctl.dataplane.trace import StepKind
 from skoopctl.report.jsonout import schema
+from skoopctl.report.messages import LANGUAGES, messages
 from skoopctl.web.app import Shown
 from skoopctl.web.diagnosis_page import page_of
 from skoopctl.web.held import MOST_KEPT, Evidence
@@ -144,7 +145,8 @@ async def test_every_kind_of_day_is_a_page(name: str) -> None:
     assert "\x1b" not in text
 
 
-def test_hostile_words_are_shown_and_do_nothing() -> None:
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_hostile_words_are_shown_and_do_nothing(lang: str) -> None:
     """A name with markup stands in the page as text, in elements, attributes, the picture and the title."""
     evil = '"><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[31m\u202e'
     diagnosis = samples.dropped()
@@ -168,9 +170,9 @@ def test_hostile_words_are_shown_and_do_nothing() -> None:
     snapshot = replace(recorded(), coverage=made.coverage, collected_at=evil)
     evidence = Evidence(snapshot)
     evidence.names = Offered((evil,), 1)
-    text = render_diagnosis(
-        page_of(made, wanted), wanted, Around(run=True, evidence=evidence), error=evil, hint=evil
-    )
+    words = messages(lang)
+    around = Around(run=True, evidence=evidence, words=words)
+    text = render_diagnosis(page_of(made, wanted, words), wanted, around, error=evil, hint=evil)
     assert "<script>" not in text
     assert "<img" not in text
     assert "\x1b" not in text

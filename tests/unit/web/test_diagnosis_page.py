@@ -127,7 +127,7 @@ def test_the_pages_diagnosis_is_that_of_the_command() -> None:
     question = Question("10.244.3.70", "10.244.2.201", "tcp", 8080)
     diagnosis = diagnose(question, recorded())
     page = page_of(diagnosis, ASKED)
-    assert page.causes[0][1].id == "netfilter-drop"
+    assert page.causes[0][1]["id"] == "netfilter-drop"
     assert "is dropped by rule 1 of INPUT" in page.sentence
 
 

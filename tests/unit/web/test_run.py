@@ -13,6 +13,7 @@ import pytest
 from skoopctl.errors import EvidenceError, UsageError
 from skoopctl.plans.load import load_plan
 from skoopctl.recorded import recorded_bundle
+from skoopctl.report.messages import LANGUAGES, messages
 from skoopctl.runs.as_json import run_to_json
 from skoopctl.runs.evaluate import evaluate
 from skoopctl.web.app import Shown
@@ -167,7 +168,8 @@ async def test_a_run_without_evidence_is_a_page_without_a_form() -> None:
     assert "was not kept" in refused.page.words
 
 
-async def test_words_of_a_run_do_nothing() -> None:
+@pytest.mark.parametrize("lang", LANGUAGES)
+async def test_words_of_a_run_do_nothing(lang: str) -> None:
     """A file with markup in every text is shown as text."""
     evil = "<script>alert(1)</script>\x1b[31m"
 
@@ -179,12 +181,10 @@ async def test_words_of_a_run_do_nothing() -> None:
         safe = {"schema", "severity", "confidence"}
         return value + evil if isinstance(value, str) and key not in safe else value
 
-    run = run_of(spoilt(kept()), "f" + evil, has_evidence=True)
-    text = (
-        await visitor(Shown(recorded(), run=run, run_file=evil, run_evidence=evil)).get(
-            f"/run?q=&node={evil}"
-        )
-    ).text
+    words = messages(lang)
+    run = run_of(spoilt(kept()), "f" + evil, has_evidence=True, words=words)
+    shown = Shown(recorded(), run=run, run_file=evil, run_evidence=evil, words=words)
+    text = (await visitor(shown).get(f"/run?q=&node={evil}")).text
     assert "&lt;script&gt;" in text
     assert "<script>alert" not in text
     assert "\x1b" not in text
