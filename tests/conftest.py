@@ -40,6 +40,8 @@ USE_THE_LAB = frozenset(
     )
 )
 """Files of `tests/lab` whose tests build or use the lab; the others there have servers in namespaces of their own."""
+OF_RELEASES = frozenset({"test_bpf_kernels.py", "test_rules_of_releases.py"})
+"""Files of `tests/vm` whose tests share guests of other releases of Debian."""
 TURNS = ("the lab", "the guest", "other guests", "lab")
 """What begins first, for it takes longest: by what it shares, or by its folder."""
 
@@ -49,7 +51,7 @@ def shared_by(file: Path) -> str:
     if file.name in USE_THE_LAB:
         return "the lab"
     if file.parent.name == "vm":
-        return "other guests" if file.name == "test_bpf_kernels.py" else "the guest"
+        return "other guests" if file.name in OF_RELEASES else "the guest"
     return str(file)
 
 

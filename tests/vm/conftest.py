@@ -14,6 +14,7 @@ import pytest
 from skoopctl.evidence import HostRecord, read_bundle
 from tests.vm.guest import Guest, running_guest
 from tests.vm.image import Image, ImageError, image, missing_programs
+from tests.vm.image_in_memory import RELEASES, USUAL, Release, image_of
 from tests.vm.machines import X86_64, Machine
 from tests.vm.play import prepare
 from tests.vm.scenarios import load_all
@@ -91,6 +92,29 @@ def built_for(machine: Machine, build: Callable[[], Image]) -> Image:
 def built() -> Image:
     """Return the image of a node for x86_64."""
     return built_for(X86_64, image)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try what is for every release of Debian on two that stand for them, or on all where somebody asks for that."""
+    if "release" in metafunc.fixturenames:
+        names = RELEASES if metafunc.config.getoption("--all-kernels") else USUAL
+        metafunc.parametrize(
+            "release", [RELEASES[name] for name in names], ids=list(names), scope="session", indirect=True
+        )
+
+
+@pytest.fixture(scope="session")
+def release(request: pytest.FixtureRequest) -> Release:
+    """Return a release of Debian."""
+    chosen: Release = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def released(release: Release) -> Iterator[Guest]:
+    """Return a running guest of a release."""
+    with running_guest(built_for(release.machine, lambda: image_of(release))) as guest:
+        yield guest
 
 
 @pytest.fixture(scope="session")

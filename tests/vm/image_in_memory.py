@@ -44,11 +44,13 @@ PACKAGES = (
     "dash",
     "findutils",
     "grep",
+    "ipset",
     "iproute2",
     "iptables",
     "kmod",
     "mawk",
     "mount",
+    "nfacct",
     "nftables",
     "openssh-server",
     "procps",
@@ -90,6 +92,8 @@ FILES = {
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 /bin/busybox mount -t devtmpfs dev /dev
 for each in proc:/proc sysfs:/sys tmpfs:/run tmpfs:/tmp; do /bin/busybox mount -t ${each%:*} vm ${each#*:}; done
+ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
 mkdir -p /dev/pts /dev/shm /run/sshd /run/netns
 for each in devpts:/dev/pts cgroup2:/sys/fs/cgroup bpf:/sys/fs/bpf tracefs:/sys/kernel/tracing; do
   /bin/busybox mount -t ${each%:*} vm ${each#*:}

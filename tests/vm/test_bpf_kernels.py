@@ -23,28 +23,20 @@ from tests.vm.bpf_seen import (
     is_of_a_cause,
     seen_by,
 )
-from tests.vm.conftest import built_for, collect
-from tests.vm.guest import Guest, running_guest
-from tests.vm.image_in_memory import RELEASES, USUAL, Release, image_of
+from tests.vm.conftest import collect
+from tests.vm.guest import Guest
+from tests.vm.image_in_memory import Release
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900, func_only=True)]
 
 NAMES = [name for half in HALVES for name in half]
 
 
-@pytest.fixture(scope="module", params=RELEASES)
-def release(request: pytest.FixtureRequest) -> Release:
-    """Return a release of Debian; two stand for all that are there, unless somebody asks for all."""
-    if request.param not in USUAL and not request.config.getoption("--all-kernels"):
-        pytest.skip("tried with --all-kernels")
-    return RELEASES[request.param]
-
-
 @pytest.fixture(scope="module")
-def causes(release: Release) -> Iterator[Guest]:
+def causes(released: Guest) -> Iterator[Guest]:
     """Return a guest while what the probes must see goes on in it."""
-    with running_guest(built_for(release.machine, lambda: image_of(release))) as guest, caused(guest):
-        yield guest
+    with caused(released):
+        yield released
 
 
 @pytest.fixture(scope="module")
