@@ -44,8 +44,9 @@ def test_both_ways_give_every_entry(maps: Any) -> None:
 
 
 def test_no_more_come_than_are_asked_for(maps: Any) -> None:
-    """A limit below what is there cuts."""
-    assert [len(way("flows", 100)) for way in (maps.at_once, maps.one_by_one)] == [100, 100]
+    """A limit below what is there cuts; the kernel gives whole buckets at once, and none that would go beyond it."""
+    assert 80 < len(maps.at_once("flows", 100)) <= 100
+    assert len(maps.one_by_one("flows", 100)) == 100
 
 
 def test_an_empty_map_has_no_entries(maps: Any) -> None:

@@ -114,7 +114,8 @@ def test_segments_that_a_rule_drops_are_counted_as_sent_again(scene: Scene) -> N
     finally:
         run_in(source.netns, ["iptables-nft", "-D", *rule])
     again = scene.kernel(CALLER, "snmp", "Tcp:RetransSegs") - before
-    assert again >= 3
+    # An acknowledgement that is lost is made up for by the next.
+    assert again >= 1
     assert changed["kubeskoop_tcp_retranssegs", CALLER] == again
     assert {pod for _, pod in troubles(changed)} <= {CALLER, BYSTANDER}
 

@@ -121,7 +121,11 @@ def pushing(folder: Path, hosts: Sequence[str] = ("n1", "n2"), **config: Any) ->
     try:
         running.start()
         if running.config["listen"].get("cert-file") is None:
-            wait_until(lambda: _all_up(running, len(hosts)), "rounds of all nodes")
+            try:
+                wait_until(lambda: _all_up(running, len(hosts)), "rounds of all nodes")
+            except AssertionError as error:
+                error.add_note(running.log + running.get("/status")[1])
+                raise
         yield running
     finally:
         if running.process is not None:
