@@ -8,7 +8,7 @@ import time
 import _socket as sockets
 
 DNS_ANSWER, DNS_SLOW, DNS_ERROR, DNS_NXDOMAIN, DNS_TIMEOUT = range(110, 115)
-DNS_PORT, TCP_NUMBER, UDP_NUMBER = 53, 6, 17
+DNS_PORT, OVER_TCP, OVER_UDP = 53, 6, 17
 SNAP = 512  # bytes of a packet; a name has 255 at most
 OUTGOING, LOOPBACK = 4, 772  # PACKET_OUTGOING, ARPHRD_LOOPBACK
 ETH_ALL = 3
@@ -25,8 +25,8 @@ DNS_FILTER = (
     (HALF, 0, 0, 0xFFFFF000),  # what the link says the packet is
     (EQUALS, 0, 10, 0x0800),
     (BYTE, 0, 0, 9),
-    (EQUALS, 1, 0, UDP_NUMBER),
-    (EQUALS, 0, 16, TCP_NUMBER),
+    (EQUALS, 1, 0, OVER_UDP),
+    (EQUALS, 0, 16, OVER_TCP),
     (HALF, 0, 0, 6),
     (ANY_OF, 14, 0, 0x1FFF),
     (HEADER_TO_X, 0, 0, 0),
@@ -36,8 +36,8 @@ DNS_FILTER = (
     (EQUALS, 8, 9, DNS_PORT),
     (EQUALS, 0, 8, 0x86DD),
     (BYTE, 0, 0, 6),
-    (EQUALS, 1, 0, UDP_NUMBER),
-    (EQUALS, 0, 5, TCP_NUMBER),
+    (EQUALS, 1, 0, OVER_UDP),
+    (EQUALS, 0, 5, OVER_TCP),
     (HALF, 0, 0, 40),
     (EQUALS, 2, 0, DNS_PORT),
     (HALF, 0, 0, 42),
@@ -99,7 +99,7 @@ class DnsProbe(SourceProbe):
     def packet(self, inode, packet, now_ns, device, leaves, stays):
         """Take one packet; ``stays`` on the node, so that it leaves and comes at once."""
         ends, protocol, content = packet
-        if protocol == UDP_NUMBER:
+        if protocol == OVER_UDP:
             messages = [content] if len(content) >= DNS_HEADER else []
         else:
             messages = self.tcp.segment((inode,) + ends, content)
@@ -112,7 +112,7 @@ class DnsProbe(SourceProbe):
     def lose_sight(self, inode, ends):
         """Forget queries of a TCP connection whose answers cannot be told apart any more."""
         source, source_port, destination, destination_port = ends
-        lost = (inode, destination, destination_port, source, source_port, TCP_NUMBER)
+        lost = (inode, destination, destination_port, source, source_port, OVER_TCP)
         for key in [key for key in self.waiting if key[:6] == lost]:
             del self.waiting[key]
             self.uncounted += 1
@@ -231,7 +231,7 @@ def dns_packet(data):
         length = 40 + struct.unpack_from(">H", data, 4)[0]
     source_port, destination_port = struct.unpack_from(">HH", data, start)
     ends = source, source_port, destination, destination_port
-    if protocol == UDP_NUMBER:
+    if protocol == OVER_UDP:
         return ends, protocol, data[start + 8:]
     sequence, at = struct.unpack_from(">I", data, start + 4)[0], start + (data[start + 12] >> 4) * 4
     return ends, protocol, (data[start + 13], sequence, data[at:length], max(0, length - at))
