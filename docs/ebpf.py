@@ -141,7 +141,11 @@ The reason is the answer's code (RCODE), the latency is from the first time that
 `name`, `type`, `rcode`, `tries`, and `truncated` where the answer was. What is no printable ASCII in a name is written
 as `\\DDD`. Flows count by client and server, without the client's port.
 
-Not seen: DNS over TCP, TLS or HTTPS, other ports than 53, fragments behind the first, IPv6 with extension headers,
+Over TCP, messages are put together from the segments of each direction, from the connection's beginning on, or from a
+segment that is one message. Where a segment was not seen, the queries of that connection that still wait are told as
+not counted, not as without an answer. A connection that is refused or not answered has no query: see tcpconnect.
+
+Not seen: DNS over TLS or HTTPS, other ports than 53, fragments behind the first, IPv6 with extension headers,
 and what a proxy in the pod's own namespace takes away before it leaves.
 
 The tap does not switch on promiscuous mode. While it is open the kernel makes a second head for every packet that a

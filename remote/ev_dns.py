@@ -1,4 +1,4 @@
-"""DNS over UDP by a tap in each namespace: how long answers take, what they say, and queries that get none.
+"""DNS over UDP and TCP by a tap in each namespace: how long answers take, what they say, and queries that get none.
 
 A query is of the namespace that it leaves first. In the host's namespace one that came in just before, from a pod, is
 passed over, whatever its addresses have become meanwhile; so is each sight of it behind the first device.
@@ -8,7 +8,7 @@ import time
 import _socket as sockets
 
 DNS_ANSWER, DNS_SLOW, DNS_ERROR, DNS_NXDOMAIN, DNS_TIMEOUT = range(110, 115)
-DNS_PORT, UDP_NUMBER = 53, 17
+DNS_PORT, OVER_TCP, OVER_UDP = 53, 6, 17
 SNAP = 512  # bytes of a packet; a name has 255 at most
 OUTGOING, LOOPBACK = 4, 772  # PACKET_OUTGOING, ARPHRD_LOOPBACK
 ETH_ALL = 3
@@ -20,22 +20,24 @@ FORWARDING_NS = 10 ** 9
 DNS_TYPES = {1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 35: "NAPTR", 64: "SVCB", 65: "HTTPS", 255: "ANY"}
 HALF, BYTE, HALF_AT_X, HEADER_TO_X, EQUALS, ANY_OF, GIVE = 0x28, 0x30, 0x48, 0xB1, 0x15, 0x45, 0x06
 # Classic BPF on a packet from its network header on: IPv4 without a fragment's offset, or IPv6 without extension
-# headers, and in it UDP from or to port 53. Rows: operation, how far to jump if so and if not, number.
+# headers, and in it UDP or TCP from or to port 53. Rows: operation, how far to jump if so and if not, number.
 DNS_FILTER = (
     (HALF, 0, 0, 0xFFFFF000),  # what the link says the packet is
-    (EQUALS, 0, 9, 0x0800),
+    (EQUALS, 0, 10, 0x0800),
     (BYTE, 0, 0, 9),
-    (EQUALS, 0, 15, UDP_NUMBER),
+    (EQUALS, 1, 0, OVER_UDP),
+    (EQUALS, 0, 16, OVER_TCP),
     (HALF, 0, 0, 6),
-    (ANY_OF, 13, 0, 0x1FFF),
+    (ANY_OF, 14, 0, 0x1FFF),
     (HEADER_TO_X, 0, 0, 0),
     (HALF_AT_X, 0, 0, 0),
-    (EQUALS, 9, 0, DNS_PORT),
+    (EQUALS, 10, 0, DNS_PORT),
     (HALF_AT_X, 0, 0, 2),
-    (EQUALS, 7, 8, DNS_PORT),
-    (EQUALS, 0, 7, 0x86DD),
+    (EQUALS, 8, 9, DNS_PORT),
+    (EQUALS, 0, 8, 0x86DD),
     (BYTE, 0, 0, 6),
-    (EQUALS, 0, 5, UDP_NUMBER),
+    (EQUALS, 1, 0, OVER_UDP),
+    (EQUALS, 0, 5, OVER_TCP),
     (HALF, 0, 0, 40),
     (EQUALS, 2, 0, DNS_PORT),
     (HALF, 0, 0, 42),
@@ -55,7 +57,8 @@ class DnsProbe(SourceProbe):
             raise Outcome("absent", "no packet sockets: module af_packet is not loaded")
         self.slow_ns = asked["settings"]["slow_us"] * 1000
         self.timeout_ns = asked["settings"]["timeout_us"] * 1000
-        self.waiting = {}  # (inode, client, port, server, port, id): Query; those that were seen last are last
+        self.waiting = {}  # (inode, client, port, server, port, protocol, id): Query; those that were seen last are last
+        self.tcp = DnsStreams()
         self.came_in = {}  # (id, question): when a query was seen to come into the host's namespace
         self.slots = [0] * SLOTS
         self.sum_ns = 0
@@ -95,11 +98,32 @@ class DnsProbe(SourceProbe):
 
     def packet(self, inode, packet, now_ns, device, leaves, stays):
         """Take one packet; ``stays`` on the node, so that it leaves and comes at once."""
-        source, source_port, destination, destination_port, message = packet
+        ends, protocol, content = packet
+        if protocol == OVER_UDP:
+            messages = [content] if len(content) >= DNS_HEADER else []
+        else:
+            messages = self.tcp.segment((inode,) + ends, content)
+            if messages is None:
+                self.lose_sight(inode, ends)
+                return
+        for message in messages:
+            self.message(inode, ends, protocol, message, now_ns, device, leaves, stays)
+
+    def lose_sight(self, inode, ends):
+        """Forget queries of a TCP connection whose answers cannot be told apart any more."""
+        source, source_port, destination, destination_port = ends
+        lost = (inode, destination, destination_port, source, source_port, OVER_TCP)
+        for key in [key for key in self.waiting if key[:6] == lost]:
+            del self.waiting[key]
+            self.uncounted += 1
+
+    def message(self, inode, ends, protocol, message, now_ns, device, leaves, stays):
+        """Take one query or answer."""
+        source, source_port, destination, destination_port = ends
         number, flags = struct.unpack_from(">HH", message)
         if flags & 0x8000:
             if source_port == DNS_PORT and (stays or not leaves):
-                self.answer((inode, destination, destination_port, source, source_port, number), flags, now_ns)
+                self.answer((inode, destination, destination_port, source, source_port, protocol, number), flags, now_ns)
             return
         if destination_port != DNS_PORT or flags & 0x7800:
             return  # an opcode other than QUERY
@@ -111,7 +135,7 @@ class DnsProbe(SourceProbe):
             if now_ns - self.came_in.get((number, kind, name), -FORWARDING_NS) < FORWARDING_NS:
                 return
         if leaves:
-            self.query((inode, source, source_port, destination, destination_port, number), Query(now_ns, device, name, kind))
+            self.query((inode, source, source_port, destination, destination_port, protocol, number), Query(now_ns, device, name, kind))
 
     def remember(self, key, now_ns):
         """Keep that a query came in from elsewhere."""
@@ -148,6 +172,7 @@ class DnsProbe(SourceProbe):
     def leave(self, inode):
         """Close the tap; queries that wait there are forgotten."""
         SourceProbe.leave(self, inode)
+        self.tcp.leave(inode)
         self.waiting = dict((key, query) for key, query in self.waiting.items() if key[0] != inode)
 
     def pass_time(self, behind_ns):
@@ -162,17 +187,17 @@ class DnsProbe(SourceProbe):
 
     def add(self, key, query, kind, code, now_ns, latency_ns, details):
         """Count what became of a query, and tell what is not as it should be."""
-        inode, client, port, server, server_port, _ = key
+        inode, client, port, server, server_port, protocol, _ = key
         self.count(inode, kind, code)
         family = 4 if len(client) == 4 else 6
-        self.count_flow(FLOW_KEY.pack(inode, kind, family, UDP_NUMBER, 0, server_port, client.ljust(16, b"\0"), server.ljust(16, b"\0")))
+        self.count_flow(FLOW_KEY.pack(inode, kind, family, protocol, 0, server_port, client.ljust(16, b"\0"), server.ljust(16, b"\0")))
         if kind == DNS_ANSWER:
             return
         details.update(name=query.name, type=DNS_TYPES.get(query.kind, "TYPE%d" % query.kind), tries=query.tries)
         if code != NO_ANSWER:
             details["rcode"] = self.asked["words"][code]
         self.tell({
-            "kind": kind, "mono_ns": now_ns, "netns": inode, "protocol": UDP_NUMBER, "reason": code, "latency_ns": latency_ns,
+            "kind": kind, "mono_ns": now_ns, "netns": inode, "protocol": protocol, "reason": code, "latency_ns": latency_ns,
             "source": address_of(client), "source_port": port, "destination": address_of(server), "destination_port": server_port,
             "details": details,
         })
@@ -194,16 +219,22 @@ class Query:
 
 
 def dns_packet(data):
-    """Return source, port, destination, port and message of a packet; IndexError or struct.error when it is cut."""
+    """Return both ends, protocol and content of a packet; IndexError or struct.error when it is cut.
+
+    The content is UDP's message, or of TCP the flags, the sequence number, what was caught of the data, and its length.
+    """
     if data[0] >> 4 == 4:
-        start, source, destination = (data[0] & 15) * 4, data[12:16], data[16:20]
+        start, source, destination, protocol = (data[0] & 15) * 4, data[12:16], data[16:20], data[9]
+        length = struct.unpack_from(">H", data, 2)[0]
     else:
-        start, source, destination = 40, data[8:24], data[24:40]
+        start, source, destination, protocol = 40, data[8:24], data[24:40], data[6]
+        length = 40 + struct.unpack_from(">H", data, 4)[0]
     source_port, destination_port = struct.unpack_from(">HH", data, start)
-    message = data[start + 8:]
-    if len(message) < 12:
-        raise IndexError
-    return source, source_port, destination, destination_port, message
+    ends = source, source_port, destination, destination_port
+    if protocol == OVER_UDP:
+        return ends, protocol, data[start + 8:]
+    sequence, at = struct.unpack_from(">I", data, start + 4)[0], start + (data[start + 12] >> 4) * 4
+    return ends, protocol, (data[start + 13], sequence, data[at:length], max(0, length - at))
 
 
 def question(message):

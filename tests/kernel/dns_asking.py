@@ -41,3 +41,23 @@ def ask(side: Side, family: int, server: str, *queries: bytes, answers: int | No
         for _ in range(len(queries) if answers is None else answers):
             client.recv(4096)
         return int(client.getsockname()[1])
+
+
+@contextlib.contextmanager
+def connected(side: Side, family: int, server: str) -> Iterator[socket.socket]:
+    """Return a connection to a server, with every write a segment of its own."""
+    with contextlib.closing(side.socket(family)) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.connect((server, 53))
+        yield client
+
+
+def framed(*queries: bytes) -> bytes:
+    """Return queries as TCP carries them."""
+    return b"".join(struct.pack(">H", len(each)) + each for each in queries)
+
+
+def read_answers(client: socket.socket, queries: int, *, size: int) -> None:
+    """Wait for answers that are as long as the queries, which take ``size`` bytes each."""
+    with client.makefile("rb") as said:
+        assert len(said.read(queries * size)) == queries * size

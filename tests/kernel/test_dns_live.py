@@ -14,7 +14,7 @@ from skoopctl.bpf.program import BpfRequest
 from skoopctl.bpf.stream import Counts, Setup
 from tests.kernel.bpf_pair import ADDRESSES, Pair, Side, pair, run
 from tests.kernel.bpf_watch import Watch
-from tests.kernel.dns_asking import ask, query, serving
+from tests.kernel.dns_asking import ask, connected, framed, query, read_answers, serving
 from tests.support import dns_server
 from tests.support.floods import flooding
 from tests.support.kernel_dump import inside
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 ENOUGH_S = 60.0
-UDP = 17
+TCP, UDP = 6, 17
 MS = 1_000_000
 
 
@@ -36,10 +36,12 @@ def wire() -> Iterator[Pair]:
         yield made
 
 
-def asked(*namespaces: int, duration_s: float = ENOUGH_S, **thresholds_us: int) -> BpfRequest:
+def asked(
+    *namespaces: int, duration_s: float = ENOUGH_S, counts_s: float = 0.0, **thresholds_us: int
+) -> BpfRequest:
     """Return a request for the probe."""
     named = {f"dns.{name}": value for name, value in thresholds_us.items()}
-    return BpfRequest(("dns",), duration_s, namespaces, thresholds_us=named)
+    return BpfRequest(("dns",), duration_s, namespaces, counts_s=counts_s, thresholds_us=named)
 
 
 def by_kind(watch: Watch) -> dict[tuple[str, int], int]:
@@ -113,6 +115,70 @@ def test_an_answer_to_the_second_try_is_timed_from_the_first(wire: Pair) -> None
     assert seen.details["tries"] == 2
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_queries_over_tcp_are_told_as_over_udp(wire: Pair, family: int) -> None:
+    """On one connection: errors with both ends and name, answers counted, in one segment or several."""
+    near, far = ADDRESSES[family]
+    several = framed(query("ok", 1), query("nx.example.org", 2, 28), query("ok", 3))
+    with (
+        Watch(asked(wire.client.inode, wire.server.inode, counts_s=0.3, slow=60_000_000)) as watch,
+        connected(wire.client, family, far) as client,
+    ):
+        client.sendall(several)
+        read_answers(client, 1, size=len(several))
+        fails = framed(query("fail", 4))
+        for part in (fails[:2], fails[2:9], fails[9:]):
+            client.sendall(part)
+        read_answers(client, 1, size=len(fails))
+        port = client.getsockname()[1]
+        failed = watch.first(lambda e: e.kind == "dns-error", "the failure")
+        missing = watch.first(lambda e: e.kind == "dns-nxdomain", "the name that is not there")
+        watch.until(
+            lambda: "dns" in watch.counts and sum(by_kind(watch).values()) == 4, "all four to be counted"
+        )
+    for event, name in ((failed, "fail"), (missing, "nx.example.org")):
+        assert (event.source, event.source_port, event.destination, event.destination_port) == (
+            near,
+            port,
+            far,
+            53,
+        )
+        assert (event.netns, event.family, event.protocol) == (wire.client.inode, family, TCP)
+        assert (event.details["name"], event.details["tries"]) == (name, 1)
+    ours = wire.client.inode
+    assert by_kind(watch) == {("dns-answer", ours): 2, ("dns-error", ours): 1, ("dns-nxdomain", ours): 1}
+    assert {flow.protocol for flow in watch.counts["dns"].flows} == {TCP}
+    assert len(watch.events) == 2
+
+
+def test_a_query_over_tcp_without_an_answer_is_a_timeout(wire: Pair) -> None:
+    """The connection goes on, and another query on it is answered; the first is a timeout all the same."""
+    with (
+        Watch(asked(wire.client.inode, timeout=500_000)) as watch,
+        connected(wire.client, 4, ADDRESSES[4][1]) as client,
+    ):
+        client.sendall(framed(query("silent", 9)))
+        late = framed(query("nx", 10))
+        client.sendall(late)
+        read_answers(client, 1, size=len(late))
+        seen = watch.first(lambda e: e.kind == "dns-timeout", "the timeout")
+        watch.first(lambda e: e.kind == "dns-nxdomain", "the answer to the other")
+    assert (seen.reason_name, seen.protocol, seen.details["name"]) == ("NO_ANSWER", TCP, "silent")
+    assert len(watch.events) == 2
+
+
+def test_a_connection_that_was_there_before_is_followed(wire: Pair) -> None:
+    """A resolver that keeps its connection open is watched from the next query on."""
+    known = framed(query("ok", 1))
+    with connected(wire.client, 4, ADDRESSES[4][1]) as client:
+        client.sendall(known)
+        read_answers(client, 1, size=len(known))
+        with Watch(asked(wire.client.inode)) as watch:
+            client.sendall(framed(query("fail", 2)))
+            seen = watch.first(lambda e: e.kind == "dns-error", "the failure")
+    assert (seen.protocol, seen.details["name"]) == (TCP, "fail")
+
+
 def test_nothing_is_told_when_nobody_asks(wire: Pair) -> None:
     """Other traffic, and DNS in another namespace, give neither events nor counts."""
     with Watch(asked(wire.server.inode, duration_s=2.0)) as watch:
@@ -140,7 +206,7 @@ MANY = 20_000
 @flooding()
 def test_what_finds_no_room_is_counted_exactly(wire: Pair) -> None:
     """While the program does not read, packets are lost; what it counted and what was lost are all there were."""
-    request = BpfRequest(("dns",), ENOUGH_S, (wire.client.inode,), counts_s=0.5)
+    request = asked(wire.client.inode, counts_s=0.5)
     with Watch(request) as watch:
         os.kill(watch.process.pid, signal.SIGSTOP)
         try:
@@ -218,7 +284,7 @@ UNPRIVILEGED = {
     "no CAP_SYS_ADMIN": (("setpriv", "--bounding-set", "-sys_admin"), "setns: EPERM"),
     "no CAP_NET_RAW": (
         ("setpriv", "--bounding-set", "-net_raw"),
-        "packet socket, classic BPF: UDP port 53: EPERM",
+        "packet socket, classic BPF: port 53: EPERM",
     ),
     "nobody": (("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"), "EPERM"),
 }

@@ -30,13 +30,13 @@ CONNTRACK = BpfProbe(
 )
 DNS = BpfProbe(
     name="dns",
-    title="DNS over UDP: queries that get an error, no such name, no answer, or an answer that takes long",
+    title="DNS over UDP and TCP: queries that get an error, no such name, no answer, or an answer that takes long",
     hooks=(
         Hook(
             "queries and answers of each namespace",
             (),
             since="all; the module af_packet has to be there",
-            by="packet socket, classic BPF: UDP port 53",
+            by="packet socket, classic BPF: port 53",
         ),
     ),
     kinds=(
