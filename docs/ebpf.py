@@ -30,9 +30,9 @@ descriptors: when the program ends, even by SIGKILL, programs and maps are gone.
 - **Features are tried, versions are not read.** How many arguments a tracepoint has is read from the kernel's types;
   where they do not tell, the program is tried with fewer and fewer. Without the ring buffer there are perf buffers.
 - **Tried on kernels, not only built for them.** Every probe of eBPF starts, sees its self-test and tells what goes on,
-  by ring buffer and by perf buffer, on Linux 6.18 (the lab's machine) and in guests with Debian's kernels: 5.10 and 6.1,
-  and 6.1 for aarch64, in every test run; 6.12 and 7.2 with `make test-vm ARGS=--all-kernels`. 5.10 tells no reasons: a
-  drop has its function there, and its netfilter hook, from which the rule is found all the same.
+  by ring buffer and by perf buffer, on Linux 6.18 (the lab's machine) and in guests with Debian's kernels: 5.10 and
+  6.1, and 6.1 for aarch64, in every test run; 6.12 and 7.2 with `make test-vm ARGS=--all-kernels`. 5.10 tells no
+  reasons: a drop has its function there, and its netfilter hook, from which the rule is found all the same.
 - **What cannot be had is told**, with the errno and the verifier's words. A probe is *degraded* while one useful hook
   lives, and *unavailable* with one reason otherwise: lockdown, missing BTF, missing privilege.
 - **Attached is not firing.** Before a probe counts, a second instance of it must see two things that are made to

@@ -67,7 +67,11 @@ BACKENDS = {
 BCC_COMPILER = "ev_bcc_compiler.py"
 """The program that BCC's backend starts on the node."""
 AUTO = "auto"
-SOURCE_FILES = {"conntrack": ("ev_conntrack.py",), "dns": ("ev_dns_tcp.py", "ev_dns.py"), "flow": ("ev_flow.py",)}
+SOURCE_FILES = {
+    "conntrack": ("ev_conntrack.py",),
+    "dns": ("ev_dns_tcp.py", "ev_dns.py"),
+    "flow": ("ev_flow.py",),
+}
 """What is sent behind them for a source that is no eBPF, by its name; all of them stand on `SOURCES_STAND_ON`."""
 SOURCES_STAND_ON = ("modules.py", "netlink.py", "ev_source.py")
 BUFFERS = ("auto", "ring", "perf")
