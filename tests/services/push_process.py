@@ -136,4 +136,5 @@ def pushing(folder: Path, hosts: Sequence[str] = ("n1", "n2"), **config: Any) ->
 def _all_up(running: Pushing, number: int) -> bool:
     assert running.process is not None
     assert running.process.poll() is None, running.log
-    return running.value('skoopctl_push_nodes{state="up"}') == number
+    # An inventory may have more hosts than those, and two may come up at once.
+    return (running.value('skoopctl_push_nodes{state="up"}') or 0) >= number
