@@ -186,7 +186,7 @@ async def test_loki_is_asked_again_no_sooner_than_it_wants(loki: Receiver, date:
     loki.replies = [Reply(429, "", {"Retry-After": after})]
     async with running(sink_at(loki)) as sink:
         sink.put(DROP)
-        await until(lambda: sink.tally.retries == 1, "the refusal")
+        await until(lambda: sink.tally.retries >= 1, "the refusal")
         refused = time.monotonic()
         await until(lambda: sink.tally.sent == 1, "the event to be taken")
     assert time.monotonic() - refused > 1.5
@@ -285,7 +285,7 @@ async def test_put_never_waits_for_a_loki_that_hangs(loki: Receiver) -> None:
         for event in some(5000):
             sink.put(event)
         assert time.monotonic() - began < 5
-        await until(lambda: sink.tally.retries == 1, "the deadline")
+        await until(lambda: sink.tally.retries >= 1, "the deadline")
         assert "Loki gave no answer within 1 s" in sink.tally.last_error
         loki.stuck, loki.replies = False, []
         await until(lambda: sink.tally.sent == 5001, "all events")
@@ -387,7 +387,7 @@ async def test_a_secret_is_in_no_message(loki: Receiver, tmp_path: Path) -> None
         LokiSink(access, cluster="prod", batching=QUICK, say=lambda _, text: said.append(text))
     ) as sink:
         sink.put(DROP)
-        await until(lambda: sink.tally.retries == 1, "the failure")
+        await until(lambda: sink.tally.retries >= 1, "the failure")
         secret.unlink()
         await until(lambda: "No such file" in sink.tally.last_error, "the other failure")
     assert f"{secret}: expected a token" in said[0]
@@ -428,7 +428,7 @@ async def test_it_speaks_tls_with_a_client_s_certificate(certificates: Path) -> 
             await until(lambda: sink.tally.sent == 1, "the event")
         async with running(sink_at(loki)) as stranger:
             stranger.put(DROP)
-            await until(lambda: stranger.tally.retries == 1, "the failure")
+            await until(lambda: stranger.tally.retries >= 1, "the failure")
             assert "TLS is not as it should be" in stranger.tally.last_error
     assert len(loki.entries) == 1
 
