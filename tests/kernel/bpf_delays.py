@@ -61,8 +61,16 @@ def until_counted(watch: Watch, probe: str, least: int, *which: tuple[str, str])
 
 
 def totals(watch: Watch, probe: str, netns: int) -> dict[str, int]:
-    """Return how often each kind was counted in a namespace, by a probe that has ended."""
-    return {each.kind: each.count for each in watch.counts[probe].totals if each.netns == netns}
+    """Return how often each kind was counted in a namespace, as it was told last."""
+    counts = watch.counts.get(probe)
+    told = counts.totals if counts else ()
+    return {each.kind: each.count for each in told if each.netns == netns}
+
+
+def until_totalled(watch: Watch, probe: str, netns: int, least: int) -> None:
+    """Wait until so much was counted in a namespace, and for two counts more, which would have what is too much."""
+    watch.until(lambda: sum(totals(watch, probe, netns).values()) >= least, f"{least} in all")
+    watch.catch_up(probe)
 
 
 def dawdle(seconds: float) -> None:

@@ -22,7 +22,7 @@ from skoopctl.bpf.program import BpfRequest, bpf_job, bpf_source
 from skoopctl.bpf.stream import BPF_FRAME, Counts, Detached, Said, SelfTest, Setup, Stream
 from skoopctl.evidence.frames import DIGEST_BYTES, HEADER, MAGIC, Frame, FrameKind, read_frame
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def frames_of(stream: IO[bytes]) -> Iterator[Frame]:

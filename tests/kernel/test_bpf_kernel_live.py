@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from skoopctl.bpf.events import BpfEvent
-from tests.kernel.bpf_delays import HOUR_US, asked, dawdle, delay_of, row, totals
+from tests.kernel.bpf_delays import (
+    COUNTS_S,
+    HOUR_US,
+    asked,
+    dawdle,
+    delay_of,
+    totals,
+    until_counted,
+    until_totalled,
+)
 from tests.kernel.bpf_pair import ADDRESSES, Pair, Side, pair
 from tests.kernel.bpf_watch import Watch
 from tests.kernel.nfqueue import Queue
@@ -187,22 +196,20 @@ def test_a_segment_that_waits_for_its_neighbours_address_is_told(wire: Pair, fam
 def test_packets_that_are_not_kept_are_only_counted(wire: Pair) -> None:
     """With a threshold of an hour there is no event, and the histograms have both ways."""
     request = asked(
-        PROBE, wire.client.inode, wire.server.inode, duration_s=2.0, slow=HOUR_US, very_slow=HOUR_US
+        PROBE, wire.client.inode, wire.server.inode, counts_s=COUNTS_S, slow=HOUR_US, very_slow=HOUR_US
     )
     with Watch(request) as watch, connection(wire, 4, 7305) as (near, far):
         for _ in range(50):
             near.sendall(b"ping")
             far.sendall(far.recv(10))
             assert near.recv(10) == b"ping"
-        watch.wait()
+        until_counted(watch, PROBE, 100, ("receive", ""), ("send", ""))
     assert (watch.events, watch.counts[PROBE].totals) == ([], ())
-    assert row(watch, PROBE, "receive").count >= 100
-    assert row(watch, PROBE, "send").count >= 100
 
 
 def test_each_slow_packet_is_counted_for_its_namespace(wire: Pair) -> None:
     """Datagrams over the threshold are counted where they are received, every one, and nowhere else."""
-    request = asked(PROBE, wire.client.inode, wire.server.inode, duration_s=2.0, slow=0, very_slow=HOUR_US)
+    request = asked(PROBE, wire.client.inode, wire.server.inode, counts_s=COUNTS_S, slow=0, very_slow=HOUR_US)
     with (
         Watch(request) as watch,
         contextlib.closing(wire.server.socket(4, socket.SOCK_DGRAM)) as far,
@@ -212,7 +219,7 @@ def test_each_slow_packet_is_counted_for_its_namespace(wire: Pair) -> None:
         for _ in range(20):
             near.sendto(b"x", (ADDRESSES[4][1], 7306))
             assert far.recv(10) == b"x"
-        watch.wait()
+        until_totalled(watch, PROBE, wire.server.inode, 20)
     assert totals(watch, PROBE, wire.server.inode) == {"receive-slow": 20}
     assert totals(watch, PROBE, wire.client.inode) == {}
 
@@ -229,11 +236,11 @@ def test_a_packet_that_passes_two_devices_is_counted_once(wire: Pair) -> None:
             ("addr", "add", f"{ADDRESSES[4][0]}/24", "dev", "b0"),
         ):
             client.run("ip", *words)
-        request = asked(PROBE, client.inode, duration_s=1.5, slow=0, very_slow=HOUR_US)
+        request = asked(PROBE, client.inode, counts_s=COUNTS_S, slow=0, very_slow=HOUR_US)
         with connection(wire, 4, 7307) as (near, far), Watch(request) as watch:
             near.sendall(b"x")
             assert far.recv(10) == b"x"
-            watch.wait()
+            until_totalled(watch, PROBE, client.inode, 1)
         with contextlib.suppress(AssertionError):
             client.run("ip", "link", "set", client.device, "nomaster")
     finally:
