@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from skoopctl.dataplane.trace import Disposition, Outcome, PathResult, Verdict
-from tests.support.live_hosts import LiveHosts, arrives, live_hosts
+from tests.support.live_hosts import LONG_S, LiveHosts, arrives, live_hosts, patience_s
 
 pytestmark = pytest.mark.lab
 
@@ -20,7 +21,7 @@ UNDERLAY = {4: {"n1": "192.168.3.1", "n2": "192.168.3.2"}, 6: {"n1": "fd03::1", 
 @pytest.fixture
 def net() -> Iterator[LiveHosts]:
     """Two hosts with a link between them, and a pod on each behind a veth."""
-    with live_hosts("t-tunnels-v", {"n1": ("n1", "a"), "n2": ("n2", "b")}) as made:
+    with live_hosts(f"t-tunnels-v{os.getpid()}", {"n1": ("n1", "a"), "n2": ("n2", "b")}) as made:
         made.veth("n1", "eth0", "n2", "eth0")
         for node, pod, number in (("n1", "a", 1), ("n2", "b", 2)):
             made.veth(pod, "eth0", node, f"veth-{pod}")
@@ -66,15 +67,17 @@ def agree(net: LiveHosts, source: str = "a") -> tuple[PathResult, bool, bool]:
     there = back = connected = False
     with net.listen("b", POD_B, PORT) as server:
         result = net.walk(address, POD_B, PORT)
+        wait_s = patience_s(result.outcome is Outcome.CONNECTED)
+        stalls = result.mtu.stalls if result.mtu is not None else ""
         try:
-            client, accepted = net.connect(source, server)
+            client, accepted = net.connect(source, server, timeout_s=wait_s)
             connected = True
             with client, accepted:
-                there = arrives(client, accepted)
+                there = arrives(client, accepted, timeout_s=patience_s(stalls != "forward"))
             net.forget()
-            client, accepted = net.connect(source, server)
+            client, accepted = net.connect(source, server, timeout_s=wait_s)
             with client, accepted:
-                back = arrives(accepted, client)
+                back = arrives(accepted, client, timeout_s=patience_s(result.verdict is Verdict.PASS))
         except OSError:
             pass
     assert (result.outcome is Outcome.CONNECTED) == connected, (
@@ -286,9 +289,9 @@ def test_a_tunnel_as_a_bridges_port(net: LiveHosts) -> None:
         net.run(pod, f"ip addr add 10.99.0.{10 if pod == 'a' else 11}/24 dev eth0")
     with net.listen("b", "10.99.0.11", PORT) as server:
         result = net.walk("10.99.0.10", "10.99.0.11", PORT)
-        client, accepted = net.connect("a", server)
+        client, accepted = net.connect("a", server, timeout_s=LONG_S)
         with client, accepted:
-            there = arrives(client, accepted)
+            there = arrives(client, accepted, timeout_s=patience_s(result.verdict is Verdict.PASS))
     assert result.outcome is Outcome.CONNECTED
     assert there is (result.verdict is Verdict.PASS)
 
@@ -301,13 +304,13 @@ def test_arp_goes_through_the_tunnel_as_well(net: LiveHosts, where: str) -> None
     """
     for node, other in (("n1", "n2"), ("n2", "n1")):
         vxlan(net, node, f"remote {UNDERLAY[4][other]}", entries=False)
-        net.run(node, "sysctl -qw net.ipv4.neigh.vx.retrans_time_ms=150")
+        net.run(node, f"sysctl -qw net.ipv4.neigh.vx.retrans_time_ms={150 if where else 1000}")
     if where:
         net.run(where, "iptables -A INPUT -p udp --dport 8472 -j DROP")
     with net.listen("b", POD_B, PORT) as server:
         result = net.walk(POD_A, POD_B, PORT)
         try:
-            client, accepted = net.connect("a", server)
+            client, accepted = net.connect("a", server, timeout_s=LONG_S)
             client.close()
             accepted.close()
             heard = ""

@@ -38,6 +38,13 @@ def find_namespaces():
 """
 TIMEOUT_S = 1.2
 """Long enough for two retransmissions (200 and 400 ms) of a segment that is lost."""
+LONG_S = 15.0
+"""For what the walk says will come: a busy machine may take its time."""
+
+
+def patience_s(passes: bool) -> float:
+    """Return how long is waited for what passes, and for what does not."""
+    return LONG_S if passes else TIMEOUT_S
 
 
 class LiveHosts:
@@ -103,26 +110,31 @@ class LiveHosts:
             self.run(short, "ip route flush cache", "ip -6 route flush cache", "ip tcp_metrics flush")
 
     def connect(
-        self, short: str, server: socket.socket, service: str = ""
+        self, short: str, server: socket.socket, service: str = "", timeout_s: float = TIMEOUT_S
     ) -> tuple[socket.socket, socket.socket]:
         """Connect from a namespace, to the server or by a service's address; return both ends. Raises OSError."""
         own, port = server.getsockname()[:2]
         address = service or own, port
         with inside(self.name(short)):
             client = socket.socket(server.family)
-        client.settimeout(TIMEOUT_S)
+        client.settimeout(timeout_s)
+        server.settimeout(timeout_s)
         try:
             client.connect(address)
             accepted, _ = server.accept()
         except OSError:
             client.close()
             raise
-        accepted.settimeout(TIMEOUT_S)
+        for end in (client, accepted):
+            end.settimeout(TIMEOUT_S)
         return client, accepted
 
 
-def arrives(sender: socket.socket, receiver: socket.socket, size: int = 0) -> bool:
+def arrives(
+    sender: socket.socket, receiver: socket.socket, size: int = 0, timeout_s: float = TIMEOUT_S
+) -> bool:
     """Send one segment of the agreed size (or ``size`` bytes) and tell whether it arrives."""
+    receiver.settimeout(timeout_s)
     wanted = size or sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
     sender.sendall(b"x" * wanted)
     got = 0
