@@ -113,7 +113,7 @@ def test_tc_xdp_and_tcx_programs_are_named(stage: Stage) -> None:
     stage.run(ROUTER, "ip link set dev r-s xdpgeneric pinned /var/tmp/xdp")
     load(stage, ROUTER, 3, 0, -1, "cali_tc_main", "device", "r-s", 47)
     host = stage.collect()
-    assert stage.real([TCP]) == ["connected"]
+    assert stage.real([TCP], expected=["connected"]) == ["connected"]
     found = places(host, "r-c")
     assert ("xdp", "cil_xdp_entry", "Cilium") in found
     assert ("tcx egress", "cali_tc_main", "Calico's eBPF dataplane") in found
@@ -142,7 +142,7 @@ def test_connect_hooks_of_a_cgroup_are_found(stage: Stage) -> None:
         load(stage, CLIENT, 18, 10, 1, "cil_sock4_conne", "cgroup", folder, 10)
         load(stage, CLIENT, 8, 0, 1, "sd_fw_egress", "cgroup", folder, 1)
         host = stage.collect()
-        assert stage.real([TCP]) == ["connected"]
+        assert stage.real([TCP], expected=["connected"]) == ["connected"]
     found = places(host, "eth-c")
     assert {("cgroup connect4", "cil_sock4_conne", "Cilium")} <= found
     assert {name for place, name, _ in found if place == "cgroup egress"} == {"sd_fw_egress"}

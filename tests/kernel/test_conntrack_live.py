@@ -6,6 +6,7 @@ A client, a router that translates 10.96.0.10 to 10.2.0.2, and a server, each in
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import threading
@@ -26,15 +27,18 @@ from skoopctl.evidence.payload import program_source
 from skoopctl.evidence.request import NETNS_ITEMS, Request
 from skoopctl.kernel.build import build_host
 from skoopctl.kernel.conntrack import Connection
+from tests.lab.node_host import wait_until
 from tests.support.kernel_dump import dump_in, inside, ip, namespaces
 
 pytestmark = pytest.mark.lab
 
-CLIENT, ROUTER, SERVER = "t-ct-client", "t-ct-router", "t-ct-server"
+CLIENT, ROUTER, SERVER = (f"t-ct-{os.getpid()}-{each}" for each in ("client", "router", "server"))
 VIRTUAL, REAL, GONE, SOURCE = "10.96.0.10", "10.2.0.2", "10.2.0.99", "10.1.0.2"
 OLD_PORT, FREE_PORT = 40001, 41000
 WAIT_S = 6.0
 """Longer than ARP asks in vain: then the router says that the host is unreachable."""
+LONG_S = 20.0
+"""For what is predicted to come."""
 DNAT = f"-t nat -A PREROUTING -d {VIRTUAL} -p {{}} --dport 80 -j DNAT --to-destination {REAL}:80"
 OLD_TCP = f"-p tcp -d {VIRTUAL} --dport 80 -t 300"
 OLD_UDP = f"-p udp -d {VIRTUAL} --dport 80 -t 300"
@@ -67,9 +71,11 @@ class Lab:
         more = ["--dst-nat", f"{goal}:80"] if goal else []
         run(ROUTER, "conntrack", "-I", *words.split(), "-s", SOURCE, "--sport", str(port), *more)
 
-    def tries(self, port: int, protocol: str = "tcp") -> str:
-        """Return what a client with this source port gets."""
-        return {"tcp": _connect, "udp": _ask}[protocol](port)
+    def tries(self, port: int, protocol: str = "tcp", expected: str = "timeout") -> str:
+        """Return what a client with this source port gets; what is expected to come is waited for."""
+        if protocol == "tcp":
+            return _connect(port, WAIT_S if expected == "timeout" else LONG_S)
+        return _ask(port, LONG_S if expected == "connected" else 1.0)
 
     def predicts(self, ports: str, protocol: str = "tcp") -> PathResult:
         """Walk the same flow through what the node program reads; ``ports`` is the client's range."""
@@ -138,9 +144,9 @@ def _nsids(namespace: str) -> dict[int, int]:
     return {entry["nsid"]: inode(entry["name"]) for entry in listed if "name" in entry}
 
 
-def _connect(port: int) -> str:
+def _connect(port: int, wait_s: float) -> str:
     with inside(CLIENT), socket.socket() as client:
-        client.settimeout(WAIT_S)
+        client.settimeout(wait_s)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         client.bind((SOURCE, port))
         try:
@@ -154,9 +160,9 @@ def _connect(port: int) -> str:
     return "connected"
 
 
-def _ask(port: int) -> str:
+def _ask(port: int, wait_s: float) -> str:
     with inside(CLIENT), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(1.0)
+        client.settimeout(wait_s)
         client.bind((SOURCE, port))
         client.connect((VIRTUAL, 80))
         client.send(b"?")
@@ -227,7 +233,7 @@ def only(result: PathResult) -> str:
 def agree(lab: Lab, port: int, protocol: str = "tcp") -> str:
     """Return what the kernel and the walk say alike about one source port."""
     predicted = only(lab.predicts(f"{port} {port}", protocol))
-    assert lab.tries(port, protocol) == predicted
+    assert lab.tries(port, protocol, predicted) == predicted
     return predicted
 
 
@@ -322,8 +328,11 @@ def test_a_segment_in_the_middle_begins_a_connection_when_loose(lab: Lab, loose:
         client.connect((REAL, 80))
         run(ROUTER, "conntrack", "-F")
         client.send(b"data")
-        entries = run(ROUTER, "conntrack", "-L", "-p", "tcp")
-    assert ("dport=80" in entries) == goes_on
+
+        def is_tracked() -> bool:
+            return "dport=80" in run(ROUTER, "conntrack", "-L", "-p", "tcp")
+
+        assert wait_until(is_tracked, LONG_S if goes_on else 0.0) == goes_on
     state = Table(loose=loose == "1").track(packet(flags=Flags.ACK)).state
     assert (state is CtState.NEW) == goes_on
 
@@ -335,7 +344,7 @@ def test_the_dump_says_what_conntrack_says(lab: Lab) -> None:
     lab.entry(f"{OLD_TCP} --state ESTABLISHED -u ASSURED,SEEN_REPLY")
     lab.entry(f"{OLD_UDP} -m 7", port=OLD_PORT + 1)
     lab.entry(f"{OLD_UDP} -w 9", port=OLD_PORT + 2)
-    assert lab.tries(FREE_PORT) == "connected"
+    assert lab.tries(FREE_PORT, expected="connected") == "connected"
     table = build_host(evidence("1 2")).root_netns.conntrack
     assert table is not None
     assert table.complete

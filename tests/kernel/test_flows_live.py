@@ -350,9 +350,10 @@ def test_a_client_sees_what_was_predicted(case: Case) -> None:
         for where, command in case.steps:
             stage.run(where, command.replace("MAC", mac))
         host = stage.collect()
-        real = stage.real(case.flows, case.timeout_s)
-    paths = [predicted(host, flow) for flow in case.flows]
+        paths = [predicted(host, flow) for flow in case.flows]
+        expected = [as_seen(path) for path in paths]
+        real = stage.real(case.flows, case.timeout_s, expected)
     named = [f"{flow.protocol}{flow.family}" for flow in case.flows]
-    assert dict(zip(named, map(as_seen, paths), strict=True)) == dict(zip(named, real, strict=True))
+    assert dict(zip(named, expected, strict=True)) == dict(zip(named, real, strict=True))
     found = {walked.last.cause for path in paths for branch in path.branches for walked in branch.walks}
     assert set(case.causes) <= found

@@ -5,6 +5,7 @@ kube-proxy's dumps are of its version 1.36.2, Calico's of its own test suite (`t
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.support.recorded_rules import DUMPS, RULESETS, comes_back, named, rul
 
 pytestmark = pytest.mark.lab
 
-NAMESPACE = "skt-restore"
+NAMESPACE = f"skt-restore-{os.getpid()}"
 
 
 def run(*argv: str, stdin: str = "") -> str:

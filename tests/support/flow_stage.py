@@ -23,6 +23,7 @@ from tests.lab.node_host import NodeHost
 CLIENT, ROUTER, SERVER = "client", "router", "server"
 ADDRESSES = {4: ("10.9.1.2", "10.9.2.2"), 6: ("fd09:1::2", "fd09:2::2")}
 PORT = 80
+LONG_S = 20.0
 
 _PREPARE = """
 for c in all default; do
@@ -60,23 +61,23 @@ while True:
 """
 _CLIENT = """
 import errno, json, select, socket, struct, sys, threading
-flows, timeout = json.loads(sys.argv[1]), float(sys.argv[2])
+flows = json.loads(sys.argv[1])
 results = [None] * len(flows)
 def name(error):
     return errno.errorcode.get(error.errno, str(error.errno)) if error.errno else "timeout"
-def tcp(family, address, port):
+def tcp(family, address, port, timeout):
     s = socket.socket(family, socket.SOCK_STREAM)
     s.settimeout(timeout)
     s.connect((address, port))
     return "connected"
-def udp(family, address, port):
+def udp(family, address, port, timeout):
     s = socket.socket(family, socket.SOCK_DGRAM)
     s.settimeout(timeout)
     s.connect((address, port))
     s.send(b"?")
     s.recv(64)
     return "connected"
-def icmp(family, address, port):
+def icmp(family, address, port, timeout):
     six = family == socket.AF_INET6
     s = socket.socket(family, socket.SOCK_DGRAM, 58 if six else 1)
     s.setsockopt(41 if six else 0, 25 if six else 11, 1)  # IPV6_RECVERR, IP_RECVERR
@@ -89,10 +90,10 @@ def icmp(family, address, port):
         return "timeout"
     s.recv(256)
     return "connected"
-def one(index, protocol, address, port):
+def one(index, protocol, address, port, timeout):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        results[index] = globals()[protocol](family, address, port)
+        results[index] = globals()[protocol](family, address, port, timeout)
     except socket.timeout:
         results[index] = "timeout"
     except OSError as error:
@@ -148,10 +149,21 @@ class Stage:
         assert answer.status == 0, answer.stderr
         return build_host(answer.evidence)
 
-    def real(self, flows: Sequence[Wanted], timeout_s: float = 1.2) -> list[str]:
-        """Return what a real client gets: ``connected``, ``timeout``, or an errno by its name."""
-        asked = json.dumps([(flow.protocol, flow.destination, flow.port) for flow in flows])
-        program = shlex.join(["python3", "-c", _CLIENT, asked, str(timeout_s)])
+    def real(
+        self, flows: Sequence[Wanted], timeout_s: float = 1.2, expected: Sequence[str] = ()
+    ) -> list[str]:
+        """Return what a real client gets: ``connected``, ``timeout``, or an errno by its name.
+
+        What is ``expected`` of a flow is waited for as long as it takes, unless it is that nothing comes.
+        """
+        waits = [timeout_s if word == "timeout" else LONG_S for word in expected] or [timeout_s] * len(flows)
+        asked = json.dumps(
+            [
+                (flow.protocol, flow.destination, flow.port, wait_s)
+                for flow, wait_s in zip(flows, waits, strict=True)
+            ]
+        )
+        program = shlex.join(["python3", "-c", _CLIENT, asked])
         answer: list[str] = json.loads(self.run(CLIENT, program))
         return answer
 

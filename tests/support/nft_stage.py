@@ -115,7 +115,7 @@ class Stage:
         """Send one echo request from the client, and wait for its answer."""
         request = bytes.fromhex("0800f7fd00010001")
         code = (
-            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); s.settimeout(1);"
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); s.settimeout(20);"
             f"s.sendto({request!r}, ('{address}', 0)); s.recv(99)"
         )
         subprocess.run(["nsenter", "-t", str(self.client_pid), "-n", "python3", "-c", code], check=True)
