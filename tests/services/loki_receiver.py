@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,6 +84,8 @@ class Receiver:
     connections: set[tuple[str, int]] = field(default_factory=set)
     flying: int = 0
     most_flying: int = 0
+    came: list[float] = field(default_factory=list)
+    """When each request came, in seconds since 1970."""
     hanging: int = 0
     """How many requests were left without a whole answer."""
     going: threading.Event = field(default_factory=threading.Event)
@@ -201,6 +204,7 @@ class Handler(BaseHTTPRequestHandler):
         packed = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {str(name): str(value) for name, value in self.headers.items()}
         with lock:
+            receiver.came.append(time.time())
             receiver.connections.add(self.client_address)
             receiver.problems += header_problems(self.path, headers)
             receiver.flying += 1

@@ -22,10 +22,12 @@ from skoopctl.events.words import line_of
 from skoopctl.sinks.connection import Access
 from skoopctl.sinks.loki import LokiSink
 from skoopctl.sinks.loki_queue import Batching
+from tests.lab.sshd_host import in_time
 from tests.services.loki_receiver import Receiver, Reply, loki_receiver, problems_of
+from tests.services.servers import free_port
 from tests.unit.events.made_events import DROP, WALL_NS, made
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 QUICK = Batching(age_s=0.05, first_backoff_s=0.05, most_backoff_s=0.2)
 SLOW = Batching(age_s=3600, first_backoff_s=0.05, most_backoff_s=0.2)
 """Nothing goes out by age."""
@@ -182,14 +184,14 @@ async def test_an_answer_that_got_lost_makes_no_event_appear_twice(loki: Receive
 @pytest.mark.parametrize("date", [False, True], ids=["seconds", "date"])
 async def test_loki_is_asked_again_no_sooner_than_it_wants(loki: Receiver, date: bool) -> None:
     """Retry-After is heeded, as seconds and as a date, though the own wait would be shorter."""
-    after = formatdate(time.time() + 6, usegmt=True) if date else "2"
+    then = int(time.time()) + 6
+    after = formatdate(then, usegmt=True) if date else "2"
     loki.replies = [Reply(429, "", {"Retry-After": after})]
     async with running(sink_at(loki)) as sink:
         sink.put(DROP)
-        await until(lambda: sink.tally.retries >= 1, "the refusal")
-        refused = time.monotonic()
         await until(lambda: sink.tally.sent == 1, "the event to be taken")
-    assert time.monotonic() - refused > 1.5
+    refused, taken = loki.came
+    assert taken > (then if date else refused + 2) - 0.1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 302])
@@ -244,9 +246,8 @@ async def test_a_line_that_loki_would_refuse_is_not_sent(loki: Receiver) -> None
 async def test_the_oldest_make_room_while_loki_is_down() -> None:
     """The queue is bounded; how many were dropped is exact, and what Loki gets once it is back are the newest."""
     said: list[tuple[str, str]] = []
-    with loki_receiver() as first:
-        pass
-    port = int(first.url.rpartition(":")[2])
+    port = free_port()
+    first = Receiver(f"http://127.0.0.1:{port}")
     sink = sink_at(first, replace(QUICK, queue=50), say=lambda event, text: said.append((event, text)))
     async with running(sink):
         for event in some(500):
@@ -265,8 +266,7 @@ async def test_the_oldest_make_room_while_loki_is_down() -> None:
 
 async def test_the_queue_is_bounded_in_size_too() -> None:
     """Long lines of a node that floods fill the memory no more than short ones."""
-    with loki_receiver() as gone:
-        pass
+    gone = Receiver(f"http://127.0.0.1:{free_port()}")
     async with running(sink_at(gone, replace(SLOW, queue_size=100_000))) as sink:
         for at in range(100):
             sink.put(made(function="x" * 10_000, mono_ns=at))
@@ -277,16 +277,16 @@ async def test_the_queue_is_bounded_in_size_too() -> None:
 async def test_put_never_waits_for_a_loki_that_hangs(loki: Receiver) -> None:
     """The event loop goes on, thousands of events are taken in meanwhile, and the request ends by its deadline."""
     loki.replies, loki.stuck = [Reply(hang=True)], True
-    access = Access(loki.url, timeout_s=1)
+    access = Access(loki.url, timeout_s=3)
     async with running(LokiSink(access, cluster="prod", batching=QUICK)) as sink:
         sink.put(DROP)
-        await until(lambda: loki.hanging == 1, "the request")
+        await until(lambda: loki.hanging >= 1, "the request")
         began = time.monotonic()
         for event in some(5000):
             sink.put(event)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < in_time(5)
         await until(lambda: sink.tally.retries >= 1, "the deadline")
-        assert "Loki gave no answer within 1 s" in sink.tally.last_error
+        assert "Loki gave no answer within 3 s" in sink.tally.last_error
         loki.stuck, loki.replies = False, []
         await until(lambda: sink.tally.sent == 5001, "all events")
 
@@ -329,7 +329,7 @@ async def test_an_end_does_not_wait_for_a_loki_that_hangs(loki: Receiver) -> Non
         for event in some(7):
             sink.put(event)
         assert not await sink.drain(0.3)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < in_time(8)
     assert (sink.tally.dropped, sink.tally.sent, sink.length) == (7, 0, 0)
 
 
