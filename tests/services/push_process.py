@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import yaml
 
-from tests.services.servers import free_port, wait_until
+from tests.services.servers import ANSWER_S, free_port, wait_until
 
 INTERVAL_S = 1
 ROOT = Path(__file__).parents[2]
@@ -78,12 +78,13 @@ class Pushing:
         assert self.process is not None
         began = time.monotonic()
         self.process.terminate()
-        return self.process.wait(30), time.monotonic() - began
+        return self.process.wait(60), time.monotonic() - began
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
         """Ask the page; 0 where nobody answers."""
         try:
-            with urlopen(Request(self.url + path, headers=headers or {}), timeout=10) as answer:  # noqa: S310 - ours
+            request = Request(self.url + path, headers=headers or {})  # noqa: S310 - ours
+            with urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310 - ours
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.read().decode()

@@ -18,6 +18,8 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 DEADLINE_S = 60.0
+ANSWER_S = 60.0
+"""How long one answer of a server may take on a busy machine."""
 FIRST_PORT, PORTS_EACH = 20_000, 500
 """Below the kernel's own (ip_local_port_range), and some for each process of the tests."""
 _TURNS = itertools.count()
@@ -112,7 +114,7 @@ scrape_configs:
 
 def query(url: str, expression: str) -> dict[tuple[tuple[str, str], ...], float]:
     """Return the answer of an instant query: values by labels, without those that a scrape adds."""
-    with urlopen(f"{url}/api/v1/query?query={quote(expression)}", timeout=10) as answer:  # noqa: S310 - loopback
+    with urlopen(f"{url}/api/v1/query?query={quote(expression)}", timeout=ANSWER_S) as answer:  # noqa: S310 - loopback
         rows = json.load(answer)["data"]["result"]
     found = {}
     for row in rows:
@@ -123,6 +125,6 @@ def query(url: str, expression: str) -> dict[tuple[tuple[str, str], ...], float]
 
 def alerts(url: str) -> set[tuple[str, str]]:
     """Return the alerts that fire or are pending: name and summary."""
-    with urlopen(f"{url}/api/v1/alerts", timeout=10) as answer:  # noqa: S310 - loopback
+    with urlopen(f"{url}/api/v1/alerts", timeout=ANSWER_S) as answer:  # noqa: S310 - loopback
         rows = json.load(answer)["data"]["alerts"]
     return {(row["labels"]["alertname"], row["annotations"]["summary"]) for row in rows}
