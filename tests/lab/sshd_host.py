@@ -126,7 +126,7 @@ class SshdHost:
             assert process.poll() is None, f"sshd on port {port} has ended: {self.log(port)}"
             return port in self.listening()
 
-        wait_for(listens, f"sshd on port {port}")
+        wait_for(listens, f"sshd on port {port}", 120)
 
     def _private_files(self, port: int, users: str, sudoers: str, files: Mapping[str, str]) -> str:
         """Write files that only this server sees; return the shell commands that put them in place."""
@@ -163,10 +163,12 @@ class SshdHost:
         return (self.folder / f"sshd-{port}.log").read_text()
 
     def kill(self, port: int) -> None:
-        """End one server with all its sessions."""
+        """End one server with all its sessions, and wait until its port is free for another."""
         process = self.running.pop(port)
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
+        # The server itself is killed because its parent has ended, and may be there for a moment longer.
+        wait_for(lambda: port not in self.listening(), f"the end of sshd on port {port}")
 
     def _spawn(self, port: int, before: str, words: list[str]) -> subprocess.Popen[bytes]:
         script = f"{before}exec /usr/sbin/sshd -D -e -f /dev/null {shlex.join(words)}"
@@ -218,7 +220,7 @@ class SshdHost:
     def connect(self, port: int) -> socket.socket:
         """Return a socket of the server's namespace that is connected to one of its ports."""
         made: list[socket.socket] = []
-        _in_namespace(self.server, lambda: made.append(socket.create_connection((SERVER, port), 5)))
+        _in_namespace(self.server, lambda: made.append(socket.create_connection((SERVER, port), 60)))
         return made[0]
 
     def stop(self) -> None:

@@ -49,6 +49,7 @@ def behind(sshd: SshdHost, **changes: Any) -> InventoryHost:
 @pytest.mark.parametrize("way", [BASTION, f"{BASTION},root@127.0.0.1:{SECOND}"])
 def test_a_node_behind_bastions_is_logged_in_to(sshd: SshdHost, way: str) -> None:
     """Commands run there, their whole output comes back, and nothing stays: no connection and no thread."""
+    wait_for(lambda: sshd.connections(22) == 0, "the end of an earlier session's connection")
     before = set(threading.enumerate())
     with session(behind(sshd, jump=way)) as opened:
         assert len(opened.run(("seq", "200000")).stdout) == 1_288_895
