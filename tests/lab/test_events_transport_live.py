@@ -153,10 +153,10 @@ def test_a_killed_event_program_comes_again_and_rounds_go_on(sshd: SshdHost, tmp
     """SIGKILL on the node: the break is told, the probe runs again, and not a round is lost."""
     with started(sshd, tmp_path, "udp", "packetloss", "-d", "10m", "--interval", "1s") as process:
         heard = Heard(process)
-        wait_for(lambda: len(heard.of("probe")) == 1, "the event program")
+        wait_for(lambda: len(heard.of("probe")) >= 1, "the event program")
         (before,) = loaders(sshd)
         sshd.inside(NODE, "kill", "-9", str(before))
-        wait_for(lambda: len(heard.of("probe")) == 2, "another event program")
+        wait_for(lambda: len(heard.of("probe")) >= 2, "another event program")
         assert [pid for pid in loaders(sshd) if pid != before]
         came = len(heard.of("round"))
         wait_for(lambda: len(heard.of("round")) >= came + 3, "rounds beside it")
@@ -165,7 +165,9 @@ def test_a_killed_event_program_comes_again_and_rounds_go_on(sshd: SshdHost, tmp
         assert process.wait(60) == 130
     rounds = heard.of("round")
     assert [line["round"] for line in rounds] == list(range(1, len(rounds) + 1))
-    assert [round(line["over_s"]) for line in rounds[1:]] == [1 + line["skipped"] for line in rounds[1:]]
+    # Each may begin late, and the next is the sooner then; together they are as long as that many rounds.
+    over_s = sum(line["over_s"] - 1 - line["skipped"] for line in rounds[1:])
+    assert abs(over_s) < 1.5, [(line["over_s"], line["skipped"]) for line in rounds[1:]]
     assert not heard.of("broken")
     (summary,) = heard.of("summary")
     assert not [each for each in summary["unavailable"] if "packetloss" in each["probes"]]
