@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 from importlib.util import find_spec
@@ -97,8 +98,10 @@ def test_a_compiler_does_not_outlive_the_program(tmp_path: Path) -> None:
 
 def compilers(children: Path) -> list[str]:
     """Return the children that have taken their limits: niceness 19 is the first of them."""
-    found = [each for each in children.read_text().split() if Path(f"/proc/{each}/stat").exists()]
-    stats = {each: Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split() for each in found}
+    stats = {}
+    for each in children.read_text().split():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            stats[each] = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
     return [each for each, fields in stats.items() if fields[16] == "19"]
 
 

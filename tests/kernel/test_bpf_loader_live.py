@@ -198,6 +198,9 @@ def test_a_lost_syn_ack_is_sent_again(wire: Pair, watch: Watch, family: int) -> 
 
 def test_a_healthy_pair_gives_no_events(wire: Pair) -> None:
     """Connections and datagrams that arrive are no events at all, and nothing is counted."""
+    for side in (wire.client, wire.server):
+        # A probe of the tail is sent after 8 ms without an answer: a machine that is busy is no loss of ours.
+        side.sysctl("net/ipv4/tcp_early_retrans", "0")
     with Watch(asked(wire, duration_s=2.0)) as watch:
         for family in (4, 6):
             near, far = wire.connected(family, 7009)
@@ -310,7 +313,7 @@ def test_times_of_the_start_and_cost_of_a_program_are_told(
     """Each step of a start has its time, and the kernel says what programs cost; ``make bench`` compares them."""
     with (
         wire.server.rule(4, "INPUT", "-p", "udp", "--dport", "7013", "-j", "DROP"),
-        Watch(asked(wire, duration_s=2.0, stats=True)) as watch,
+        Watch(asked(wire, duration_s=4.0, stats=True)) as watch,
     ):
         send_udp(wire.client, 4, ADDRESSES[4][1], 7013, 200)
         watch.wait()
