@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from skoopctl.dataplane.path import Network, walk
-from skoopctl.dataplane.topology import Topology
+from skoopctl.dataplane.topology import Station, Topology
 from skoopctl.dataplane.trace import Branch, Evidence, Outcome, PathResult, Verdict
 from skoopctl.dataplane.trace import Flow as Question
 from skoopctl.evidence.frames import decode_answer
@@ -48,17 +48,26 @@ def collect(items: tuple[str, ...] | None = None) -> Host:
     return build_host(evidence)
 
 
-def settle(patience_s: float = 1.2) -> None:
+def settle(patience_s: float = 1.2, long_s: float = 20.0) -> None:
     """Wait until devices have their carrier and bridge ports forward: a work queue of the kernel sees to it.
 
-    A device that a line took down keeps its peer without carrier; then this waits in vain, and that is well.
+    A device that a line took down keeps its peer without carrier; then this waits in vain, and that is well. Where
+    both ends of a veth are up the carrier must come, however late the work queue of a busy machine is.
     """
-    end = time.monotonic() + patience_s
-    while time.monotonic() < end:
-        links = [link for netns in collect(("link",)).namespaces.values() for link in netns.links.values()]
-        if not any(_unsettled(link) for link in links):
+    began = time.monotonic()
+    while (waited_s := time.monotonic() - began) < long_s:
+        topology = Topology({HOST: collect(("link", "nsid"))})
+        stations = [Station(netns, link) for netns in topology.namespaces() for link in netns.links.values()]
+        if not any(_unsettled(station.link) for station in stations):
+            return
+        if waited_s > patience_s and not any(_will_settle(topology, station) for station in stations):
             return
         time.sleep(0.02)
+
+
+def _will_settle(topology: Topology, station: Station) -> bool:
+    peer = topology.peer(station)
+    return station.link.up and not station.link.carrier and peer is not None and peer.link.up
 
 
 def _unsettled(link: Link) -> bool:

@@ -135,7 +135,7 @@ def test_nothing_outlives_the_harness(number: signal.Signals) -> None:
     assert not list(Path("/run/netns").glob("skoop-fuzz-*"))
 
 
-def _wait(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def _wait(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
