@@ -44,6 +44,15 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+LISTEN = """word => {
+  window.wasSaid = false;
+  const look = () => {
+    window.wasSaid ||= [...document.querySelectorAll('button')].some(each => each.textContent === word);
+  };
+  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+"""Keeps in mind whether a button has had a word on it: it may have it for two seconds, and we look late."""
+
 Serve = Callable[..., str]
 
 

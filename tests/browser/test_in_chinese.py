@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from skoopctl.recorded import recorded_bundle
-from tests.browser.conftest import Open, Serve
+from tests.browser.conftest import LISTEN, Open, Serve
 from tests.unit.web.test_run import kept_text
 
 pytestmark = pytest.mark.browser
@@ -50,8 +50,9 @@ def test_a_hop_is_clicked_and_told_in_chinese(serve: Serve, tab: Open) -> None:
 def test_a_fix_is_copied_in_chinese(serve: Serve, tab: Open) -> None:
     """The button is called so in Chinese, says that it copied, and is itself again afterwards."""
     page = tab(serve(*MANUAL), permissions=["clipboard-read", "clipboard-write"]).page
+    page.evaluate(LISTEN, "已复制")
     page.get_by_role("button", name="复制", exact=True).first.click()
-    page.get_by_role("button", name="已复制").wait_for()
+    page.wait_for_function("() => window.wasSaid")
     copied = page.evaluate("() => navigator.clipboard.readText()")
     assert copied == "iptables -t filter -D INPUT -s 192.168.3.87/32 -j DROP"
     page.get_by_role("button", name="复制", exact=True).first.wait_for()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from skoopctl.recorded import recorded_bundle
-from tests.browser.conftest import Open, Serve
+from tests.browser.conftest import LISTEN, Open, Serve
 from tests.unit.web.test_run import kept_text
 
 pytestmark = pytest.mark.browser
@@ -159,8 +159,9 @@ def test_the_keyboard_alone_is_enough(serve: Serve, tab: Open) -> None:
 def test_a_fix_is_copied(serve: Serve, tab: Open) -> None:
     """The button puts the command into the clipboard, and says so."""
     page = tab(serve(*MANUAL), permissions=["clipboard-read", "clipboard-write"]).page
+    page.evaluate(LISTEN, "Copied")
     page.get_by_role("button", name="Copy").first.click()
-    page.get_by_role("button", name="Copied").wait_for()
+    page.wait_for_function("() => window.wasSaid")
     copied = page.evaluate("() => navigator.clipboard.readText()")
     assert copied == "iptables -t filter -D INPUT -s 192.168.3.87/32 -j DROP"
 
