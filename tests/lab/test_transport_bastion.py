@@ -71,7 +71,7 @@ def test_a_host_behind_a_bastion_answers(sshd: SshdHost) -> None:
 def test_a_hundred_hosts_behind_a_stock_bastion_all_answer_through_one_login(sshd: SshdHost) -> None:
     """Neither MaxStartups 10:30:100 nor MaxSessions 10 of either server costs a host."""
     before = logins(sshd, 22)
-    results = ask_all([behind(sshd, number) for number in range(1, 101)], SAY, connect_s=30)
+    results = ask_all([behind(sshd, number) for number in range(1, 101)], SAY, connect_s=60)
     assert Counter(result.status for result in results) == {HostStatus.OK: 100}
     assert {result.stdout for result in results} == {b"hello"}
     assert logins(sshd, 22) == before + 1
@@ -95,7 +95,7 @@ def test_a_chain_of_two_bastions_works(sshd: SshdHost) -> None:
     """Each is logged in to once, through the one before it."""
     before = logins(sshd, 22), logins(sshd, SECOND)
     way = f"{BASTION},root@127.0.0.1:{SECOND}"
-    results = ask_all([behind(sshd, number, jump=way) for number in range(1, 21)], SAY, connect_s=30)
+    results = ask_all([behind(sshd, number, jump=way) for number in range(1, 21)], SAY, connect_s=60)
     assert {result.status for result in results} == {HostStatus.OK}
     assert (logins(sshd, 22), logins(sshd, SECOND)) == (before[0] + 1, before[1] + 1)
 

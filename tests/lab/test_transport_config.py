@@ -184,7 +184,7 @@ def test_identities_only_keeps_the_agents_other_keys_at_home(
         assert asked(sshd, home, f"{section}\n IdentitiesOnly yes\n").status is HostStatus.OK
     finally:
         agent.terminate()
-        agent.wait(5)
+        agent.wait(60)
 
 
 def test_a_match_exec_that_hangs_costs_one_connect_deadline(sshd: SshdHost, home: Path) -> None:

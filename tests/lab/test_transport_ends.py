@@ -25,7 +25,7 @@ USERS = f"{NEEDS}:x:4761:4761::/:/bin/sh\n{FREE}:x:4762:4762::/:/bin/sh\n"
 RULES = f"root ALL=(ALL) ALL\n{NEEDS} ALL=(ALL) ALL\n{FREE} ALL=(ALL) NOPASSWD: ALL\n"
 GONE_S = 1.0
 """How long anything of ours may be on a node after we are gone."""
-TIMEOUT_S = "12"
+TIMEOUT_S = "20"
 """An item has half of that, less a little: for so long the programs of both nodes can be seen hanging."""
 
 
@@ -133,7 +133,7 @@ def job(sshd: SshdHost, tmp_path: Path) -> Iterator[Run]:
     made = Run(sshd, tmp_path, (PLAIN, PTY))
     yield made
     made.process.kill()
-    made.process.communicate(timeout=10)
+    made.process.communicate(timeout=60)
 
 
 BECOMING = {

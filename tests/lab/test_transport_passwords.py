@@ -210,7 +210,7 @@ def test_nobody_is_asked_for_a_key_that_the_agent_holds(
         assert asked == []
     finally:
         agent.terminate()
-        agent.wait(5)
+        agent.wait(60)
 
 
 def encrypted(sshd: SshdHost, folder: Path) -> Path:

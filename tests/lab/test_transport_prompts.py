@@ -152,12 +152,12 @@ def test_the_passphrase_of_a_key_that_is_needed_is_asked_for_once(sshd: SshdHost
     key.write_bytes(sshd.user_key.read_bytes())
     key.chmod(0o600)
     run("ssh-keygen", "-q", "-p", "-N", PHRASE, "-f", str(key))
-    with terminal(inventory, "-u", "root", "--private-key", str(key), "--connect-timeout", "6") as screen:
+    with terminal(inventory, "-u", "root", "--private-key", str(key), "--connect-timeout", "12") as screen:
         prompt = f"passphrase of {key} (empty: do without): "
         screen.expect(prompt)
         screen.type("mistyped")
         screen.expect(prompt + "\r\n" + prompt)
-        screen.linger(7)
+        screen.linger(13)
         screen.type(PHRASE)
         assert screen.end() == 0, screen.screen
         assert screen.screen.count("passphrase of") == 2
@@ -182,7 +182,7 @@ def test_in_the_background_nobody_is_asked(inventory: Path, sshd: SshdHost) -> N
         env=os.environ | {"PYTHONPATH": str(Path(skoopctl.__file__).parents[1])},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         cwd=sshd.folder,
     )

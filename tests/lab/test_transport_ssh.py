@@ -138,7 +138,7 @@ def test_a_key_with_a_passphrase_comes_from_the_agent(
         assert ask(target(sshd, key_file=None)).status is HostStatus.OK
     finally:
         agent.terminate()
-        agent.wait(5)
+        agent.wait(60)
 
 
 def test_an_unknown_host_key_is_refused_with_the_command_that_would_accept_it(
@@ -245,7 +245,7 @@ def test_a_proxy_command_of_ssh_config_is_used(sshd: SshdHost, tmp_path: Path) -
     assert result.status is HostStatus.UNREACHABLE
     assert "the ProxyCommand said:" in str(result.error)
     assert sshd.log(22).count("Accepted publickey") == before + 1
-    assert not processes(f"{SERVER}:2999")
+    wait_for(lambda: not processes(f"{SERVER}:2999"), "the end of the ProxyCommand")
 
 
 def test_a_user_without_sudo_rights_is_denied(sshd: SshdHost) -> None:
@@ -287,12 +287,12 @@ def test_a_firewall_that_drops_costs_one_connect_deadline(sshd: SshdHost) -> Non
     rule = ["INPUT", "-p", "tcp", "--dport", "2998", "-j", "DROP"]
     run("ip", "netns", "exec", sshd.server, "iptables", "-A", *rule)
     try:
-        result = ask(target(sshd, port=2998), connect_s=0.3)
+        result = ask(target(sshd, port=2998), connect_s=2)
     finally:
         run("ip", "netns", "exec", sshd.server, "iptables", "-D", *rule)
     assert result.status is HostStatus.TIMEOUT
     assert f"a TCP connection to {SERVER}:2998" in str(result.error)
-    assert result.elapsed_s < in_time(2)
+    assert result.elapsed_s < in_time(4)
 
 
 def test_an_address_that_nobody_has_costs_one_connect_deadline(sshd: SshdHost) -> None:
@@ -305,7 +305,7 @@ def test_an_address_that_nobody_has_costs_one_connect_deadline(sshd: SshdHost) -
 def test_a_server_that_says_nothing_costs_one_connect_deadline(sshd: SshdHost) -> None:
     """A port that accepts and stays silent is told apart from one that does not accept."""
     with sshd.listener(2997):
-        result = ask(target(sshd, port=2997), connect_s=0.3)
+        result = ask(target(sshd, port=2997), connect_s=2)  # long enough to connect on a busy machine
     assert result.status is HostStatus.TIMEOUT
     assert "accepts connections and says nothing" in str(result.error)
 
@@ -322,7 +322,7 @@ def test_a_server_that_is_not_ssh_is_told_apart(sshd: SshdHost) -> None:
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
-        result = ask(target(sshd, port=2996), connect_s=5)
+        result = ask(target(sshd, port=2996), connect_s=30)
     assert result.status is HostStatus.UNREACHABLE
     assert "is that port sshd's?" in str(result.error)
 
@@ -380,7 +380,7 @@ def test_one_hanging_host_does_not_hold_up_the_others(sshd: SshdHost) -> None:
         target(sshd, name="closed", port=2999),
         target(sshd, name="also-good"),
     ]
-    results = asyncio.run(run_fleet(hosts, ECHO, deadlines=Deadlines(program_s=0.7)))
+    results = asyncio.run(run_fleet(hosts, ECHO, deadlines=Deadlines(program_s=5)))
     assert [(r.host, r.status.value) for r in results] == [
         ("good", "ok"),
         ("hangs", "timeout"),

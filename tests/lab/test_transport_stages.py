@@ -186,9 +186,9 @@ def test_a_connection_whose_packets_vanish_is_noticed_by_its_keepalives(
 ) -> None:
     """Four silent keepalives end it, before any deadline does; what had come is kept.
 
-    At 5 s each, as in production, that is 20 s; here they are five times as fast.
+    At 5 s each, as in production, that is 20 s; here they are faster.
     """
-    monkeypatch.setattr(connecting, "KEEPALIVE_S", 1.0)
+    monkeypatch.setattr(connecting, "KEEPALIVE_S", 2.0)
     cut = ["INPUT", "-p", "tcp", "--dport", "22", "-j", "DROP"]
     job = Job("sh -c 'echo half; sleep 2; exec sleep 1000.75'")
 
@@ -204,5 +204,5 @@ def test_a_connection_whose_packets_vanish_is_noticed_by_its_keepalives(
     finally:
         run("ip", "netns", "exec", sshd.server, "iptables", "-D", *cut)
     assert (row.status, row.stdout) == (HostStatus.PARTIAL, b"half\n")
-    # The last answer came a second before the cut at most, and a little more where the server is slow to answer.
-    assert 2.8 < took < in_time(6)
+    # The last answer came two seconds before the cut at most, and one more where the server is slow to answer.
+    assert 5 < took < in_time(12)
