@@ -79,11 +79,11 @@ class NodeHost:
     def stop(self) -> None:
         """End everything in the host: its first process takes the rest along."""
         os.kill(self.pid, signal.SIGKILL)
-        self.holder.wait(10)
+        self.holder.wait(60)
         assert self.holder.stdout is not None
         self.holder.stdout.close()
         for pod in self.pods:
-            pod.wait(10)
+            pod.wait(60)
 
     def inside(self, *argv: str) -> list[str]:
         """Return a command line that runs in the host."""

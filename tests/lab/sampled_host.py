@@ -18,7 +18,7 @@ from skoopctl.evidence.rounds import HOST, Change, Round, RoundReader
 from skoopctl.lab.cgroups import hierarchies
 from tests.lab.node_host import wait_until
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 UID = "5f0d2c1a-7b3e-4d69-9c58-{:012d}"
 
 
