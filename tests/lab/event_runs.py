@@ -137,8 +137,11 @@ def is_nobodys(event: Json) -> bool:
 
 
 def of_a_late_login(what: Json, pods_of: list[str]) -> bool:
-    """Return whether a node was late: on a machine with much to do, the login of skoopctl itself is."""
-    late = what["kind"].endswith("-slow") or what["kind"] == "retransmit-probe"
+    """Return whether a node was late: on a machine with much to do, the login of skoopctl itself is.
+
+    What comes late is acknowledged late, and sent again by one timer or another.
+    """
+    late = what["kind"].endswith("-slow") or what["kind"].startswith("retransmit")
     return late and not any(pods_of)
 
 
