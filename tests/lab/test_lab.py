@@ -69,7 +69,8 @@ def test_the_recorded_truth_comes_true(lab_of: Callable[[LabOptions], Lab], opti
         {
             lab.source(names[recorded]): [Flow(row[0], moved(row[1]), row[2]) for row in rows]
             for recorded, rows in truth.items()
-        }
+        },
+        timeout_s=PATIENCE_S / 2,
     )
     wrong = []
     compared = 0

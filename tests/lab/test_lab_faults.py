@@ -21,6 +21,8 @@ from skoopctl.lab.topology import plan_lab
 sys.path.insert(0, str(Path(__file__).parent))
 from running_lab import MODES, PATIENCE_S, TIMEOUT_S, named
 
+from tests.lab.node_host import wait_until
+
 pytestmark = pytest.mark.lab
 
 Snapshot = Mapping[str, Mapping[str, object]]
@@ -128,7 +130,8 @@ def test_a_fault_breaks_what_it_says_and_is_undone_exactly(
         assert {result.outcome for result in chances} > {Outcome.CONNECTED}
     else:
         assert seen.outcome is expected
-    assert snapshot(lab) == before
+    # A device that is up again has its carrier and its routes a moment later.
+    assert wait_until(lambda: snapshot(lab) == before), (before, snapshot(lab))
     assert lab.probe(source, [flow], timeout_s=PATIENCE_S)[0].outcome is Outcome.CONNECTED
 
 
