@@ -73,10 +73,12 @@ def test_it_names_the_pod_in_trouble_and_stays_until_it_is_interrupted() -> None
         ]
         url = re.search(r"^Prometheus +(http://127\.0\.0\.1:\d+)", said, re.MULTILINE)
         assert url is not None
-        assert query(url.group(1), 'sum(skoopctl_push_node_up{cluster="lab"})') == {(): 3.0}
+        # A scrape that takes too long leaves nothing until the next.
+        up = 'sum(skoopctl_push_node_up{cluster="lab"})'
+        wait_until(lambda: query(url.group(1), up) == {(): 3.0}, "all nodes")
         assert set(parts()) == {"prometheus", "prometheus-pushgateway", "push"}
         demo.send_signal(signal.SIGINT)
-        rest, errors = demo.communicate(timeout=60)
+        rest, errors = demo.communicate(timeout=120)
     finally:
         demo.kill()
     assert demo.returncode == 0, errors
@@ -93,7 +95,7 @@ def test_a_part_that_is_killed_ends_the_demo_and_leaves_nothing() -> None:
     try:
         lines_until(demo, "All of it runs")
         os.kill(parts()["prometheus"], signal.SIGKILL)
-        _, errors = demo.communicate(timeout=60)
+        _, errors = demo.communicate(timeout=120)
     finally:
         demo.kill()
     assert demo.returncode == 2

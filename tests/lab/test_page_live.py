@@ -58,14 +58,19 @@ class Live:
         """Return how far it is."""
         return dict(json.loads(self.get("progress")))
 
-    def wait(self, *, running: bool) -> dict[str, object]:
-        """Return the progress as soon as it is so."""
+    def wait(self) -> dict[str, object]:
+        """Return the progress as soon as nothing is collected any more."""
         end = time.monotonic() + DEADLINE_S
-        while time.monotonic() < end:
-            found = self.progress()
-            if found["running"] is running:
-                return found
-        raise AssertionError(found)
+        while (found := self.progress())["running"]:
+            assert time.monotonic() < end, found
+        return found
+
+    def collecting(self) -> None:
+        """Press the button until it is seen collecting: it may be over before one looks."""
+        end = time.monotonic() + DEADLINE_S
+        while not self.progress()["running"]:
+            assert time.monotonic() < end
+            self.press()
 
 
 @pytest.fixture
@@ -102,7 +107,7 @@ def test_a_fault_is_seen_after_collecting_again(lab: Lab, live: Live) -> None:
     try:
         assert "<title>PASS" in live.get(), "nothing is collected by looking"
         live.press()
-        found = live.wait(running=False)
+        found = live.wait()
         assert (found["number"], found["problem"]) == (2, "")
         assert found["done"] == found["total"]
         broken = live.get()
@@ -111,15 +116,14 @@ def test_a_fault_is_seen_after_collecting_again(lab: Lab, live: Live) -> None:
     assert "<title>FAIL" in broken
     assert "drops VXLAN packets from 192.168.3.87" in broken
     live.press()
-    assert live.wait(running=False)["number"] == 3
+    assert live.wait()["number"] == 3
     assert "<title>PASS" in live.get()
 
 
 def test_ctrl_c_while_it_collects_leaves_nothing(lab: Lab, live: Live) -> None:
     """The end comes at once, and no program of ours is left on a host."""
     assert lab.options.nodes == 3
-    live.press()
-    live.wait(running=True)
+    live.collecting()
     live.process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     _, err = live.process.communicate(timeout=DEADLINE_S)
