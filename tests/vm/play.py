@@ -15,6 +15,8 @@ from tests.vm.truth import HOST, Heard, Row
 
 PROGRAM = "/run/inside.py"
 PATIENCE_S = 2.5
+LONG_S = 30.0
+"""For answers that are known to come."""
 SETTINGS = (
     "net.ipv4.neigh.default.retrans_time_ms=200",
     "net.ipv6.neigh.default.retrans_time_ms=200",
@@ -38,22 +40,29 @@ def prepare(guest: Guest) -> None:
     guest.put(PROGRAM, (Path(__file__).parent / "inside.py").read_text())
 
 
-def play(guest: Guest, scenario: Scenario) -> tuple[Bundle, tuple[Row, ...]]:
-    """Return what was collected before anything was sent, and what became of each flow."""
+def play(guest: Guest, scenario: Scenario, known: tuple[Row, ...] = ()) -> tuple[Bundle, tuple[Row, ...]]:
+    """Return what was collected before anything was sent, and what became of each flow.
+
+    ``known`` is what became of them before: as many answers are waited for for longer.
+    """
     server = ""
     try:
         guest.run("bash -s", PRELUDE + scenario.script)
         server = guest.run(f"python3 {PROGRAM} serve", json.dumps(scenario.serve)).split()[-1]
         bundle = collected(guest)
         heard = {
-            tried: answer for first in (True, False) for tried, answer in _tried(guest, scenario, first=first)
+            tried: answer
+            for first in (True, False)
+            for tried, answer in _tried(guest, scenario, known, first=first)
         }
         return bundle, tuple(Row(tried, heard[tried]) for tried in scenario.tries)
     finally:
         guest.run(f"sh -s {server}", CLEAR)
 
 
-def _tried(guest: Guest, scenario: Scenario, *, first: bool) -> list[tuple[Try, tuple[Heard, ...]]]:
+def _tried(
+    guest: Guest, scenario: Scenario, known: tuple[Row, ...], *, first: bool
+) -> list[tuple[Try, tuple[Heard, ...]]]:
     """Try the flows that come first, or the others, all at once."""
     chosen = [tried for tried in scenario.tries if tried.first is first]
     wanted = [
@@ -63,7 +72,14 @@ def _tried(guest: Guest, scenario: Scenario, *, first: bool) -> list[tuple[Try, 
     ]
     if not wanted:
         return []
-    asked = json.dumps({"timeout_s": PATIENCE_S, "flows": wanted})
+    expected = [
+        heard
+        for row in known
+        if row.tried.label in {tried.label for tried in chosen} and not row.tried.either
+        for heard in row.heard
+        if heard.outcome != "timeout"
+    ]
+    asked = json.dumps({"flows": wanted, "timeout_s": PATIENCE_S, "answers": len(expected), "long_s": LONG_S})
     answers = iter(json.loads(guest.run(f"python3 {PROGRAM} try", asked)))
     return [(tried, tuple(Heard(*next(answers)) for _ in range(tried.times))) for tried in chosen]
 
