@@ -43,6 +43,8 @@ THRESHOLDS_US = {
     "kernellatency.very_slow": HOUR_US,
     "runqueue.slow": 1000,
 }
+WATCHED_S = 9.0
+"""Several rounds of each cause, in a guest that is emulated beside other tests."""
 RULES = "; ".join(f"{tool} -w -{{0}} INPUT -p udp --dport 4446 -j DROP" for tool in ("iptables", "ip6tables"))
 PROGRAMS = """
 for each in /proc/*/fd/*; do readlink $each; done 2>/dev/null | grep -c -e bpf-prog -e bpf-map -e bpf_link || true
@@ -88,7 +90,7 @@ def seen_by(guest: Guest, backend: str, probes: tuple[str, ...] = PROBES, buffer
     thresholds = {name: us for name, us in THRESHOLDS_US.items() if name.split(".")[0] in probes}
     request = BpfRequest(
         probes,
-        6.0,
+        WATCHED_S,
         backend=backend,
         buffers=buffers,
         start_s=START_S,
@@ -134,7 +136,9 @@ def caused(guest: Guest) -> Iterator[None]:
             number = int(
                 guest.run(f"cat >{file}; setsid python3 {file} >/dev/null 2>/run/{name}.log & echo $!", cause)
             )
-            ends.callback(guest.run, f"kill {number}; rm {file} /run/{name}.log")
+            # Another test's program wants the same ports.
+            ended = f"kill {number}; while kill -0 {number} 2>/dev/null; do sleep 1; done"
+            ends.callback(guest.run, f"{ended}; rm {file} /run/{name}.log")
         yield
 
 

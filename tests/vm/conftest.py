@@ -122,6 +122,8 @@ def booted(built: Image) -> Iterator[tuple[Guest, Look]]:
     """Boot a guest and look at it while it has loaded no more than it needs to run."""
     load_all()
     with running_guest(built) as guest:
+        # Logins are taken before systemd has started everything, and what it starts is no doing of a look.
+        guest.run("timeout 100 systemctl is-system-running --wait >/dev/null || true")
         # Process 1 loads ip_tables for itself (systemd 252: kmod_setup), which a node with nftables need not.
         guest.run("rmmod ip_tables x_tables 2>/dev/null || true")
         first = look(guest)

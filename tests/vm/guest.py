@@ -109,6 +109,15 @@ class Guest:
         )
         return done.stdout, done.stderr, done.returncode
 
+    def becomes(self, command: str, expected: str) -> bool:
+        """Tell whether a command prints that, in time: what has answered ends a moment later."""
+        end = time.monotonic() + COMMAND_S
+        while self.run(command) != expected:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.5)
+        return True
+
     def put(self, path: str, content: str) -> None:
         """Write a file in the guest."""
         self.run(f"cat >{path}", content)

@@ -69,4 +69,4 @@ def test_resets_without_a_socket_before_6_10(
     sent = [event for event in events if event.kind == "reset-no-socket" and event.source_port == 4444]
     assert {event.source for event in sent} == {"127.0.0.1", "::1"}
     assert len({(event.source, event.destination_port) for event in sent}) == len(sent)
-    assert guest.run(PROGRAMS) == before, "systemd has some of its own"
+    assert guest.becomes(PROGRAMS, before), "systemd has some of its own"

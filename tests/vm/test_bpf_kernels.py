@@ -44,7 +44,7 @@ def seen(causes: Guest) -> Seen:
     """Return what the programs see; they leave nothing."""
     before = causes.run(PROGRAMS)
     seen = all_seen_by(causes, "core")
-    assert causes.run(PROGRAMS) == before
+    assert causes.becomes(PROGRAMS, before)
     return seen
 
 

@@ -86,4 +86,4 @@ def test_a_node_that_reboots_half_way_is_told_and_watched_on(built: Image) -> No
         assert len(ours) == BEFORE[1] + AFTER[1]
         (happened,) = (row for row in run.summary["events"]["happened"] if row["reason"] == "NO_SOCKET")
         assert sum(place["count"] for place in happened["places"]) == len(lost_so)
-        assert guest.run(RUNNING) == before
+        assert guest.becomes(RUNNING, before)
