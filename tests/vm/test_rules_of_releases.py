@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from tests.vm.image_in_memory import Release
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900, func_only=True)]
 
-NAMESPACE = "skt-releases"
+NAMESPACE = f"skt-releases-{os.getpid()}"
 
 
 @pytest.fixture
