@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -227,7 +228,7 @@ def test_a_healthy_idle_lab_tells_nothing(labs: Labs) -> None:
     labs.fresh(LabOptions())
     with watching(*OF_PODS, more_s=4) as run:
         pass
-    assert of_the_lab(run) == ([], [])
+    assert of_the_lab(run) == ([], []), json.dumps(of_the_lab(run))
     assert run.summary["unavailable"] == []
 
 

@@ -57,7 +57,7 @@ def test_a_healthy_idle_lab_tells_nothing(lab: Lab) -> None:
     assert lab.nodes
     with watching("packetloss", "tcpreset", "tcpretrans", "tcpconnect", more_s=4) as run:
         pass
-    assert of_the_lab(run) == ([], [])
+    assert of_the_lab(run) == ([], []), json.dumps(of_the_lab(run))
     check_published(run.lines)
 
 
@@ -168,7 +168,8 @@ def test_the_manuals_example_drop_names_the_pods_that_it_hits(lab: Lab) -> None:
     finally:
         lab.undo_fault("input-drop")
     events = told(run, "packet-loss", inner_tunnel="VXLAN")
-    assert [event for event in of_the_lab(run)[0] if event not in events] == []
+    others = [event for event in of_the_lab(run)[0] if event not in events]
+    assert others == [], json.dumps(others)
     check_published(events)
     for event in events:
         assert (event["node"], event["hook"], event["protocol"]) == ("node1-c4", "INPUT", "UDP")
