@@ -214,7 +214,8 @@ def test_a_closed_port_of_a_pod_is_a_drop_and_a_reset_in_that_pod(lab: Lab) -> N
     }
     for kind in (*kinds, "connect-failed"):
         reasons = {event.get("reason", "") for event in told(run, kind)}
-        assert [summed(run, kind, reason)["count"] for reason in reasons] == [3], kind
+        places = [place for reason in reasons for place in summed(run, kind, reason)["places"] if place["pod"]]
+        assert [place["count"] for place in places] == [3], kind
 
 
 def again(run: Run) -> list[Json]:
