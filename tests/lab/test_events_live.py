@@ -214,7 +214,9 @@ def test_a_closed_port_of_a_pod_is_a_drop_and_a_reset_in_that_pod(lab: Lab) -> N
     }
     for kind in (*kinds, "connect-failed"):
         reasons = {event.get("reason", "") for event in told(run, kind)}
-        places = [place for reason in reasons for place in summed(run, kind, reason)["places"] if place["pod"]]
+        places = [
+            place for reason in reasons for place in summed(run, kind, reason)["places"] if place["pod"]
+        ]
         assert [place["count"] for place in places] == [3], kind
 
 
