@@ -12,7 +12,7 @@ import time
 from select import POLLOUT, poll
 
 LOCALHOST = "127.0.0.1"
-SEEN_S = 2.0  # how long a probe may take to see what happened: no time mostly, but a busy node is slow
+SEEN_S = 5.0  # how long a probe may take to see what happened: no time mostly, but a busy node is slow
 REFUSED_S = 1.0
 ENDS = struct.Struct("=50xB5xHH")  # of struct record: protocol, source port, destination port
 HISTOGRAMS = "histograms"
