@@ -138,10 +138,22 @@ def main() -> NoReturn:
     except OSError as error:
         _say(f"{error.filename or 'input or output'}: {error.strerror or error}")
         sys.exit(EXIT_USAGE)
-    except Exception:  # noqa: BLE001 - whatever it is, it is ours, and the exit status says so
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is ours, and the exit status says so
+        if _is_an_interrupt(error):
+            _say("interrupted")
+            sys.exit(EXIT_INTERRUPTED)
         traceback.print_exc()
         _say("this is a bug in skoopctl; please report it with the lines above")
         sys.exit(EXIT_BUG)
+
+
+def _is_an_interrupt(error: Exception) -> bool:
+    """Return whether an error is what has become of an interrupt that came while a lock changed hands.
+
+    ``threading.Condition.wait`` lets go of its lock on the way out, and may find that it does not hold it.
+    """
+    said = {"cannot release un-acquired lock", "release unlocked lock"}
+    return isinstance(error.__context__, KeyboardInterrupt) and str(error) in said
 
 
 def _say(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import click
 import pytest
@@ -61,6 +62,26 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     """Ctrl-C is one word and 130."""
     assert leaving(monkeypatch, KeyboardInterrupt()) == leaving(monkeypatch, click.Abort()) == 130
     assert capsys.readouterr().err == "skoopctl: interrupted\n" * 2
+
+
+def test_an_interrupt_while_a_lock_changes_hands_is_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What threading makes of an interrupt that comes just then is an interrupt; another error of its own is not."""
+
+    def interrupted(condition: threading.Condition) -> None:
+        with condition:
+            condition.release()
+            raise KeyboardInterrupt
+
+    for lock in (threading.Lock(), threading.RLock()):
+        with pytest.raises(RuntimeError) as raised:
+            interrupted(threading.Condition(lock))
+        assert leaving(monkeypatch, raised.value) == 130
+        assert capsys.readouterr().err == "skoopctl: interrupted\n"
+    other = RuntimeError("surprise")
+    other.__context__ = KeyboardInterrupt()
+    assert leaving(monkeypatch, other) == 70
 
 
 def test_a_file_that_cannot_be_written_is_2(
