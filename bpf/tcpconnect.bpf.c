@@ -12,7 +12,7 @@ struct attempt {
 	u64 begun;
 	u32 pid;
 	char task[16];
-	u32 unused;
+	u32 port; // of the other side, as it is on the wire
 };
 
 struct {
@@ -33,6 +33,7 @@ static __always_inline int begin(struct sock *sk, u64 key)
 		return 0;
 	if (IS_SET(skoop_filter) && !is_wanted(BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum)))
 		return 0;
+	attempt.port = BPF_CORE_READ(sk, __sk_common.skc_dport);
 	attempt.begun = bpf_ktime_get_ns();
 	attempt.pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(attempt.task, sizeof(attempt.task));
@@ -70,6 +71,9 @@ int on_inet_sock_set_state(u64 *ctx)
 		return 0; // somebody else's wish, or from before this began
 	__builtin_memcpy(&attempt, found, sizeof(attempt));
 	bpf_map_delete_elem(&connecting, &key);
+	// A program is not run within itself: an end may be missed so, and another socket be where that one was.
+	if (attempt.port != BPF_CORE_READ(sk, __sk_common.skc_dport))
+		return 0;
 	ns = bpf_ktime_get_ns() - attempt.begun;
 	if (after == TCP_ESTABLISHED) {
 		note_latency(ESTABLISHED, ns);
