@@ -46,9 +46,11 @@ descriptors: when the program ends, even by SIGKILL, programs and maps are gone.
   all CPUs unless `BpfRequest.budget` says otherwise, in two slices in a row is detached; what it counted is kept, and
   the node says so, with the measured share.
 - **Counts in maps, samples in buffers.** Every event is counted. A sample that found no room is in `lost`, counted by
-  the program itself: what came and what was lost are together all that happened. Kinds of which there may be very many
-  are only counted, and say so. Of a flood, records travel in batches, 5 ms or more apart; after 32 MiB at once it is
-  8 MiB of them a second (40,000 drops), and what is more is counted as lost (`make bench ARGS="--only events"`).
+  the program itself: what came and what was lost are together all that happened, but for what a program could not see
+  because it was running already on that CPU, which is rare, and told as `missed` (since 5.12 the kernel counts it).
+  Kinds of which there may be very many are only counted, and say so. Of a flood, records travel in batches, 5 ms or
+  more apart; after 32 MiB at once it is 8 MiB of them a second (40,000 drops), and what is more is counted as lost
+  (`make bench ARGS="--only events"`).
 - Reasons have the names of the node's own kernel; functions are named by its `/proc/kallsyms`. The netfilter hook of
   a drop is known by the calls that led there, and is empty where they do not tell.
 

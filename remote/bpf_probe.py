@@ -8,7 +8,7 @@ import struct
 import time
 
 OBJ_INFO_ = 15
-INFO_BYTES, RUN_TIME_AT, RUN_COUNT_AT = 216, 192, 200
+INFO_BYTES, RUN_TIME_AT, RUN_COUNT_AT, MISSED_AT = 216, 192, 200, 208
 KIND_AT = 48
 RECORD_BYTES = 96  # bpf/record.h: struct record; behind it are addresses of calls, or how long it took
 ROWS_TOLD = 10000
@@ -186,7 +186,10 @@ class BpfProbe:
         return self.maps.sums("health")[1]
 
     def cost(self):
-        """Return {program: [runs, nanoseconds]}, counted while somebody has asked the kernel for it (5.8)."""
+        """Return {program: [runs, nanoseconds, misses]}; the first two are counted while somebody has asked for it (5.8).
+
+        A miss is that it was not run, for it was running already on that CPU (5.12; 0 before).
+        """
         found = {}
         for name, descriptor in self.loaded.items():
             info = bytearray(INFO_BYTES)
@@ -194,7 +197,7 @@ class BpfProbe:
                 self.bpf.call(OBJ_INFO_, bytearray(struct.pack("=IIQ", descriptor, INFO_BYTES, self.bpf.address(info))))
             except OSError:
                 continue
-            found[name] = list(struct.unpack_from("=Q", info, RUN_COUNT_AT) + struct.unpack_from("=Q", info, RUN_TIME_AT))
+            found[name] = [struct.unpack_from("=Q", info, at)[0] for at in (RUN_COUNT_AT, RUN_TIME_AT, MISSED_AT)]
         return found
 
     def spent_ns(self, by):
@@ -202,7 +205,7 @@ class BpfProbe:
         if by == "events":
             sampled, lost, _ = self.maps.sums("health")
             return (sampled + lost + sum(sum(row[:-1]) for row in self.latencies())) * EVENT_NS
-        return sum(ns for _, ns in self.cost().values())
+        return sum(row[1] for row in self.cost().values())
 
     def latencies(self):
         """Return the histograms, row by row."""
@@ -248,8 +251,9 @@ class BpfProbe:
         totals = [list(struct.unpack("=QIIII", key)[:4]) + list(struct.unpack("=Q", value)) for key, value in self.maps.items("totals", ROWS_TOLD)]
         flows = [[bytes_to_hex(key)] + list(struct.unpack("=Q", value)) for key, value in self.maps.items("flows", ROWS_TOLD)]
         sampled, lost, uncounted = self.maps.sums("health")
-        health = {"sampled": sampled, "lost": lost, "uncounted": uncounted, "unsent": self.unsent}
-        return {"probe": self.name, "totals": totals, "flows": flows, "health": health, "cost": self.cost(), "latencies": self.latencies()}
+        cost = self.cost()
+        health = {"sampled": sampled, "lost": lost, "uncounted": uncounted, "unsent": self.unsent, "missed": sum(row.pop() for row in cost.values())}
+        return {"probe": self.name, "totals": totals, "flows": flows, "health": health, "cost": cost, "latencies": self.latencies()}
 
 
 def bytes_to_hex(data):

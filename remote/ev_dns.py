@@ -102,20 +102,9 @@ class DnsProbe(SourceProbe):
         if protocol == OVER_UDP:
             messages = [content] if len(content) >= DNS_HEADER else []
         else:
-            messages = self.tcp.segment((inode,) + ends, content)
-            if messages is None:
-                self.lose_sight(inode, ends)
-                return
+            messages = self.tcp.segment((inode,) + ends, content, now_ns)
         for message in messages:
             self.message(inode, ends, protocol, message, now_ns, device, leaves, stays)
-
-    def lose_sight(self, inode, ends):
-        """Forget queries of a TCP connection whose answers cannot be told apart any more."""
-        source, source_port, destination, destination_port = ends
-        lost = (inode, destination, destination_port, source, source_port, OVER_TCP)
-        for key in [key for key in self.waiting if key[:6] == lost]:
-            del self.waiting[key]
-            self.uncounted += 1
 
     def message(self, inode, ends, protocol, message, now_ns, device, leaves, stays):
         """Take one query or answer."""
@@ -130,19 +119,12 @@ class DnsProbe(SourceProbe):
         name, kind = question(message)
         if inode == self.spaces.root and not stays:
             if not leaves:
-                self.remember((number, kind, name), now_ns)
+                kept_last(self.came_in, (number, kind, name), now_ns, MOST_CAME_IN)
                 return
             if now_ns - self.came_in.get((number, kind, name), -FORWARDING_NS) < FORWARDING_NS:
                 return
         if leaves:
             self.query((inode, source, source_port, destination, destination_port, protocol, number), Query(now_ns, device, name, kind))
-
-    def remember(self, key, now_ns):
-        """Keep that a query came in from elsewhere."""
-        self.came_in.pop(key, None)
-        self.came_in[key] = now_ns
-        if len(self.came_in) > MOST_CAME_IN:
-            del self.came_in[next(iter(self.came_in))]
 
     def query(self, key, query):
         """Keep a query until its answer comes. It may be sent again, and be seen on more than one device."""
@@ -183,6 +165,10 @@ class DnsProbe(SourceProbe):
             if now_ns - self.waiting[key].last_ns < self.timeout_ns + behind_ns:
                 return
             query = self.waiting.pop(key)
+            inode, client, port, server, server_port, protocol, _ = key
+            if protocol == OVER_TCP and self.tcp.may_have_said((inode, server, server_port, client, port), query.first_ns):
+                self.uncounted += 1
+                continue
             self.add(key, query, DNS_TIMEOUT, NO_ANSWER, now_ns, now_ns - query.first_ns, {})
 
     def add(self, key, query, kind, code, now_ns, latency_ns, details):

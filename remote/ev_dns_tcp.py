@@ -41,13 +41,14 @@ class DnsStream:
 
 
 class DnsStreams:
-    """The directions that are followed; those that were seen last are last."""
+    """The directions that are followed, and when some were lost; those that were seen last are last."""
 
     def __init__(self):
         self.streams = {}  # (inode, source, port, destination, port): DnsStream
+        self.lost = {}  # the same: when it was last not known where in the direction a segment is
 
-    def segment(self, key, segment):
-        """Return the messages that a segment brings; None when it cannot be told what it is part of.
+    def segment(self, key, segment, now_ns):
+        """Return the messages that a segment brings.
 
         A direction is followed from its beginning on, or from a segment that is one message.
         """
@@ -55,34 +56,50 @@ class DnsStreams:
         if flags & TCP_BEGINS:
             self.follow(key, sequence + 1)
             return []
-        stream = self.streams.get(key)
-        if not length:
-            messages = []
-        else:
-            ahead = (sequence - stream.next + 0x80000000) % 0x100000000 - 0x80000000 if stream else 1
-            if -ahead >= length:
-                return []  # seen before: sent again, or on another device
-            if ahead > 0:
-                if len(data) < 2 + DNS_HEADER or data[0] << 8 | data[1] != length - 2:
-                    self.streams.pop(key, None)
-                    return None
-                stream, ahead = self.follow(key, sequence), 0
-            stream.next = (sequence + length) & 0xFFFFFFFF
-            messages = stream.take(data[-ahead:], length + ahead)
-            if messages is None:
-                del self.streams[key]
+        messages = self.bytes(key, sequence, data, length, now_ns) if length else []
         if flags & TCP_ENDS:
             self.streams.pop(key, None)
         return messages
 
+    def bytes(self, key, sequence, data, length, now_ns):
+        """Return the messages that some bytes of a direction bring."""
+        stream = self.streams.get(key)
+        ahead = (sequence - stream.next + 0x80000000) % 0x100000000 - 0x80000000 if stream else 1
+        if -ahead >= length:
+            return []  # seen before: sent again, or on another device
+        if ahead > 0:
+            if len(data) < 2 + DNS_HEADER or data[0] << 8 | data[1] != length - 2:
+                return self.lose(key, now_ns)
+            if stream:
+                self.lose(key, now_ns)
+            stream, ahead = self.follow(key, sequence), 0
+        stream.next = (sequence + length) & 0xFFFFFFFF
+        messages = stream.take(data[-ahead:], length + ahead)
+        return self.lose(key, now_ns) if messages is None else messages
+
     def follow(self, key, sequence):
         """Begin to follow a direction, and forget the one that was seen least lately when there are too many."""
+        return kept_last(self.streams, key, DnsStream(sequence & 0xFFFFFFFF))
+
+    def lose(self, key, now_ns):
+        """Follow a direction no more; what was said in it until now may not have been seen."""
         self.streams.pop(key, None)
-        self.streams[key] = stream = DnsStream(sequence & 0xFFFFFFFF)
-        if len(self.streams) > MOST_DNS_STREAMS:
-            del self.streams[next(iter(self.streams))]
-        return stream
+        kept_last(self.lost, key, now_ns)
+        return []
+
+    def may_have_said(self, key, since_ns):
+        """Return whether a direction may have had a message since then that was not seen."""
+        return self.lost.get(key, -1) >= since_ns
 
     def leave(self, inode):
         """Forget the connections of a namespace."""
-        self.streams = dict((key, stream) for key, stream in self.streams.items() if key[0] != inode)
+        self.streams, self.lost = (dict((key, value) for key, value in each.items() if key[0] != inode) for each in (self.streams, self.lost))
+
+
+def kept_last(found, key, value, most=MOST_DNS_STREAMS):
+    """Put a value last into a dict of bounded size, and return it."""
+    found.pop(key, None)
+    found[key] = value
+    if len(found) > most:
+        del found[next(iter(found))]
+    return value

@@ -152,6 +152,8 @@ class Counts:
     """Runs and nanoseconds of each program, while the kernel was counting them."""
     histograms: tuple[Histogram, ...] = ()
     """How long everything took, slow or not."""
+    missed: int = 0
+    """How often a program was not run, for it was running already on that CPU: what happened then is in no count."""
 
 
 Said = Setup | SelfTest | Detached | Batch | Counts
@@ -235,6 +237,7 @@ class Stream:
             lost=_number(health["lost"]),
             uncounted=_number(health["uncounted"]),
             unsent=_number(health["unsent"]),
+            missed=_number(health.get("missed", 0)),
             cost={_word(name): (_number(runs), _number(ns)) for name, (runs, ns) in meta["cost"].items()},
             histograms=histograms_of(probe, [list(map(_number, row)) for row in rows["latencies"]]),
         )

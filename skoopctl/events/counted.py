@@ -81,6 +81,8 @@ class ProbeCounts:
     lost: int = 0
     """Samples that found no room, of all programs."""
     ignored: int = 0
+    missed: int = 0
+    """How often a program was not run, of all programs."""
     histograms: dict[tuple[str, str], Histogram] = field(default_factory=dict)
     """By stage and type, of all programs."""
     cost: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -124,7 +126,8 @@ class Counted:
             _grow(self.tallies, key, grown, now)
         self._trim(self.tallies, MOST_TALLIES)
         self._flows(found, counts, owner_of, now)
-        for name, number in (("lost", counts.lost + counts.unsent), ("ignored", counts.ignored)):
+        sums = {"lost": counts.lost + counts.unsent, "ignored": counts.ignored, "missed": counts.missed}
+        for name, number in sums.items():
             setattr(found, name, getattr(found, name) + max(0, number - found.last.get(name, 0)))
             fresh[name] = number
         self._histograms(found, fresh, counts.histograms)

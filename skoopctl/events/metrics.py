@@ -30,6 +30,13 @@ LOST = Metric(
     ("k8s_node", "probe"),
     "maps of the event probes",
 )
+MISSED = Metric(
+    "skoopctl_event_runs_missed_total",
+    "Times that a program was not run, for it was running already on that CPU: what happened then is in no count.",
+    Kind.COUNTER,
+    ("k8s_node", "probe"),
+    "recursion_misses of the programs (Linux 5.12)",
+)
 PROBE_UP = Metric(
     "skoopctl_event_probe_up",
     "1 while an event probe runs on the node; 0 while it does not, or only some of its hooks do.",
@@ -73,6 +80,6 @@ def _compatible() -> dict[str, Metric]:
 
 
 EVENT_METRICS: Mapping[str, Metric] = MappingProxyType(
-    _compatible() | {each.name: each for each in (EVENTS, DROPS, LOST, PROBE_UP, LATENCY)}
+    _compatible() | {each.name: each for each in (EVENTS, DROPS, LOST, MISSED, PROBE_UP, LATENCY)}
 )
 """All of them by name, in the order of pages."""

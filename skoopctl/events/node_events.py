@@ -131,6 +131,11 @@ class NodeEvents:
         """Samples that found no room."""
         return sum(counts.lost for counts in self.counted.probes.values())
 
+    @property
+    def missed(self) -> int:
+        """How often a program was not run, for it was running already: what happened then is in no count."""
+        return sum(counts.missed for counts in self.counted.probes.values())
+
     def tallies(self) -> list[Tally]:
         """Return what was counted by place, reason and function, the most first."""
         found = [

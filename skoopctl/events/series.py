@@ -17,6 +17,7 @@ from skoopctl.events.metrics import (
     EVENTS,
     LATENCY,
     LOST,
+    MISSED,
     PROBE_UP,
     is_tuple,
 )
@@ -53,6 +54,7 @@ class EventSeries:
                 yield from self._compatible(probe, metric)
         for name, counts in self._counted.probes.items():
             yield Sample(LOST, (self._node, name), counts.lost)
+            yield Sample(MISSED, (self._node, name), counts.missed)
         for name, given in self._running.items():
             yield Sample(PROBE_UP, (self._node, name, str(given.state)), int(given.state == "available"))
 

@@ -142,6 +142,7 @@ def _events(events: EventSummary) -> Json:
         ],
         "took": [asdict(took) for took in events.took],
         "lost": [{"node": node, "samples": number} for node, number in events.lost],
+        "missed": [{"node": node, "runs": number} for node, number in events.missed],
         "blind": list(events.blind),
     }
 

@@ -113,6 +113,10 @@ def _event_lines(events: EventSummary, width: int) -> Iterator[Line]:
         yield line(
             Span(f"  {node}: {number:,} samples found no room; they are counted, and not shown", "warn")
         )
+    for node, number in events.missed:
+        yield line(
+            Span(f"  {node}: programs were busy {number:,} times; what happened then is in no count", "warn")
+        )
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -88,6 +88,8 @@ class EventSummary:
     """Events of which there was a sample."""
     lost: tuple[tuple[str, int], ...]
     """Nodes with samples that found no room."""
+    missed: tuple[tuple[str, int], ...] = ()
+    """Nodes on which programs were not run, for they were running already: what happened then is in no count."""
     blind: tuple[str, ...] = ()
     """Nodes on which none of the event probes runs: that nothing is told of them means nothing."""
 
@@ -184,6 +186,11 @@ def _events(observation: Observation, pod: tuple[str, str] | None) -> EventSumma
         sum(view.events.told for view in views if view.events is not None),
         tuple(
             (view.name, view.events.lost) for view in views if view.events is not None and view.events.lost
+        ),
+        tuple(
+            (view.name, view.events.missed)
+            for view in views
+            if view.events is not None and view.events.missed
         ),
         tuple(view.name for view in views if view.events is not None and not _runs_any(view.events)),
     )

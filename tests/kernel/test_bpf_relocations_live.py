@@ -77,3 +77,15 @@ def test_every_relocation_is_libbpfs(source: Path, tmp_path: Path) -> None:
     expected = libbpf(target)
     assert len(expected) == sum(len(program.fields) for program in artefact.programs)
     assert ours(artefact) == expected
+
+
+def test_what_the_kernel_knows_of_a_program_is_read_where_it_is() -> None:
+    """Runs, their time, and how often a program was not run stand in bpf_prog_info where this kernel puts them."""
+    words = ["bpftool", "btf", "dump", "file", str(KERNEL_TYPES), "format", "raw"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    (fields,) = re.findall(r"STRUCT 'bpf_prog_info' .*\n((?:\t.*\n)+)", said)
+    at = {name: int(bits) // 8 for name, bits in re.findall(r"'(\w+)' type_id=\d+ bits_offset=(\d+)", fields)}
+    node = loader()
+    wanted = (node.RUN_COUNT_AT, node.RUN_TIME_AT, node.MISSED_AT)
+    assert wanted == (at["run_cnt"], at["run_time_ns"], at["recursion_misses"])
+    assert node.MISSED_AT + 8 <= node.INFO_BYTES

@@ -128,7 +128,28 @@ def test_answers_behind_a_gap_are_not_guessed() -> None:
     tap.says(THERE, framed(1) + framed(2))
     tap.at[BACK] += 700
     tap.says(BACK, b"the middle of something")
-    assert (tap.counted, tap.probe.waiting, tap.probe.uncounted) == ({}, {}, 2)
+    tap.at[BACK] += 300
+    tap.says(BACK, framed(2, 0x8180))
+    tap.probe.pass_time(0)
+    assert (tap.counted, tap.probe.waiting, tap.probe.uncounted) == ({loader().DNS_ANSWER: 1}, {}, 1)
+
+
+def test_a_server_that_says_nothing_gave_no_answer() -> None:
+    """On a connection of before, too: nothing came back that could have been one."""
+    tap = Tap()
+    tap.says(THERE, framed(1))
+    tap.probe.pass_time(0)
+    assert (tap.counted, tap.probe.uncounted) == ({loader().DNS_TIMEOUT: 1}, 0)
+
+
+def test_segments_that_cannot_be_placed_are_remembered_once() -> None:
+    """A connection that was joined in the middle of something long costs one entry, however much comes."""
+    tap = Tap()
+    for _ in range(1000):
+        tap.says(BACK, b"the middle of something")
+    assert (len(tap.probe.tcp.lost), tap.probe.tcp.streams) == (1, {})
+    tap.probe.leave(POD)
+    assert tap.probe.tcp.lost == {}
 
 
 def test_a_connection_of_before_is_followed_from_a_whole_message_on() -> None:

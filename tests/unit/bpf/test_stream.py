@@ -91,6 +91,11 @@ def test_counts_have_the_names_that_came_before() -> None:
     assert (flow.destination, flow.destination_port) == ("10.0.0.2", 443)
     assert flow.netfilter
     assert (counts.ignored, counts.lost, counts.cost["on_kfree_skb"]) == (5, 1, (7, 9000))
+    assert counts.missed == 0
+    told = {**COUNTS, "health": {**COUNTS["health"], "missed": 6}}
+    again = stream.take(told, body_of(told))
+    assert isinstance(again, Counts)
+    assert again.missed == 6
 
 
 def test_flows_may_have_sums_behind_their_count() -> None:

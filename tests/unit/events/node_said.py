@@ -121,11 +121,12 @@ def counts(
     *totals: Total,
     flows: Iterable[FlowCount] = (),
     lost: int = 0,
+    missed: int = 0,
     probe: str = "packetloss",
     histograms: Iterable[Histogram] = (),
 ) -> Counts:
     """Return what a probe has counted."""
-    return Counts(probe, totals, tuple(flows), 0, lost, 0, 0, 0, {}, tuple(histograms))
+    return Counts(probe, totals, tuple(flows), 0, lost, 0, 0, 0, {}, tuple(histograms), missed)
 
 
 def total(netns: int, count: int, reason: str = "NETFILTER_DROP", kind: str = "packet-loss") -> Total:

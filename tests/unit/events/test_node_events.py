@@ -172,12 +172,12 @@ def test_counts_grow_under_the_name_of_their_time() -> None:
 def test_counts_go_on_when_the_program_begins_anew() -> None:
     """After a break the node counts from 0; what was counted before is kept."""
     watched = Watched()
-    watched.events.take(counts(total(WEB, 5), flows=[flow(WEB, 5)], lost=2))
+    watched.events.take(counts(total(WEB, 5), flows=[flow(WEB, 5)], lost=2, missed=4))
     watched.events.take(setup(ms=2.0))
-    watched.events.take(counts(total(WEB, 1), flows=[flow(WEB, 1)], lost=1))
+    watched.events.take(counts(total(WEB, 1), flows=[flow(WEB, 1)], lost=1, missed=3))
     assert [tally.count for tally in watched.events.tallies()] == [6]
     assert [tally.count for tally in watched.events.flows()] == [6]
-    assert watched.events.lost == 3
+    assert (watched.events.lost, watched.events.missed) == (3, 7)
 
 
 def test_a_setup_that_is_told_again_does_not_begin_anew() -> None:

@@ -53,17 +53,18 @@ def summed(observation: Observation, **thresholds: float) -> Summary:
 
 def test_events_are_summed_by_kind_and_reason_with_their_places() -> None:
     """Counts are the node's, most first; samples are told apart from them."""
-    told = (setup(), batch(seen(WEB)), counts(total(WEB, 40), total(WEB, 2, "NO_SOCKET"), lost=3))
+    told = (setup(), batch(seen(WEB)), counts(total(WEB, 40), total(WEB, 2, "NO_SOCKET"), lost=3, missed=2))
     events = summed(observed(*told, peer=setup())).events
     assert events is not None
     assert [(each.kind, each.reason, each.count) for each in events.happened] == [
         ("packet-loss", "NETFILTER_DROP", 40),
         ("packet-loss", "NO_SOCKET", 2),
     ]
-    assert (events.told, events.lost, events.blind) == (1, (("a", 3),), ())
+    assert (events.told, events.lost, events.missed, events.blind) == (1, (("a", 3),), (("a", 2),), ())
     text = render_summary(summed(observed(*told, peer=setup())))
     assert re.search(r"^  packet-loss NETFILTER_DROP +40 a/unknown/", text, re.MULTILINE)
     assert "a: 3 samples found no room" in text
+    assert "a: programs were busy 2 times; what happened then is in no count" in text
 
 
 def test_a_finding_of_events_counts_for_the_exit_status() -> None:
