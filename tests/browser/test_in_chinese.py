@@ -7,29 +7,22 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from skoopctl.recorded import recorded_bundle
-from tests.browser.conftest import LISTEN, Open, Serve
+from tests.browser.conftest import Open, Serve
+from tests.browser.manual_page import BROKEN, FIX, MANUAL, copy_the_fix, search, wait_for_hop
 from tests.unit.web.test_run import kept_text
 
 pytestmark = pytest.mark.browser
 
-BROKEN = str(recorded_bundle("broken"))
-MANUAL = ("serve", BROKEN, "-s", "10.244.3.70", "-d", "10.244.2.201", "-p", "8080", "--lang", "zh")
+MANUAL_ZH = (*MANUAL, "--lang", "zh")
 CAUSE = "node1-c4 上 INPUT（表 filter）的第 1 条规则丢弃来自 192.168.3.87 的 VXLAN 包"
-
-
-def wait_for_hop(page: Any, name: str) -> None:
-    """Wait until the panel shows a hop."""
-    page.wait_for_function("name => document.querySelector('#hop-title').innerText.includes(name)", arg=name)
 
 
 def test_a_hop_is_clicked_and_told_in_chinese(serve: Serve, tab: Open) -> None:
     """Verdict and cause are read in Chinese; the hop that is clicked in the picture is too, without a new page."""
-    page = tab(serve(*MANUAL)).page
+    page = tab(serve(*MANUAL_ZH)).page
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     assert page.locator("h1").inner_text().startswith("失败")
     assert CAUSE in page.locator("#findings").inner_text()
@@ -49,18 +42,13 @@ def test_a_hop_is_clicked_and_told_in_chinese(serve: Serve, tab: Open) -> None:
 
 def test_a_fix_is_copied_in_chinese(serve: Serve, tab: Open) -> None:
     """The button is called so in Chinese, says that it copied, and is itself again afterwards."""
-    page = tab(serve(*MANUAL), permissions=["clipboard-read", "clipboard-write"]).page
-    page.evaluate(LISTEN, "已复制")
-    page.get_by_role("button", name="复制", exact=True).first.click()
-    page.wait_for_function("() => window.wasSaid")
-    copied = page.evaluate("() => navigator.clipboard.readText()")
-    assert copied == "iptables -t filter -D INPUT -s 192.168.3.87/32 -j DROP"
-    page.get_by_role("button", name="复制", exact=True).first.wait_for()
+    page = tab(serve(*MANUAL_ZH), permissions=["clipboard-read", "clipboard-write"]).page
+    assert copy_the_fix(page, "复制", "已复制") == FIX
 
 
 def test_another_pair_is_asked_in_chinese(serve: Serve, tab: Open) -> None:
     """The form answers another question; what is wrong with one is a line in Chinese beside what was typed."""
-    page = tab(serve(*MANUAL)).page
+    page = tab(serve(*MANUAL_ZH)).page
     page.get_by_label("从", exact=True).fill("node/master-c4")
     page.get_by_label("到", exact=True).fill("pod/tools/demo-5bf67dcbc9-hxtmt")
     page.get_by_label("端口", exact=True).fill("8080")
@@ -78,21 +66,15 @@ def test_another_pair_is_asked_in_chinese(serve: Serve, tab: Open) -> None:
 
 def test_chinese_words_are_searched_for(serve: Serve, tab: Open) -> None:
     """What is read on the page is found, and leads to its hop."""
-    page = tab(serve(*MANUAL)).page
-    page.keyboard.press("/")
-    page.keyboard.insert_text("规则丢弃")
-    page.keyboard.press("Enter")
-    page.wait_for_url(re.compile("q="))
-    page.locator("#hits a", has_text="node1-c4 的 host 中的 INPUT").first.click()
-    page.wait_for_url(re.compile(r"hop=\d+"))
-    wait_for_hop(page, "INPUT")
+    page = tab(serve(*MANUAL_ZH)).page
+    search(page, "规则丢弃", "node1-c4 的 host 中的 INPUT", "INPUT")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1600, 390])
 def test_everybody_can_read_it_in_chinese(serve: Serve, tab: Open, scheme: str, width: int) -> None:
     """axe-core finds nothing serious, nothing is cut off at the side, and no button breaks within its word."""
-    url = serve(*MANUAL)
+    url = serve(*MANUAL_ZH)
     for name, address in (("manual", url), ("refused", f"{url}diagnose?s=x&d=y&p=1")):
         seen = tab(address, color_scheme=scheme, viewport={"width": width, "height": 1000})
         assert seen.violations() == []
@@ -127,7 +109,7 @@ def test_a_kept_run_is_read_in_chinese(serve: Serve, tab: Open, tmp_path: Path) 
 
 def test_a_stranger_is_told_in_chinese(serve: Serve, tab: Open) -> None:
     """Without the token, the line that says what to open is in Chinese."""
-    url = serve(*MANUAL, address="0.0.0.0:0")
+    url = serve(*MANUAL_ZH, address="0.0.0.0:0")
     port = re.search(r":(\d+)/", url)[1]  # type: ignore[index]
     stranger = tab(f"http://127.0.0.1:{port}/", quiet=False)
     assert "请打开 skoopctl 打印的完整地址：其中有令牌" in stranger.page.content()

@@ -9,25 +9,18 @@ from typing import Any
 
 import pytest
 
-from skoopctl.recorded import recorded_bundle
-from tests.browser.conftest import LISTEN, Open, Serve
+from tests.browser.conftest import Open, Serve
+from tests.browser.manual_page import BROKEN, FIX, MANUAL, copy_the_fix, search, wait_for_hop
 from tests.unit.web.test_run import kept_text
 
 pytestmark = pytest.mark.browser
 
-BROKEN = str(recorded_bundle("broken"))
-MANUAL = ("serve", BROKEN, "-s", "10.244.3.70", "-d", "10.244.2.201", "-p", "8080")
 CAUSE = "Rule 1 of INPUT (table filter) on node1-c4 drops VXLAN packets from 192.168.3.87"
 
 
 def hop(page: Any) -> str:
     """Return the title of the hop that is shown."""
     return str(page.locator("#hop-title").inner_text())
-
-
-def wait_for_hop(page: Any, name: str) -> None:
-    """Wait until the panel shows a hop."""
-    page.wait_for_function("name => document.querySelector('#hop-title').innerText.includes(name)", arg=name)
 
 
 def png_size(file: Path) -> tuple[int, int]:
@@ -124,13 +117,7 @@ def test_branches_of_a_service_are_looked_at_one_by_one(serve: Serve, tab: Open)
 def test_words_are_searched_for(serve: Serve, tab: Open) -> None:
     """'/' goes to the search; a rule's words lead to its hop."""
     page = tab(serve(*MANUAL)).page
-    page.keyboard.press("/")
-    page.keyboard.type("192.168.3.87/32")
-    page.keyboard.press("Enter")
-    page.wait_for_url(re.compile("q="))
-    page.locator("#hits a", has_text="INPUT on node1-c4").first.click()
-    page.wait_for_url(re.compile(r"hop=\d+"))
-    wait_for_hop(page, "INPUT")
+    search(page, "192.168.3.87/32", "INPUT on node1-c4", "INPUT")
     assert "192.168.3.87/32" in page.locator("#hop").inner_text()
 
 
@@ -159,11 +146,7 @@ def test_the_keyboard_alone_is_enough(serve: Serve, tab: Open) -> None:
 def test_a_fix_is_copied(serve: Serve, tab: Open) -> None:
     """The button puts the command into the clipboard, and says so."""
     page = tab(serve(*MANUAL), permissions=["clipboard-read", "clipboard-write"]).page
-    page.evaluate(LISTEN, "Copied")
-    page.get_by_role("button", name="Copy").first.click()
-    page.wait_for_function("() => window.wasSaid")
-    copied = page.evaluate("() => navigator.clipboard.readText()")
-    assert copied == "iptables -t filter -D INPUT -s 192.168.3.87/32 -j DROP"
+    assert copy_the_fix(page, "Copy", "Copied") == FIX
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from skoopctl.bpf.catalogue import PROBES as CATALOGUE
 from skoopctl.bpf.events import Batch, BpfEvent
 from skoopctl.bpf.program import BpfRequest, bpf_job
 from skoopctl.bpf.stream import BPF_FRAME, Counts, SelfTest, Setup, Stream
@@ -123,6 +124,34 @@ def all_seen_by(guest: Guest, backend: str) -> Seen:
         base.events + more.events,
         base.whole and more.whole,
     )
+
+
+NAMES = [name for half in HALVES for name in half]
+
+
+def left_as_it_was(guest: Guest, backend: str) -> Seen:
+    """Return what all probes see by one backend; they leave nothing."""
+    before = guest.run(PROGRAMS)
+    seen = all_seen_by(guest, backend)
+    assert guest.becomes(PROGRAMS, before)
+    return seen
+
+
+def check_started(seen: Seen, backend: str) -> None:
+    """Check that every probe of eBPF started by a backend, whole, and has seen its self-test."""
+    assert seen.whole
+    assert set(NAMES) == {name for name, probe in CATALOGUE.items() if probe.is_bpf}
+    told = {name: (setup.backend, setup.status, setup.detail) for name, setup in seen.setups.items()}
+    assert told == dict.fromkeys(NAMES, (backend, "ok", ""))
+    results = {name: test.result for name, test in seen.tests.items()}
+    assert results == {name: "ok" if CATALOGUE[name].proof else "none" for name in NAMES}
+
+
+def check_sums(seen: Seen) -> None:
+    """Check that what was counted was sampled, or lost and said so."""
+    for counts in map(seen.counts.get, PROBES):
+        assert counts is not None
+        assert counts.sampled + counts.lost == sum(total.count for total in counts.totals) + counts.ignored
 
 
 @contextmanager

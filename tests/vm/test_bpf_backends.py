@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from skoopctl.bpf import catalogue
 from tests.kernel.bpf_delays import delay_of
 from tests.kernel.tunnel_packets import INSIDE
 from tests.vm.bpf_seen import (
-    HALVES,
     KINDS_TOLD,
-    PROBES,
     PROGRAMS,
     TOLD,
     Seen,
     all_seen_by,
     caused,
+    check_started,
+    check_sums,
     is_of_a_cause,
+    left_as_it_was,
     seen_by,
 )
 from tests.vm.guest import Guest
@@ -42,10 +42,7 @@ def core(causes: Guest) -> Seen:
 @pytest.fixture(scope="module")
 def bcc(causes: Guest) -> Seen:
     """Return what BCC's see; they leave nothing."""
-    before = causes.run(PROGRAMS)
-    seen = all_seen_by(causes, "bcc")
-    assert causes.becomes(PROGRAMS, before)
-    return seen
+    return left_as_it_was(causes, "bcc")
 
 
 def test_bcc_compiles_every_probe_and_takes_far_longer(
@@ -59,14 +56,8 @@ def test_bcc_compiles_every_probe_and_takes_far_longer(
     record_property(
         "counted", f"start in the guest: BTF {core.setups['tcpreset'].ms['btf']:.0f} ms once; {took}"
     )
-    assert (core.whole, bcc.whole) == (True, True)
-    wanted = [name for half in HALVES for name in half]
-    assert set(wanted) == {name for name, probe in catalogue.PROBES.items() if probe.is_bpf}
-    told = {name: (setup.backend, setup.status, setup.detail) for name, setup in bcc.setups.items()}
-    assert told == dict.fromkeys(wanted, ("bcc", "ok", ""))
-    results = {name: test.result for name, test in bcc.tests.items()}
-    assert results == {name: test.result for name, test in core.tests.items()}
-    assert results == {name: "ok" if catalogue.PROBES[name].proof else "none" for name in wanted}
+    check_started(core, "core")
+    check_started(bcc, "bcc")
 
 
 def test_bcc_sees_what_the_built_programs_see(core: Seen, bcc: Seen) -> None:
@@ -86,11 +77,7 @@ def test_bcc_sees_what_the_built_programs_see(core: Seen, bcc: Seen) -> None:
     carried = {event.inner.destination for event in bcc.events if event.inner is not None}
     assert carried == {ends[1] for ends in INSIDE.values()}
     for seen in (core, bcc):
-        for counts in map(seen.counts.get, PROBES):
-            assert counts is not None
-            assert (
-                counts.sampled + counts.lost == sum(total.count for total in counts.totals) + counts.ignored
-            )
+        check_sums(seen)
 
 
 @pytest.mark.parametrize("probe", TOLD)

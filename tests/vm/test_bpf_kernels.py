@@ -7,20 +7,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from skoopctl.bpf.catalogue import PROBES as CATALOGUE
 from skoopctl.evidence import ItemStatus
 from tests.kernel.bpf_delays import delay_of
 from tests.kernel.tunnel_packets import INSIDE
 from tests.vm.bpf_seen import (
-    HALVES,
     KINDS_TOLD,
-    PROBES,
-    PROGRAMS,
     TOLD,
     Seen,
-    all_seen_by,
     caused,
+    check_started,
+    check_sums,
     is_of_a_cause,
+    left_as_it_was,
     seen_by,
 )
 from tests.vm.conftest import collect
@@ -28,8 +26,6 @@ from tests.vm.guest import Guest
 from tests.vm.image_in_memory import Release
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900, func_only=True)]
-
-NAMES = [name for half in HALVES for name in half]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +38,7 @@ def causes(released: Guest) -> Iterator[Guest]:
 @pytest.fixture(scope="module")
 def seen(causes: Guest) -> Seen:
     """Return what the programs see; they leave nothing."""
-    before = causes.run(PROGRAMS)
-    seen = all_seen_by(causes, "core")
-    assert causes.becomes(PROGRAMS, before)
-    return seen
+    return left_as_it_was(causes, "core")
 
 
 def test_every_probe_starts_and_sees_its_self_test(
@@ -54,12 +47,7 @@ def test_every_probe_starts_and_sees_its_self_test(
     """Each built program is taken by the verifier, attached, and has seen what it was shown."""
     took = {name: f"{setup.ms['all']:.0f} ms" for name, setup in seen.setups.items()}
     record_property("counted", f"start on {release}: {took}")
-    assert seen.whole
-    assert set(NAMES) == {name for name, probe in CATALOGUE.items() if probe.is_bpf}
-    told = {name: (setup.backend, setup.status, setup.detail) for name, setup in seen.setups.items()}
-    assert told == dict.fromkeys(NAMES, ("core", "ok", ""))
-    results = {name: test.result for name, test in seen.tests.items()}
-    assert results == {name: "ok" if CATALOGUE[name].proof else "none" for name in NAMES}
+    check_started(seen, "core")
 
 
 def test_losses_and_resets_are_told(seen: Seen, release: Release) -> None:
@@ -106,9 +94,7 @@ def test_softirqs_and_waits_for_a_cpu_are_measured(seen: Seen) -> None:
 
 def test_samples_and_losses_add_up(seen: Seen) -> None:
     """What was counted was sampled, or lost and said so."""
-    for counts in map(seen.counts.get, PROBES):
-        assert counts is not None
-        assert counts.sampled + counts.lost == sum(total.count for total in counts.totals) + counts.ignored
+    check_sums(seen)
 
 
 def test_perf_buffers_bring_the_same(causes: Guest, seen: Seen) -> None:
