@@ -465,7 +465,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
                 lambda: not service.programs() or service.process.poll() is not None, "the end's begin"
             )  # type: ignore[union-attr]
             service.signal(signal.SIGINT)
-            assert service.process.wait(60) == 130
+            assert service.process.wait(in_time(10)) == 130
             wait_until(lambda: not [p for p in programs if Path(f"/proc/{p}").exists()], "no node program")
 
 
