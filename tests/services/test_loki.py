@@ -323,7 +323,7 @@ async def test_draining_goes_on_trying_within_its_bound(loki: Receiver) -> None:
 async def test_an_end_does_not_wait_for_a_loki_that_hangs(loki: Receiver) -> None:
     """Draining ends with its bound, cancelling at once, and what did not arrive is counted as dropped."""
     loki.replies, loki.stuck = [Reply(hang=True)], True
-    sink = sink_at(loki, SLOW)
+    sink = LokiSink(Access(loki.url, timeout_s=600), cluster="prod", batching=SLOW)
     began = time.monotonic()
     async with running(sink):
         for event in some(7):
